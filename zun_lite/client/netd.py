@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a program on a host asks netd: one JSON object a line over a unix socket.
+
+A request is {"op": NAME, ...}; an answer {"ok": true, "result": {...}} or
+{"ok": false, "error": {"kind": "invalid" | "not-found" | "conflict" | "failed", "message": TEXT}}.
+Every operation may be repeated: it looks first, then makes it so.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import asdict
+from typing import Any
+
+from zun_lite.domain import errors
+from zun_lite.domain.wiring import Attachment, Endpoint
+
+_KINDS = {"invalid": errors.Invalid, "not-found": errors.NotFound, "conflict": errors.Conflict}
+
+
+class NetdClient:
+    """One host's netd. Raises errors.Unavailable when it does not answer, else what it says."""
+
+    def __init__(self, path: str, timeout_seconds: float = 30.0) -> None:
+        self._path = path
+        self._timeout_seconds = timeout_seconds
+
+    def ask(self, op: str, **arguments: Any) -> dict[str, Any]:
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+                sock.settimeout(self._timeout_seconds)
+                sock.connect(self._path)
+                with sock.makefile("rwb") as stream:
+                    stream.write(json.dumps({"op": op, **arguments}).encode() + b"\n")
+                    stream.flush()
+                    line = stream.readline()
+        except OSError as error:
+            raise errors.Unavailable(f"netd does not answer at {self._path}: {error}") from error
+        if not line.endswith(b"\n"):
+            raise errors.Unavailable(f"netd at {self._path} hung up in the middle of {op}")
+        answer = json.loads(line)
+        if answer["ok"]:
+            return answer["result"]
+        problem = answer["error"]
+        raise _KINDS.get(problem["kind"], errors.Failed)(problem["message"])
+
+    def hello(self) -> dict[str, Any]:
+        """{"version": str, "boot_id": str}."""
+        return self.ask("hello")
+
+    def plug(
+        self,
+        container_id: str,
+        workload: str,
+        epoch: int,
+        endpoints: list[Endpoint],
+        volumes: list[tuple[Attachment, str]],
+    ) -> None:
+        """Record how a Docker container is to be connected; the runtime acts on it at every start.
+
+        volumes: each attachment with the path of its file. Conflict: a newer epoch of the workload
+        is recorded.
+        """
+        self.ask(
+            "plug",
+            container_id=container_id,
+            workload=workload,
+            epoch=epoch,
+            endpoints=[asdict(endpoint) for endpoint in endpoints],
+            volumes=[{**asdict(attachment), "path": path} for attachment, path in volumes],
+        )
+
+    def unplug(self, container_id: str) -> None:
+        """Forget a container's record and take away its links; volumes stay attached until detach."""
+        self.ask("unplug", container_id=container_id)
+
+    def attach(self, attachment: Attachment, path: str) -> str:
+        """Attach a volume file to a loop device and mount it; answers the folder to bind.
+
+        Never formats. Conflict: a newer epoch holds the volume. Failed: the mount was refused.
+        """
+        return self.ask("attach", **{**asdict(attachment), "path": path})["source"]
+
+    def detach(self, volume_id: str, epoch: int) -> None:
+        """Unmount a volume and free its loop device; an older epoch than the holder's is a Conflict."""
+        self.ask("detach", volume_id=volume_id, epoch=epoch)
+
+    def list(self) -> dict[str, Any]:
+        """Records and kernel facts: see netd/server.py for the shape."""
+        return self.ask("list")

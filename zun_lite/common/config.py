@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every option of every program, in one place.
+
+Programs call load() once, in cmd/, and hand the values on; no other module reads files or
+environment. Paths that are not given are derived from state_dir, so that one option moves
+a whole installation.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from oslo_config import cfg
+
+DEFAULT_STATE_DIR = "/var/lib/zun_lite"
+
+core_opts = [
+    cfg.StrOpt("state_dir", default=DEFAULT_STATE_DIR, help="Where this installation keeps everything it makes."),
+    cfg.StrOpt(
+        "cluster",
+        default="zun",
+        regex=r"^[a-z0-9]{1,16}$",
+        help="Name of this installation; labels what it makes in Docker, so that two never touch each other's.",
+    ),
+    cfg.BoolOpt("debug", default=False, help="Log every step, not only changes."),
+]
+api_opts = [
+    cfg.HostAddressOpt("bind", default="127.0.0.1", help="Address to listen on."),
+    cfg.PortOpt("port", default=9517, help="The one port of every API."),
+    cfg.IntOpt("workers", default=2, min=1, help="gunicorn worker processes."),
+    cfg.IntOpt("threads", default=8, min=1, help="Threads a worker."),
+    cfg.StrOpt("public_url", help="URL under which clients reach the API; default http://BIND:PORT."),
+    cfg.IntOpt("max_limit", default=1000, min=1, help="Most records in one page."),
+    cfg.IntOpt("max_body_bytes", default=1048576, min=1024, help="Largest accepted JSON body."),
+]
+database_opts = [
+    cfg.StrOpt("connection", secret=True, help="SQLAlchemy URL; default SQLite under state_dir."),
+]
+identity_opts = [
+    cfg.StrOpt("provider", default="embedded", choices=["embedded"], help="Who knows users and projects."),
+    cfg.StrOpt("key_dir", help="Fernet keys of tokens; default STATE_DIR/keys/tokens."),
+    cfg.IntOpt("token_ttl_seconds", default=14400, min=60, help="How long a token is good."),
+]
+network_opts = [
+    cfg.StrOpt("provider", default="embedded", choices=["embedded"], help="Who owns networks and ports."),
+    cfg.IntOpt("mtu", default=1450, min=1280, max=9000, help="MTU of tenant networks, bytes."),
+]
+volume_opts = [
+    cfg.StrOpt("provider", default="embedded", choices=["embedded"], help="Who owns volumes."),
+    cfg.StrOpt("pool_dir", help="Where a host keeps its volume files; default STATE_DIR/volumes."),
+]
+controller_opts = [
+    cfg.StrOpt("wake_socket", help="Datagram socket on which the controller is woken; default STATE_DIR/run/controller.sock."),
+    cfg.FloatOpt("interval_seconds", default=2.0, min=0.1, help="Look at everything this often, woken or not."),
+]
+agent_opts = [
+    cfg.StrOpt("host_name", help="Name of this host; default the kernel's host name."),
+    cfg.HostAddressOpt("bind", default="127.0.0.1", help="Address the agent listens on."),
+    cfg.PortOpt("port", default=9518, help="Port the agent listens on."),
+    cfg.StrOpt("address", help="host:port at which the API reaches this agent; default BIND:PORT."),
+    cfg.StrOpt("api_url", help="URL of the API; default its public URL."),
+    cfg.StrOpt("docker_socket", default="/var/run/docker.sock", help="Socket of the Docker Engine."),
+    cfg.StrOpt("docker_runtime", default="zun-lite", help="Name under which the runtime wrapper is registered in Docker."),
+    cfg.StrOpt("key_file", help="This host's private key; default STATE_DIR/keys/host.key."),
+    cfg.StrOpt("journal_dir", help="Where the agent remembers what it did; default STATE_DIR/agent."),
+    cfg.FloatOpt("interval_seconds", default=5.0, min=0.1, help="Fetch the set this often, nudged or not."),
+    cfg.FloatOpt("heartbeat_seconds", default=10.0, min=0.2, help="Heartbeat interval."),
+    cfg.FloatOpt("resync_seconds", default=60.0, min=1.0, help="Compare everything with Docker this often."),
+    cfg.IntOpt("parallel", default=4, min=1, help="Workloads worked on at once."),
+    cfg.IntOpt("pull_timeout_seconds", default=600, min=1, help="An image pull may take this long."),
+]
+netd_opts = [
+    cfg.StrOpt("socket", help="netd's socket; default STATE_DIR/run/netd.sock."),
+    cfg.StrOpt("store_dir", help="What netd must remember; default STATE_DIR/netd."),
+    cfg.StrOpt("mount_dir", help="Where volumes are mounted; default STATE_DIR/mounts."),
+]
+grants_opts = [
+    cfg.StrOpt("key_file", help="Private key with which the API signs grants; default STATE_DIR/keys/grant.key."),
+]
+quota_opts = [
+    cfg.IntOpt("containers", default=40, min=-1, help="Containers a project; -1 is no limit."),
+    cfg.FloatOpt("cpu", default=20, min=-1, help="CPUs a project."),
+    cfg.IntOpt("memory", default=51200, min=-1, help="MiB of memory a project."),
+    cfg.IntOpt("disk", default=100, min=-1, help="GiB of disk a project."),
+]
+scheduler_opts = [
+    cfg.FloatOpt("cpu_ratio", default=16.0, min=0.1, help="CPUs that may be promised for each real one."),
+    cfg.FloatOpt("memory_ratio", default=1.5, min=0.1, help="Memory that may be promised for each real MiB."),
+    cfg.FloatOpt("disk_ratio", default=1.0, min=0.1, help="Disk that may be promised for each real GiB."),
+    cfg.FloatOpt("host_timeout_seconds", default=40.0, min=1, help="A host unheard of for this long is Unknown."),
+]
+container_opts = [
+    cfg.FloatOpt("default_cpu", default=1.0, help="CPUs when the user names none."),
+    cfg.IntOpt("default_memory", default=512, help="MiB when the user names none."),
+    cfg.IntOpt("minimum_memory", default=6, help="Least MiB; Docker's own limit."),
+    cfg.IntOpt("maximum_memory", default=1048576, help="Most MiB; a host's size is checked besides."),
+    cfg.IntOpt("pids_limit", default=1024, min=16, help="Processes a container."),
+    cfg.IntOpt("log_max_mib", default=10, min=1, help="Size of one log file."),
+    cfg.IntOpt("log_max_files", default=3, min=1, help="Log files kept a container."),
+    cfg.IntOpt("execute_timeout_seconds", default=15, min=1, help="An execute may take this long."),
+]
+
+GROUPS: dict[str | None, list[cfg.Opt]] = {
+    None: core_opts,
+    "api": api_opts,
+    "database": database_opts,
+    "identity": identity_opts,
+    "network": network_opts,
+    "volume": volume_opts,
+    "controller": controller_opts,
+    "agent": agent_opts,
+    "netd": netd_opts,
+    "grants": grants_opts,
+    "quota": quota_opts,
+    "scheduler": scheduler_opts,
+    "container": container_opts,
+}
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """For oslo-config-generator."""
+    return [(group or "DEFAULT", opts) for group, opts in GROUPS.items()]
+
+
+def load(args: Sequence[str] = (), *, state_dir: str | None = None, prog: str = "zun-lite") -> cfg.ConfigOpts:
+    """The configuration, with every derived path filled in.
+
+    state_dir: overrides; else ZUN_LITE_STATE_DIR; else what the file says.
+    The file is --config-file in args, else ZUN_LITE_CONFIG, else STATE_DIR/zun_lite.conf and
+    /etc/zun_lite/zun_lite.conf where they exist.
+    """
+    conf = cfg.ConfigOpts()
+    for group, opts in GROUPS.items():
+        conf.register_opts(opts, group=group)
+    state_dir = state_dir or os.environ.get("ZUN_LITE_STATE_DIR")
+    named = os.environ.get("ZUN_LITE_CONFIG")
+    candidates = [named] if named else ["/etc/zun_lite/zun_lite.conf", f"{state_dir or DEFAULT_STATE_DIR}/zun_lite.conf"]
+    if state_dir and not named:
+        candidates = candidates[1:]
+    files = [path for path in candidates if named or os.path.exists(path)]
+    conf(list(args), project="zun_lite", prog=prog, default_config_files=files, default_config_dirs=[])
+    if state_dir:
+        conf.set_override("state_dir", state_dir)
+    derive(conf)
+    return conf
+
+
+def derive(conf: cfg.ConfigOpts) -> None:
+    """Fill what was left to be derived from state_dir, bind and port."""
+    state = os.path.abspath(conf.state_dir)
+    conf.set_default("public_url", f"http://{conf.api.bind}:{conf.api.port}", group="api")
+    conf.set_default("connection", f"sqlite:///{state}/zun_lite.sqlite", group="database")
+    for group, option, path in (
+        ("identity", "key_dir", "keys/tokens"),
+        ("volume", "pool_dir", "volumes"),
+        ("controller", "wake_socket", "run/controller.sock"),
+        ("agent", "key_file", "keys/host.key"),
+        ("agent", "journal_dir", "agent"),
+        ("netd", "socket", "run/netd.sock"),
+        ("netd", "store_dir", "netd"),
+        ("netd", "mount_dir", "mounts"),
+        ("grants", "key_file", "keys/grant.key"),
+    ):
+        conf.set_default(option, f"{state}/{path}", group=group)
+    conf.set_default("host_name", os.uname().nodename, group="agent")
+    conf.set_default("address", f"{conf.agent.bind}:{conf.agent.port}", group="agent")
+    conf.set_default("api_url", conf.api.public_url, group="agent")
