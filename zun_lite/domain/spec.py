@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user asked for: one frozen value from the request's body to Docker's arguments.
+
+The API's schema makes it, SQL keeps it as JSON, the agent gets the same JSON. A new field is a
+line here, one in the schema, one in the view and one where Docker's arguments are built.
+Unknown keys in stored JSON are kept out, so that older and newer programs understand each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from zun_lite.domain.resources import Resources
+
+
+@dataclass(frozen=True)
+class NetworkRequest:
+    """One network to join: by network, with an address if wished, or by a port that exists."""
+
+    network_id: str
+    port_id: str | None = None
+    fixed_ip: str | None = None
+
+
+@dataclass(frozen=True)
+class MountRequest:
+    """One volume to mount at target. volume_id is None where a volume of size_gib is to be made."""
+
+    target: str
+    volume_id: str | None = None
+    size_gib: int | None = None
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class RestartPolicy:
+    """Docker's own: name is no, always, on-failure or unless-stopped."""
+
+    name: str = "no"
+    maximum_retry_count: int = 0
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """A container as asked for. command and entrypoint are None where the image's own are meant."""
+
+    image: str
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    workdir: str | None = None
+    hostname: str | None = None
+    cpus: float = 1.0
+    memory_mib: int = 512
+    disk_gib: int = 0
+    interactive: bool = False
+    tty: bool = False
+    auto_remove: bool = False
+    auto_heal: bool = False
+    restart_policy: RestartPolicy | None = None
+    image_driver: str = "docker"
+    image_pull_policy: str = "ifnotpresent"
+    networks: tuple[NetworkRequest, ...] = ()
+    mounts: tuple[MountRequest, ...] = ()
+
+    @property
+    def claim(self) -> Resources:
+        """What it takes of its host and its project's quota."""
+        return Resources(self.cpus, self.memory_mib, self.disk_gib)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> ContainerSpec:
+        names = {item.name for item in fields(cls)}
+        known = {key: value for key, value in body.items() if key in names}
+        for key in ("command", "entrypoint"):
+            if known.get(key) is not None:
+                known[key] = tuple(known[key])
+        if known.get("restart_policy") is not None:
+            known["restart_policy"] = RestartPolicy(**known["restart_policy"])
+        known["networks"] = tuple(NetworkRequest(**item) for item in known.get("networks", ()))
+        known["mounts"] = tuple(MountRequest(**item) for item in known.get("mounts", ()))
+        return cls(**known)
