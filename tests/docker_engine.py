@@ -111,7 +111,7 @@ class PrivateDockerEngine:
         if self._api is not None:
             self._api.close()
             self._api = None
-        self._kill_leftovers()
+        self._end_programs("containerd", "containerd-shim")
         self._unmount_leftovers()
         self._remove_cgroups()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -121,8 +121,10 @@ class PrivateDockerEngine:
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL: the containers' shims live on."""
+        """SIGKILL dockerd and its containerd; the containers' shims live on."""
         self._signal(signal.SIGKILL)
+        # a containerd that outlives its dockerd makes the next start wait 15 s for it and then fail
+        self._end_programs("containerd")
 
     def reload(self) -> None:
         """SIGHUP: dockerd reads FOLDER/daemon.json again."""
@@ -192,12 +194,12 @@ class PrivateDockerEngine:
             self.process.wait()
         self.process = None
 
-    def _kill_leftovers(self) -> None:
-        """End what was started for this engine: its containerd and shims all name its folder."""
+    def _end_programs(self, *names: str) -> None:
+        """End what was started for this engine: containerd and shims all name its folder in their arguments."""
         mark = f"{self.folder}/".encode()
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
-            found = [pid for pid in _pids() if mark in _command_line(pid) and _program(pid).startswith("containerd")]
+            found = [pid for pid in _pids() if _program(pid) in names and mark in _command_line(pid)]
             if not found:
                 return
             for pid in found:
@@ -253,7 +255,9 @@ def _command_line(pid: int) -> bytes:
 
 
 def _program(pid: int) -> str:
+    """A process's name; the kernel cuts it to 15 characters, so a shim is known by its beginning."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text()
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+        return "containerd-shim" if name.startswith("containerd-shim") else name
     except OSError:
         return ""
