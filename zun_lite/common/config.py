@@ -51,7 +51,7 @@ volume_opts = [
     cfg.StrOpt("pool_dir", help="Where a host keeps its volume files; default STATE_DIR/volumes."),
 ]
 controller_opts = [
-    cfg.StrOpt("wake_socket", help="Datagram socket on which the controller is woken; default STATE_DIR/run/controller.sock."),
+    cfg.StrOpt("wake_socket", help="Datagram socket that wakes the controller; default STATE_DIR/run/controller.sock."),
     cfg.FloatOpt("interval_seconds", default=2.0, min=0.1, help="Look at everything this often, woken or not."),
 ]
 agent_opts = [
@@ -61,7 +61,7 @@ agent_opts = [
     cfg.StrOpt("address", help="host:port at which the API reaches this agent; default BIND:PORT."),
     cfg.StrOpt("api_url", help="URL of the API; default its public URL."),
     cfg.StrOpt("docker_socket", default="/var/run/docker.sock", help="Socket of the Docker Engine."),
-    cfg.StrOpt("docker_runtime", default="zun-lite", help="Name under which the runtime wrapper is registered in Docker."),
+    cfg.StrOpt("docker_runtime", default="zun-lite", help="Name of the runtime wrapper in Docker."),
     cfg.StrOpt("key_file", help="This host's private key; default STATE_DIR/keys/host.key."),
     cfg.StrOpt("journal_dir", help="Where the agent remembers what it did; default STATE_DIR/agent."),
     cfg.FloatOpt("interval_seconds", default=5.0, min=0.1, help="Fetch the set this often, nudged or not."),
@@ -101,7 +101,7 @@ container_opts = [
     cfg.IntOpt("execute_timeout_seconds", default=15, min=1, help="An execute may take this long."),
 ]
 
-GROUPS: dict[str | None, list[cfg.Opt]] = {
+GROUPS: dict[str | None, Sequence[cfg.Opt]] = {
     None: core_opts,
     "api": api_opts,
     "database": database_opts,
@@ -118,7 +118,7 @@ GROUPS: dict[str | None, list[cfg.Opt]] = {
 }
 
 
-def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
     """For oslo-config-generator."""
     return [(group or "DEFAULT", opts) for group, opts in GROUPS.items()]
 
@@ -135,10 +135,12 @@ def load(args: Sequence[str] = (), *, state_dir: str | None = None, prog: str = 
         conf.register_opts(opts, group=group)
     state_dir = state_dir or os.environ.get("ZUN_LITE_STATE_DIR")
     named = os.environ.get("ZUN_LITE_CONFIG")
-    candidates = [named] if named else ["/etc/zun_lite/zun_lite.conf", f"{state_dir or DEFAULT_STATE_DIR}/zun_lite.conf"]
-    if state_dir and not named:
-        candidates = candidates[1:]
-    files = [path for path in candidates if named or os.path.exists(path)]
+    if named:
+        files = [named]
+    else:
+        usual = [] if state_dir else ["/etc/zun_lite/zun_lite.conf"]
+        usual.append(f"{state_dir or DEFAULT_STATE_DIR}/zun_lite.conf")
+        files = [path for path in usual if os.path.exists(path)]
     conf(list(args), project="zun_lite", prog=prog, default_config_files=files, default_config_dirs=[])
     if state_dir:
         conf.set_override("state_dir", state_dir)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How an agent speaks to the API: enrol once, then fetch, heartbeat and report.
+
+Each request carries a token signed with the host's own key; no password and no user's token.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import requests
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from zun_lite.common import grants
+from zun_lite.common.clock import Clock
+from zun_lite.domain import errors
+from zun_lite.domain.desired import DesiredSet, Report
+
+_BY_STATUS = {
+    400: errors.Invalid,
+    401: errors.Unauthorized,
+    403: errors.Forbidden,
+    404: errors.NotFound,
+    409: errors.Conflict,
+}
+
+
+def enrol(api_url: str, join_token: str, name: str, address: str, key: Ed25519PrivateKey) -> dict[str, Any]:
+    """Trade a one-time token for an identity.
+
+    Answers {"host_uuid": str, "grant_public_key": base64}. Forbidden: the token is unknown, used, or expired.
+    """
+    body = {"token": join_token, "name": name, "address": address, "public_key": grants.public_text(key)}
+    return _ask(requests.Session(), "POST", f"{api_url}/node/v1/enrol", {}, body, 10).json()
+
+
+class NodeClient:
+    """One host's line to the API. Raises errors.Unavailable when the API does not answer."""
+
+    def __init__(
+        self, api_url: str, host_uuid: str, key: Ed25519PrivateKey, clock: Clock, timeout_seconds: float = 10.0
+    ) -> None:
+        self._api_url = api_url.rstrip("/")
+        self._host_uuid = host_uuid
+        self._key = key
+        self._clock = clock
+        self._timeout_seconds = timeout_seconds
+        self._session = requests.Session()
+
+    def fetch(self, known_revision: int | None) -> DesiredSet | None:
+        """What this host should hold, or None when that is still what known_revision said."""
+        headers = {"If-None-Match": f'"{known_revision}"'} if known_revision is not None else {}
+        answer = self._send("GET", "workloads", headers)
+        return None if answer.status_code == 304 else DesiredSet.from_json(answer.json())
+
+    def heartbeat(self, boot_id: str, problem: str | None) -> int:
+        """Say that the host lives, and what keeps it from taking work; answers its set's revision."""
+        return self._send("PUT", "heartbeat", {}, {"boot_id": boot_id, "problem": problem}).json()["revision"]
+
+    def report(self, report: Report) -> list[tuple[str, int]]:
+        """Deliver a report; answers (uuid, epoch) of containers that this host must remove."""
+        answer = self._send("POST", "reports", {}, report.to_json()).json()
+        return [(item["uuid"], item["epoch"]) for item in answer["remove"]]
+
+    def _send(self, method: str, path: str, headers: dict[str, str], body: Any = None) -> requests.Response:
+        token = grants.sign(self._key, grants.API_AUDIENCE, {"sub": self._host_uuid}, self._clock)
+        url = f"{self._api_url}/node/v1/{path}"
+        return _ask(
+            self._session, method, url, {**headers, "Authorization": f"Node {token}"}, body, self._timeout_seconds
+        )
+
+
+def _ask(
+    session: requests.Session, method: str, url: str, headers: dict[str, str], body: Any, timeout_seconds: float
+) -> requests.Response:
+    try:
+        answer = session.request(
+            method, url, headers=headers, json=body, timeout=timeout_seconds, allow_redirects=False
+        )
+    except requests.RequestException as error:
+        raise errors.Unavailable(f"The API does not answer at {url}: {error}") from error
+    if answer.status_code >= 400:
+        raise _BY_STATUS.get(answer.status_code, errors.Unavailable)(_message(answer))
+    return answer
+
+
+def _message(answer: requests.Response) -> str:
+    try:
+        return answer.json()["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        return f"The API answered {answer.status_code}."

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the API tells a host and what a host tells the API: the bodies of /node/v1.
+
+Both sides build and read them here, so that the wire has one definition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from zun_lite.domain.lifecycle import Goal, Observed
+from zun_lite.domain.resources import Resources
+from zun_lite.domain.spec import ContainerSpec
+from zun_lite.domain.wiring import Wiring
+
+
+@dataclass(frozen=True)
+class Desired:
+    """One workload that a host should hold. ready: its ports and volumes are provided for."""
+
+    uuid: str
+    project_id: str
+    name: str
+    epoch: int
+    generation: int
+    goal: Goal
+    spec: ContainerSpec
+    wiring: Wiring
+    ready: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "uuid": self.uuid,
+            "project_id": self.project_id,
+            "name": self.name,
+            "epoch": self.epoch,
+            "generation": self.generation,
+            "goal": self.goal.to_json(),
+            "spec": self.spec.to_json(),
+            "wiring": self.wiring.to_json(),
+            "ready": self.ready,
+        }
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> Desired:
+        return cls(
+            uuid=body["uuid"],
+            project_id=body["project_id"],
+            name=body["name"],
+            epoch=body["epoch"],
+            generation=body["generation"],
+            goal=Goal.from_json(body["goal"]),
+            spec=ContainerSpec.from_json(body["spec"]),
+            wiring=Wiring.from_json(body["wiring"]),
+            ready=body["ready"],
+        )
+
+
+@dataclass(frozen=True)
+class DesiredSet:
+    """All that one host should hold, at one revision.
+
+    doomed_volumes: ids of volumes whose file on this host is to be removed.
+    """
+
+    revision: int
+    workloads: tuple[Desired, ...]
+    doomed_volumes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "revision": self.revision,
+            "workloads": [workload.to_json() for workload in self.workloads],
+            "doomed_volumes": list(self.doomed_volumes),
+        }
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> DesiredSet:
+        return cls(
+            body["revision"],
+            tuple(Desired.from_json(item) for item in body["workloads"]),
+            tuple(body.get("doomed_volumes", ())),
+        )
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What a host is: its capacity and its engine. disk_gib counts the volume pool's file system."""
+
+    capacity: Resources
+    docker_version: str = ""
+    runtimes: tuple[str, ...] = ()
+    architecture: str = ""
+    os_type: str = "linux"
+    os: str = ""
+    kernel_version: str = ""
+    labels: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> Inventory:
+        known = {key: body[key] for key in cls.__dataclass_fields__ if key in body}
+        known["capacity"] = Resources(**body["capacity"])
+        for key in ("runtimes", "labels"):
+            known[key] = tuple(known.get(key, ()))
+        return cls(**known)
+
+
+@dataclass(frozen=True)
+class Report:
+    """An agent's message. full: it speaks of every workload the host has, not only of changed ones.
+
+    workloads: (uuid, observed) pairs. removed_volumes: doomed volumes whose file is gone.
+    """
+
+    boot_id: str
+    inventory: Inventory | None
+    full: bool
+    workloads: tuple[tuple[str, Observed], ...]
+    removed_volumes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "boot_id": self.boot_id,
+            "inventory": self.inventory.to_json() if self.inventory else None,
+            "full": self.full,
+            "workloads": [{"uuid": uuid, "observed": observed.to_json()} for uuid, observed in self.workloads],
+            "removed_volumes": list(self.removed_volumes),
+        }
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> Report:
+        pairs = []
+        for item in body["workloads"]:
+            observed = Observed.from_json(item["observed"])
+            if observed is not None:
+                pairs.append((item["uuid"], observed))
+        return cls(
+            boot_id=body["boot_id"],
+            inventory=Inventory.from_json(body["inventory"]) if body.get("inventory") else None,
+            full=bool(body["full"]),
+            workloads=tuple(pairs),
+            removed_volumes=tuple(body.get("removed_volumes", ())),
+        )
