@@ -123,8 +123,9 @@ class PrivateDockerEngine:
     def kill(self) -> None:
         """SIGKILL dockerd and its containerd; the containers' shims live on."""
         self._signal(signal.SIGKILL)
-        # a containerd that outlives its dockerd makes the next start wait 15 s for it and then fail
+        # the next start would wait 15 s for the process of this number and fail, even for a zombie
         self._end_programs("containerd")
+        (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
 
     def reload(self) -> None:
         """SIGHUP: dockerd reads FOLDER/daemon.json again."""
