@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Actions: who asked for which change, when it began and how it ended. Kept after their workload."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from zun_lite.db.engine import Moment, metadata, utc_now
+
+actions = sa.Table(
+    "actions",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("request_id", sa.String(64), nullable=False, index=True),
+    sa.Column("workload_uuid", sa.String(36), nullable=False, index=True),
+    sa.Column("project_id", sa.String(64), nullable=False),
+    sa.Column("user_id", sa.String(64), nullable=False),
+    sa.Column("action", sa.String(32), nullable=False),
+    sa.Column("generation", sa.BigInteger, nullable=False),
+    sa.Column("started_at", Moment, nullable=False),
+    sa.Column("finished_at", Moment),
+    sa.Column("message", sa.String(255)),
+    sa.Column("reason", sa.Text),
+)
+
+
+@dataclass(frozen=True)
+class Action:
+    """One action. message is None while it runs and after success, "Error" after failure."""
+
+    id: int
+    request_id: str
+    workload_uuid: str
+    project_id: str
+    user_id: str
+    action: str
+    generation: int
+    started_at: datetime.datetime
+    finished_at: datetime.datetime | None
+    message: str | None
+    reason: str | None
+
+
+def begin(
+    tx: sa.Connection,
+    *,
+    request_id: str,
+    workload_uuid: str,
+    project_id: str,
+    user_id: str,
+    action: str,
+    generation: int,
+) -> None:
+    """Record an accepted change, in the transaction that accepts it."""
+    tx.execute(
+        sa.insert(actions).values(
+            request_id=request_id,
+            workload_uuid=workload_uuid,
+            project_id=project_id,
+            user_id=user_id,
+            action=action,
+            generation=generation,
+            started_at=utc_now(),
+        )
+    )
+
+
+def finish(tx: sa.Connection, workload_uuid: str, up_to_generation: int, *, failure: str | None = None) -> None:
+    """Close every open action of the workload up to a generation; failure is the reason, if it failed."""
+    tx.execute(
+        sa.update(actions)
+        .where(
+            actions.c.workload_uuid == workload_uuid,
+            actions.c.generation <= up_to_generation,
+            actions.c.finished_at.is_(None),
+        )
+        .values(finished_at=utc_now(), message="Error" if failure else None, reason=failure)
+    )
+
+
+def of_workload(tx: sa.Connection, workload_uuid: str) -> list[Action]:
+    """Newest first."""
+    query = sa.select(actions).where(actions.c.workload_uuid == workload_uuid).order_by(actions.c.id.desc())
+    return _read(tx.execute(query).mappings())
+
+
+def still_open(tx: sa.Connection, workload_uuids: Iterable[str]) -> list[Action]:
+    query = sa.select(actions).where(actions.c.workload_uuid.in_(list(workload_uuids)), actions.c.finished_at.is_(None))
+    return _read(tx.execute(query).mappings())
+
+
+def _read(rows: Iterable[sa.RowMapping]) -> list[Action]:
+    return [Action(**row) for row in rows]

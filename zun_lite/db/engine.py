@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one door to SQL: SQLite, PostgreSQL and MariaDB behave alike behind it.
+
+Reads: `with db.read() as tx`. Changes: `db.transact(work)`, where work(tx) is run again as a whole
+when the database reports a lost race (SQLite busy, deadlock, serialization or Galera certification
+failure); so work must not touch anything but tx. A function that takes tx never calls the network.
+"""
+
+from __future__ import annotations
+
+import datetime
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from zun_lite.domain import errors
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Result = TypeVar("Result")
+ATTEMPTS = 12
+
+
+class Json(sa.types.TypeDecorator):
+    """A JSON document in a text column, the same on every database."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine:
+        return dialect.type_descriptor(mysql.LONGTEXT() if dialect.name in ("mysql", "mariadb") else sa.Text())
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
+        return None if value is None else orjson.dumps(value).decode()
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:
+        return None if value is None else orjson.loads(value)
+
+
+Moment = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+"""A column of moments: UTC, without a zone, to the microsecond (SQLite: millisecond)."""
+
+
+def text_type(length: int) -> sa.types.TypeEngine:
+    """A text column that compares by its bytes on every database (MariaDB would fold case)."""
+    binary = mysql.VARCHAR(length, collation="utf8mb4_bin")
+    return sa.String(length).with_variant(binary, "mysql", "mariadb")
+
+
+class utc_now(FunctionElement):  # noqa: N801 - reads as a SQL function
+    """The database's own clock, UTC."""
+
+    type = sa.DateTime()
+    inherit_cache = True
+
+
+@compiles(utc_now)
+def _utc_now_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
+    return "strftime('%Y-%m-%d %H:%M:%f', 'now')"
+
+
+@compiles(utc_now, "postgresql")
+def _utc_now_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    return "(clock_timestamp() AT TIME ZONE 'utc')"
+
+
+@compiles(utc_now, "mysql", "mariadb")
+def _utc_now_mariadb(element: Any, compiler: Any, **kw: Any) -> str:
+    return "UTC_TIMESTAMP(6)"
+
+
+class Database:
+    """One database by its SQLAlchemy URL. Safe to build before a fork: it connects when first used."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = _make_engine(url)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A connection that sees one consistent state and changes nothing."""
+        with self.engine.connect() as connection:
+            connection = connection.execution_options(zun_read=True)
+            with connection.begin() as work:
+                yield connection
+                work.rollback()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """One transaction, committed at the end of the block; not retried. Prefer transact()."""
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    def transact(self, work: Callable[[sa.Connection], Result]) -> Result:
+        """work(tx) in one transaction, run again as a whole after a lost race. Busy: lost too often."""
+        for attempt in range(ATTEMPTS):
+            try:
+                with self.transaction() as tx:
+                    return work(tx)
+            except sa.exc.DBAPIError as error:
+                if not is_lost_race(error):
+                    raise
+                time.sleep(random.uniform(0, min(0.5, 0.005 * 2**attempt)))
+        raise errors.Busy("The database is too busy with competing changes; try again.")
+
+    def now(self, tx: sa.Connection) -> datetime.datetime:
+        """The database's clock, UTC without a zone."""
+        value = tx.execute(sa.select(utc_now())).scalar_one()
+        return datetime.datetime.fromisoformat(value) if isinstance(value, str) else value
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def is_lost_race(error: sa.exc.DBAPIError) -> bool:
+    """Whether running the transaction again may succeed."""
+    original = error.orig
+    if getattr(original, "sqlstate", None) in ("40001", "40P01", "55P03"):
+        return True
+    if isinstance(error, sa.exc.IntegrityError):
+        # A row that a competitor inserted first; looked at again, it is there.
+        return True
+    text = str(original)
+    if "database is locked" in text or "database table is locked" in text:
+        return True
+    arguments = getattr(original, "args", ())
+    return bool(arguments) and arguments[0] in (1205, 1213, 1020, 1047, 1180)
+
+
+def _make_engine(url: str) -> sa.Engine:
+    parsed = sa.make_url(url)
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        engine = sa.create_engine(parsed, connect_args={"timeout": 15, "check_same_thread": False})
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    if backend == "postgresql" and parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername in ("mysql", "mariadb"):
+        parsed = parsed.set(drivername=f"{parsed.drivername}+pymysql")
+    return sa.create_engine(
+        parsed, pool_pre_ping=True, pool_recycle=1800, pool_size=10, max_overflow=20, isolation_level="READ COMMITTED"
+    )
+
+
+def _prepare_sqlite(connection: Any, record: Any) -> None:
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=15000"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    reading = connection.get_execution_options().get("zun_read")
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

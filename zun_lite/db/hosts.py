@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hosts: who they are, what they have, when they were last heard of; and the tokens to join with."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from zun_lite.db.engine import Json, Moment, metadata, text_type, utc_now
+from zun_lite.domain import errors
+from zun_lite.domain.desired import Inventory
+
+INITIALIZING, READY, UNKNOWN = "initializing", "ready", "unknown"
+
+hosts = sa.Table(
+    "hosts",
+    metadata,
+    sa.Column("uuid", sa.String(36), primary_key=True),
+    sa.Column("name", text_type(255), nullable=False, unique=True),
+    sa.Column("address", sa.String(255), nullable=False),
+    sa.Column("public_key", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("problem", sa.Text),
+    sa.Column("disabled", sa.Boolean, nullable=False, default=False),
+    sa.Column("disabled_reason", sa.String(255)),
+    sa.Column("availability_zone", sa.String(255), nullable=False, default="nova"),
+    sa.Column("boot_id", sa.String(64)),
+    sa.Column("inventory", Json),
+    sa.Column("seen_at", Moment),
+    sa.Column("created_at", Moment, nullable=False),
+)
+
+join_tokens = sa.Table(
+    "join_tokens",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("host_name", text_type(255), nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("expires_at", Moment, nullable=False),
+    sa.Column("used_at", Moment),
+)
+
+
+@dataclass(frozen=True)
+class Host:
+    """One host. seen_at: UTC of its last heartbeat or report, by the database's clock."""
+
+    uuid: str
+    name: str
+    address: str
+    public_key: str
+    state: str
+    problem: str | None
+    disabled: bool
+    disabled_reason: str | None
+    availability_zone: str
+    boot_id: str | None
+    inventory: Inventory | None
+    seen_at: datetime.datetime | None
+    created_at: datetime.datetime
+
+
+def add_join_token(tx: sa.Connection, token: str, host_name: str, expires_at: datetime.datetime) -> None:
+    tx.execute(
+        sa.insert(join_tokens).values(
+            digest=_digest(token), host_name=host_name, created_at=utc_now(), expires_at=expires_at
+        )
+    )
+
+
+def use_join_token(tx: sa.Connection, token: str, host_name: str) -> None:
+    """Spend a token. Forbidden: unknown, spent, expired, or for another host; one answer for all."""
+    spent = tx.execute(
+        sa.update(join_tokens)
+        .where(
+            join_tokens.c.digest == _digest(token),
+            join_tokens.c.host_name == host_name,
+            join_tokens.c.used_at.is_(None),
+            join_tokens.c.expires_at > utc_now(),
+        )
+        .values(used_at=utc_now())
+    )
+    if spent.rowcount != 1:
+        raise errors.Forbidden("The join token is not valid for this host; make a new one with `host token`.")
+
+
+def enrol(tx: sa.Connection, uuid: str, name: str, address: str, public_key: str) -> str:
+    """Record a host that spent a token, or give a known one a new key; answers its uuid."""
+    known = tx.execute(sa.select(hosts.c.uuid).where(hosts.c.name == name)).scalar()
+    values = {"address": address, "public_key": public_key, "state": INITIALIZING}
+    if known:
+        tx.execute(sa.update(hosts).where(hosts.c.uuid == known).values(**values))
+        return known
+    tx.execute(
+        sa.insert(hosts).values(
+            uuid=uuid, name=name, disabled=False, availability_zone="nova", created_at=utc_now(), **values
+        )
+    )
+    return uuid
+
+
+def get(tx: sa.Connection, uuid: str) -> Host | None:
+    row = tx.execute(sa.select(hosts).where(hosts.c.uuid == uuid)).mappings().first()
+    return _host(row) if row else None
+
+
+def by_name(tx: sa.Connection, name: str) -> Host | None:
+    row = tx.execute(sa.select(hosts).where(hosts.c.name == name)).mappings().first()
+    return _host(row) if row else None
+
+
+def every(tx: sa.Connection) -> list[Host]:
+    return [_host(row) for row in tx.execute(sa.select(hosts).order_by(hosts.c.name)).mappings()]
+
+
+def heard_of(tx: sa.Connection, uuid: str, boot_id: str, problem: str | None) -> None:
+    """A heartbeat. It does not make a host ready: only a full report does."""
+    tx.execute(sa.update(hosts).where(hosts.c.uuid == uuid).values(seen_at=utc_now(), boot_id=boot_id, problem=problem))
+
+
+def took_inventory(tx: sa.Connection, uuid: str, boot_id: str, inventory: Inventory) -> None:
+    """A full report was taken in: the host may get work."""
+    tx.execute(
+        sa.update(hosts)
+        .where(hosts.c.uuid == uuid)
+        .values(seen_at=utc_now(), boot_id=boot_id, inventory=inventory.to_json(), state=READY)
+    )
+
+
+def silent_since(tx: sa.Connection, moment: datetime.datetime) -> list[Host]:
+    """Ready hosts that were not heard of since then."""
+    query = sa.select(hosts).where(hosts.c.state == READY, hosts.c.seen_at < moment)
+    return [_host(row) for row in tx.execute(query).mappings()]
+
+
+def set_state(tx: sa.Connection, uuid: str, state: str) -> None:
+    tx.execute(sa.update(hosts).where(hosts.c.uuid == uuid).values(state=state))
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _host(row: sa.RowMapping) -> Host:
+    fields = dict(row)
+    fields["inventory"] = Inventory.from_json(fields["inventory"]) if fields["inventory"] else None
+    return Host(**fields)

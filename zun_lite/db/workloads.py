@@ -1,0 +1,378 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Workloads: the sole writer of goal, observed and of the status that is computed from them.
+
+Each change raises the revision of its project and of its host in the same transaction, so that a
+host sees that its set changed, and a reader that its list did. `status` and `task_state` are a
+projection for filters; nothing decides by them.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from zun_lite.db import revisions
+from zun_lite.db.engine import Json, Moment, metadata, text_type, utc_now
+from zun_lite.domain.desired import Desired
+from zun_lite.domain.lifecycle import ABSENT, PRESENT, Goal, Observed, Status, status_of
+from zun_lite.domain.resources import Resources
+from zun_lite.domain.spec import ContainerSpec
+from zun_lite.domain.wiring import Wiring
+
+CONTAINER = "container"
+
+workloads = sa.Table(
+    "workloads",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("project_id", sa.String(64), nullable=False),
+    sa.Column("user_id", sa.String(64), nullable=False),
+    sa.Column("name", text_type(255), nullable=False),
+    sa.Column("image", text_type(255), nullable=False),
+    sa.Column("spec", Json, nullable=False),
+    sa.Column("generation", sa.BigInteger, nullable=False),
+    sa.Column("presence", sa.String(8), nullable=False),
+    sa.Column("power", sa.String(8), nullable=False),
+    sa.Column("run", sa.Integer, nullable=False),
+    sa.Column("build", sa.Integer, nullable=False),
+    sa.Column("stop_timeout_seconds", sa.Integer, nullable=False),
+    sa.Column("host", sa.String(36), index=True),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    sa.Column("ready", sa.Boolean, nullable=False),
+    sa.Column("failure", sa.Text),
+    sa.Column("wiring", Json),
+    sa.Column("observed", Json),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("task_state", sa.String(32)),
+    sa.Column("status_reason", sa.Text),
+    sa.Column("cpus", sa.Float, nullable=False),
+    sa.Column("memory_mib", sa.BigInteger, nullable=False),
+    sa.Column("disk_gib", sa.BigInteger, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("updated_at", Moment),
+    sa.Index(None, "project_id", "id"),
+    sa.Index(None, "project_id", "name"),
+    sa.Index(None, "ready", "presence"),
+)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One record. failure: why the control plane could not place or provide for it."""
+
+    id: int
+    uuid: str
+    kind: str
+    project_id: str
+    user_id: str
+    name: str
+    spec: ContainerSpec
+    generation: int
+    goal: Goal
+    host: str | None
+    epoch: int
+    ready: bool
+    failure: str | None
+    wiring: Wiring
+    observed: Observed | None
+    status: str
+    task_state: str | None
+    status_reason: str | None
+    created_at: datetime.datetime
+    updated_at: datetime.datetime | None
+
+    @property
+    def desired(self) -> Desired:
+        """What its host is told."""
+        return Desired(
+            self.uuid,
+            self.project_id,
+            self.name,
+            self.epoch,
+            self.generation,
+            self.goal,
+            self.spec,
+            self.wiring,
+            self.ready,
+        )
+
+
+def insert(
+    tx: sa.Connection,
+    *,
+    uuid: str,
+    kind: str,
+    project_id: str,
+    user_id: str,
+    name: str,
+    spec: ContainerSpec,
+    goal: Goal,
+    host: str | None,
+    failure: str | None,
+) -> Workload:
+    """A new record in its first generation and epoch. The caller has raised the revisions."""
+    status = status_of(goal, 1, None, failure=failure)
+    tx.execute(
+        sa.insert(workloads).values(
+            uuid=uuid,
+            kind=kind,
+            project_id=project_id,
+            user_id=user_id,
+            name=name,
+            image=spec.image,
+            spec=spec.to_json(),
+            generation=1,
+            **_goal_values(goal),
+            host=host,
+            epoch=1,
+            ready=False,
+            failure=failure,
+            **_status_values(status),
+            cpus=spec.cpus,
+            memory_mib=spec.memory_mib,
+            disk_gib=spec.disk_gib,
+            created_at=utc_now(),
+        )
+    )
+    made = get(tx, uuid)
+    assert made is not None
+    return made
+
+
+def get(tx: sa.Connection, uuid: str, *, lock: bool = False) -> Workload | None:
+    """By uuid, whosever it is. lock: hold the row until the transaction ends."""
+    query = sa.select(workloads).where(workloads.c.uuid == uuid)
+    row = tx.execute(query.with_for_update() if lock else query).mappings().first()
+    return read_row(row) if row else None
+
+
+def find(
+    tx: sa.Connection, project_id: str | None, *, uuid: str | None = None, name: str | None = None
+) -> list[Workload]:
+    """By uuid or exact name within a project; project_id None looks through all projects."""
+    query = sa.select(workloads).limit(2)
+    if project_id is not None:
+        query = query.where(workloads.c.project_id == project_id)
+    query = query.where(workloads.c.uuid == uuid) if uuid else query.where(workloads.c.name == name)
+    return [read_row(row) for row in tx.execute(query).mappings()]
+
+
+def page(
+    tx: sa.Connection,
+    *,
+    project_id: str | None,
+    kind: str,
+    filters: dict[str, Any],
+    limit: int,
+    marker: Workload | None,
+    sort_key: str = "id",
+    descending: bool = False,
+) -> list[Workload]:
+    """One page in keyset order; id breaks ties. project_id None: of all projects."""
+    column = workloads.c[sort_key]
+    query = sa.select(workloads).where(workloads.c.kind == kind)
+    if project_id is not None:
+        query = query.where(workloads.c.project_id == project_id)
+    for key, value in filters.items():
+        query = query.where(workloads.c[key] == value)
+    if marker is not None:
+        edge = tx.execute(sa.select(column).where(workloads.c.uuid == marker.uuid)).scalar()
+        query = query.where(_beyond(column, edge, marker.id, descending))
+    order = [column.desc(), workloads.c.id.desc()] if descending else [column, workloads.c.id]
+    return [read_row(row) for row in tx.execute(query.order_by(*order).limit(limit)).mappings()]
+
+
+def usage_of_project(tx: sa.Connection, project_id: str) -> tuple[int, Resources]:
+    """How many workloads the project has and what they claim; deleting ones count until they are gone."""
+    return _usage(tx, workloads.c.project_id == project_id)
+
+
+def usage_of_host(tx: sa.Connection, host: str) -> Resources:
+    """What the workloads placed on the host claim."""
+    return _usage(tx, workloads.c.host == host)[1]
+
+
+def usage_of_hosts(tx: sa.Connection, hosts: Iterable[str]) -> dict[str, Resources]:
+    """What is claimed on each of these hosts; hosts without workloads are left out."""
+    query = (
+        sa.select(workloads.c.host, *(sa.func.sum(workloads.c[name]) for name in ("cpus", "memory_mib", "disk_gib")))
+        .where(workloads.c.host.in_(list(hosts)))
+        .group_by(workloads.c.host)
+    )
+    return {host: Resources(float(cpus), int(memory), int(disk)) for host, cpus, memory, disk in tx.execute(query)}
+
+
+def on_host(tx: sa.Connection, host: str) -> list[Workload]:
+    query = sa.select(workloads).where(workloads.c.host == host).order_by(workloads.c.id)
+    return [read_row(row) for row in tx.execute(query).mappings()]
+
+
+def to_provision(tx: sa.Connection, limit: int) -> list[Workload]:
+    """Placed, wanted, and not yet provided with ports and volumes."""
+    query = (
+        sa.select(workloads)
+        .where(
+            workloads.c.ready.is_(False),
+            workloads.c.presence == PRESENT,
+            workloads.c.host.is_not(None),
+            workloads.c.failure.is_(None),
+        )
+        .order_by(workloads.c.id)
+        .limit(limit)
+    )
+    return [read_row(row) for row in tx.execute(query).mappings()]
+
+
+def to_release(tx: sa.Connection, limit: int) -> list[Workload]:
+    """Unwanted, and nothing of them is left on a host: status Deleted marks those, see record_observed."""
+    query = (
+        sa.select(workloads)
+        .where(workloads.c.presence == ABSENT, sa.or_(workloads.c.host.is_(None), workloads.c.status == "Deleted"))
+        .order_by(workloads.c.id)
+        .limit(limit)
+    )
+    return [read_row(row) for row in tx.execute(query).mappings()]
+
+
+def change_goal(tx: sa.Connection, workload: Workload, goal: Goal) -> Workload | None:
+    """A new goal in the next generation; None when another change came first."""
+    _touch(tx, workload)
+    changed = replace(workload, goal=goal, generation=workload.generation + 1)
+    status = _status(changed)
+    done = tx.execute(
+        sa.update(workloads)
+        .where(workloads.c.uuid == workload.uuid, workloads.c.generation == workload.generation)
+        .values(generation=changed.generation, **_goal_values(goal), **_status_values(status), updated_at=utc_now())
+    )
+    return get(tx, workload.uuid) if done.rowcount else None
+
+
+def provide(tx: sa.Connection, workload: Workload, wiring: Wiring) -> bool:
+    """Its ports and volumes are there: its host may begin. False when it was changed meanwhile."""
+    _touch(tx, workload)
+    done = tx.execute(
+        sa.update(workloads)
+        .where(
+            workloads.c.uuid == workload.uuid,
+            workloads.c.presence == PRESENT,
+            workloads.c.epoch == workload.epoch,
+            workloads.c.ready.is_(False),
+        )
+        .values(ready=True, wiring=wiring.to_json(), updated_at=utc_now())
+    )
+    return done.rowcount == 1
+
+
+def fail(tx: sa.Connection, workload: Workload, reason: str) -> None:
+    """The control plane gave up on it; only a delete helps."""
+    _touch(tx, workload)
+    status = _status(replace(workload, failure=reason))
+    tx.execute(
+        sa.update(workloads)
+        .where(workloads.c.uuid == workload.uuid, workloads.c.ready.is_(False))
+        .values(failure=reason, **_status_values(status), updated_at=utc_now())
+    )
+
+
+def record_observed(tx: sa.Connection, workload: Workload, observed: Observed, *, host_known: bool = True) -> None:
+    """What its host saw. The caller has checked host and epoch."""
+    seen = replace(workload, observed=observed)
+    gone = workload.goal.presence == ABSENT and observed.state == "absent"
+    status = Status("Deleted") if gone else _status(seen, host_known=host_known)
+    revisions.raise_one(tx, revisions.project(workload.project_id))
+    tx.execute(
+        sa.update(workloads)
+        .where(workloads.c.uuid == workload.uuid, workloads.c.epoch == workload.epoch)
+        .values(observed=observed.to_json(), **_status_values(status), updated_at=utc_now())
+    )
+
+
+def host_changed(tx: sa.Connection, host: str, *, known: bool) -> None:
+    """Recompute what users see of a host's workloads when it is lost or comes back."""
+    for workload in on_host(tx, host):
+        if workload.status == "Deleted":
+            continue
+        status = _status(workload, host_known=known)
+        if (status.status, status.task_state, status.reason) == (
+            workload.status,
+            workload.task_state,
+            workload.status_reason,
+        ):
+            continue
+        revisions.raise_one(tx, revisions.project(workload.project_id))
+        tx.execute(sa.update(workloads).where(workloads.c.uuid == workload.uuid).values(**_status_values(status)))
+
+
+def remove(tx: sa.Connection, workload: Workload) -> None:
+    """Forget a workload of which nothing is left."""
+    _touch(tx, workload)
+    tx.execute(sa.delete(workloads).where(workloads.c.uuid == workload.uuid))
+
+
+def read_row(row: sa.RowMapping) -> Workload:
+    return Workload(
+        id=row["id"],
+        uuid=row["uuid"],
+        kind=row["kind"],
+        project_id=row["project_id"],
+        user_id=row["user_id"],
+        name=row["name"],
+        spec=ContainerSpec.from_json(row["spec"]),
+        generation=row["generation"],
+        goal=Goal(row["presence"], row["power"], row["run"], row["build"], row["stop_timeout_seconds"]),
+        host=row["host"],
+        epoch=row["epoch"],
+        ready=row["ready"],
+        failure=row["failure"],
+        wiring=Wiring.from_json(row["wiring"]),
+        observed=Observed.from_json(row["observed"]),
+        status=row["status"],
+        task_state=row["task_state"],
+        status_reason=row["status_reason"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def _touch(tx: sa.Connection, workload: Workload) -> None:
+    revisions.raise_one(tx, revisions.project(workload.project_id))
+    if workload.host is not None:
+        revisions.raise_one(tx, revisions.host(workload.host))
+
+
+def _status(workload: Workload, *, host_known: bool = True) -> Status:
+    return status_of(
+        workload.goal, workload.generation, workload.observed, failure=workload.failure, host_known=host_known
+    )
+
+
+def _status_values(status: Status) -> dict[str, Any]:
+    return {"status": status.status, "task_state": status.task_state, "status_reason": status.reason}
+
+
+def _goal_values(goal: Goal) -> dict[str, Any]:
+    return goal.to_json()
+
+
+def _usage(tx: sa.Connection, where: sa.ColumnElement[bool]) -> tuple[int, Resources]:
+    count, cpus, memory, disk = tx.execute(
+        sa.select(
+            sa.func.count(),
+            *(sa.func.coalesce(sa.func.sum(workloads.c[name]), 0) for name in ("cpus", "memory_mib", "disk_gib")),
+        ).where(where)
+    ).one()
+    return count, Resources(float(cpus), int(memory), int(disk))
+
+
+def _beyond(column: sa.ColumnElement[Any], edge: Any, marker_id: int, descending: bool) -> sa.ColumnElement[bool]:
+    later = workloads.c.id < marker_id if descending else workloads.c.id > marker_id
+    if edge is None:
+        return sa.and_(column.is_(None), later)
+    further = column < edge if descending else column > edge
+    return sa.or_(further, sa.and_(column == edge, later))
