@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the control plane works with, built once by each program and passed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zun_lite.client.agents import AgentsClient
+from zun_lite.common.clock import Clock
+from zun_lite.common.wake import Waker
+from zun_lite.db.engine import Database
+from zun_lite.domain.resources import Limits, Ratios
+from zun_lite.network.base import NetworkProvider
+from zun_lite.volume.base import VolumeProvider
+
+
+@dataclass(frozen=True)
+class Means:
+    """limits: the quota of a project without its own. ratios: how much a host may promise."""
+
+    db: Database
+    networks: NetworkProvider
+    volumes: VolumeProvider
+    agents: AgentsClient
+    waker: Waker
+    clock: Clock
+    limits: Limits = Limits()
+    ratios: Ratios = Ratios()
+    host_timeout_seconds: float = 40.0
+    execute_timeout_seconds: int = 15

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the control plane needs of whoever owns networks and ports: embedded, or Neutron."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from zun_lite.domain.caller import Caller
+from zun_lite.domain.spec import NetworkRequest
+from zun_lite.domain.wiring import Endpoint
+
+
+class NetworkProvider(Protocol):
+    """Look-ups use the caller's rights; provide and release act for the service, idempotent by workload."""
+
+    def resolve(self, caller: Caller, ident: str) -> str:
+        """A network's id by its id or name. NotFound, Ambiguous."""
+        ...
+
+    def resolve_port(self, caller: Caller, ident: str) -> tuple[str, str]:
+        """(port id, network id) of a free port by its id or name. NotFound, Ambiguous; InUse: it serves something."""
+        ...
+
+    def default_network(self, caller: Caller) -> str:
+        """The caller's oldest network, else the oldest shared one. Conflict: there is none."""
+        ...
+
+    def provide(
+        self, workload_uuid: str, project_id: str, host_uuid: str, position: int, request: NetworkRequest
+    ) -> Endpoint:
+        """The port at this position of the workload, made or bound now if it is not yet.
+
+        Position 0 carries the default route. InUse, Invalid, NotFound: it cannot be had; final.
+        Unavailable: try again.
+        """
+        ...
+
+    def release(self, workload_uuid: str) -> None:
+        """Delete the ports that were made for the workload, and unbind those that its user brought."""
+        ...
