@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Takes back all that an installation made on this machine, and nothing else.
+
+Everything is found by its own marks: the cluster's label, names with the cluster's prefix, paths under the
+installation's folders, the notes of docker_setup. Each step looks first, so that a clean that was
+broken off can be run again. Debian packages and Docker's own data stay.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+
+from zun_lite.cmd import docker_setup, images, installation
+from zun_lite.cmd.engine import Engine
+from zun_lite.cmd.installation import Installation
+from zun_lite.domain import errors
+
+# zun_lite.domain.names.LABEL_CLUSTER, without what that module imports.
+LABEL_CLUSTER = "zun.cluster"
+NETNS_DIR = "/run/netns"
+Say = Callable[[str], None]
+
+
+def clean(here: Installation, say: Say) -> None:
+    """Undo the installation; its supervisor must be down."""
+    engine = Engine(here.docker_socket)
+    if engine.answers():
+        _remove_containers(engine, here.cluster, say)
+        removed = images.remove_all(engine, here.cluster)
+        if removed:
+            say(f"images removed: {', '.join(removed)}")
+    else:
+        say(f"no Docker Engine answers at {here.docker_socket}: its containers and images, if any, stay")
+    _remove_namespaces(here.cluster, say)
+    _release_mounts(here, say)
+    docker_setup.take_back(here, say)
+    _remove_folder(here, say)
+
+
+def _remove_containers(engine: Engine, cluster: str, say: Say) -> None:
+    found = engine.containers(f"{LABEL_CLUSTER}={cluster}")
+    for container in found:
+        engine.remove_container(container["Id"])
+    if found:
+        say(f"containers removed: {len(found)}")
+
+
+def _remove_namespaces(cluster: str, say: Say) -> None:
+    if not os.path.isdir(NETNS_DIR):
+        return
+    ours = re.compile(rf"^zl{re.escape(cluster)}-[0-9a-f]{{12}}$")
+    names = sorted(name for name in os.listdir(NETNS_DIR) if ours.match(name))
+    for name in names:
+        path = os.path.join(NETNS_DIR, name)
+        subprocess.run(["umount", "-l", path], capture_output=True, check=False)
+        os.unlink(path)
+    if names:
+        say(f"network namespaces removed: {len(names)}")
+
+
+def _release_mounts(here: Installation, say: Say) -> None:
+    roots = [os.path.realpath(path) for path in (here.state_dir, here.mount_dir, here.pool_dir)]
+    released = 0
+    for point in reversed(_mount_points()):
+        if _is_under(point, roots):
+            _run(["umount", point], f"{point} is still in use; end what uses it, then clean again")
+            released += 1
+    for device, backing in _loop_devices():
+        if _is_under(backing, roots):
+            _run(["losetup", "-d", device], f"{device} cannot be freed")
+            released += 1
+    if released:
+        say(f"mounts and loop devices released: {released}")
+
+
+def _mount_points() -> list[str]:
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
+        points = [line.split()[4] for line in stream]
+    return [re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), point) for point in points]
+
+
+def _loop_devices() -> list[tuple[str, str]]:
+    found = []
+    for name in sorted(os.listdir("/sys/block")):
+        try:
+            with open(f"/sys/block/{name}/loop/backing_file") as stream:
+                found.append((f"/dev/{name}", stream.read().strip().removesuffix(" (deleted)")))
+        except OSError:
+            continue
+    return found
+
+
+def _is_under(path: str, roots: list[str]) -> bool:
+    return any(path == root or path.startswith(f"{root}/") for root in roots)
+
+
+def _run(command: list[str], problem: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise errors.Failed(f"{problem} ({done.stderr.strip()}).")
+
+
+def _remove_folder(here: Installation, say: Say) -> None:
+    if not installation.exists(here.state_dir):
+        return
+    for folder in (here.pool_dir, here.mount_dir):
+        if not _is_under(os.path.abspath(folder), [here.state_dir]) and os.path.isdir(folder):
+            say(f"{folder} lies outside {here.state_dir} and stays")
+    shutil.rmtree(here.state_dir)
+    say(f"{here.state_dir} removed")

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `zun-lite up` does before, and around, the supervisor: set up, hand over, wait until it is ready.
+
+The lock is taken first, so that two of them never set up side by side. The work is done in this
+process, which then becomes the supervisor by exec and so sheds all that it imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+from zun_lite.cmd import docker_setup, images, installation, lock, status, supervisor
+from zun_lite.cmd.engine import Engine
+from zun_lite.cmd.installation import Installation
+from zun_lite.domain import errors
+
+READY_TIMEOUT_SECONDS = 20.0
+BOOTSTRAP_TIMEOUT_SECONDS = 120.0
+
+
+def up(state_dir: str, *, port: int | None, agent_port: int | None, docker_socket: str | None, detach: bool) -> int:
+    """Set up and run; in the foreground it does not return, with detach it returns when all is ready."""
+    started = time.monotonic()
+    installation.make_folders(state_dir)
+    here = installation.settle(state_dir, port=port, agent_port=agent_port, docker_socket=docker_socket)
+    held = lock.take(here.lock_file)
+    if held is None:
+        return _already_up(here)
+    _set_up(here)
+    os.set_inheritable(held, True)
+    command = [sys.executable, "-m", "zun_lite.cmd.supervisor", here.state_dir, str(held)]
+    if not detach:
+        _say(f"running at http://{here.api_address[0]}:{here.port}/; Ctrl-C or `zun-lite down` stops it")
+        os.execve(sys.executable, command, here.environment)
+    with open(here.path("log", "supervisor.log"), "ab") as log:
+        process = subprocess.Popen(
+            command,
+            env=here.environment,
+            pass_fds=[held],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    os.close(held)
+    _wait_ready(here, process, started)
+    _say(f"up in {time.monotonic() - started:.1f} s at http://{here.api_address[0]}:{here.port}/ (pid {process.pid})")
+    return 0
+
+
+def _already_up(here: Installation) -> int:
+    pid = lock.holder(here.lock_file)
+    lines, healthy = status.report(here, time.time())
+    if healthy:
+        _say(f"already up (pid {pid})")
+        return 0
+    _say(f"already up (pid {pid}), but not all is well:")
+    print("\n".join(lines), flush=True)
+    _say(f"logs are in {here.path('log')}; `zun-lite down`, then `zun-lite up`, starts afresh")
+    return 1
+
+
+def _set_up(here: Installation) -> None:
+    bootstrap = subprocess.Popen(
+        [sys.executable, "-m", "zun_lite.cmd.manage", "bootstrap"],
+        env=here.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        _install_runtime(here)
+        docker_setup.prepare(here, _say)
+        images.make_demo(Engine(here.docker_socket), here.cluster, _say)
+        said, _ = bootstrap.communicate(timeout=BOOTSTRAP_TIMEOUT_SECONDS)
+    except BaseException:
+        bootstrap.kill()
+        bootstrap.wait()
+        raise
+    if bootstrap.returncode:
+        raise errors.Failed(
+            f"The database, keys and first users could not be set up: {' | '.join(said.strip().splitlines()[-8:])}; "
+            f"correct {here.config_file} if it is to blame, then try again."
+        )
+
+
+def _install_runtime(here: Installation) -> None:
+    from zun_lite.netd import runtime
+
+    real = shutil.which("runc", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin:/sbin:/bin")
+    if real is None:
+        raise errors.Failed("runc is not installed; `apt-get install docker.io` brings it.")
+    runtime.install(here.runtime_path, real, here.netd_socket, os.path.realpath(sys.executable))
+
+
+def _wait_ready(here: Installation, process: subprocess.Popen[bytes], started: float) -> None:
+    deadline = time.monotonic() + READY_TIMEOUT_SECONDS
+    while not status.api_answers(here):
+        _still_going(here, process, deadline, f"the API does not answer at http://{here.api_address[0]}:{here.port}/")
+        time.sleep(0.1)
+    _say(f"the API answers, after {time.monotonic() - started:.1f} s")
+    deadline = time.monotonic() + READY_TIMEOUT_SECONDS
+    while (state := _host_state(here)) != "ready":
+        _still_going(here, process, deadline, f"host {here.host_name} is {state}, not ready")
+        time.sleep(0.3)
+
+
+def _still_going(here: Installation, process: subprocess.Popen[bytes], deadline: float, problem: str) -> None:
+    if process.poll() is not None:
+        log = here.path("log", "supervisor.log")
+        raise errors.Failed(f"The supervisor ended: {docker_setup.tail(log, 4)}; mend that, then `zun-lite up` again.")
+    if time.monotonic() < deadline:
+        return
+    children = (supervisor.read_state(here.state_file) or {}).get("children", {})
+    ailing = [name for name, child in children.items() if child["restarts"] or child["state"] != "running"]
+    suspects = ailing or (["api"] if problem.startswith("the API") else ["agent"])
+    for name in suspects:
+        print(f"--- the end of {here.path('log', name)}.log", file=sys.stderr)
+        print(docker_setup.tail(here.path("log", f"{name}.log"), 12).replace(" | ", "\n"), file=sys.stderr)
+    raise errors.Failed(
+        f"After {READY_TIMEOUT_SECONDS:g} s {problem}; look at: {', '.join(suspects)} (above). It goes on trying: "
+        "`zun-lite status` shows how far it is, `zun-lite down` stops it."
+    )
+
+
+def _host_state(here: Installation) -> str:
+    command = [sys.executable, "-m", "zun_lite.cmd.manage", "host", "list", "--json"]
+    asked = subprocess.run(command, env=here.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if asked.returncode:
+        return f"unknown ({asked.stderr.strip()[-300:]})"
+    try:
+        hosts = {host["name"]: host["state"] for host in json.loads(asked.stdout)}
+    except (ValueError, KeyError, TypeError):
+        return f"unknown ({asked.stdout.strip()[-300:]})"
+    return hosts.get(here.host_name, "not enrolled")
+
+
+def _say(line: str) -> None:
+    print(f"zun-lite: {line}", flush=True)
