@@ -1,1 +1,127 @@
 # SPDX-License-Identifier: Apache-2.0
+"""What agents call, under /node/v1. A host proves itself with a token signed by its own key.
+
+No user's token is good here, and a host's token is good nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import falcon
+
+from zun_lite.common import grants
+from zun_lite.control import reports
+from zun_lite.control.means import Means
+from zun_lite.db import hosts
+from zun_lite.domain import errors
+from zun_lite.domain.desired import Report
+
+MAX_REPORT_BYTES = 8 * 1024 * 1024
+
+
+def resources(means: Means, grant_public_key: str) -> list[tuple[str, Any, str | None]]:
+    """(path template, resource, suffix) of every route of this service."""
+    return [
+        ("/node/v1/enrol", Enrolment(means, grant_public_key), None),
+        ("/node/v1/heartbeat", Heartbeat(means), None),
+        ("/node/v1/workloads", DesiredWorkloads(means), None),
+        ("/node/v1/reports", Reports(means), None),
+    ]
+
+
+def authenticate(means: Means, req: falcon.Request) -> hosts.Host:
+    """The host that signed this request. Unauthorized: unknown, removed, or not signed by it."""
+    scheme, _, token = (req.get_header("Authorization") or "").partition(" ")
+    if scheme != "Node" or not token:
+        raise errors.Unauthorized("This path is for enrolled hosts only.")
+    claimed = grants.peek(token).get("sub")
+    with means.db.read() as tx:
+        host = hosts.get(tx, claimed) if isinstance(claimed, str) else None
+    if host is None:
+        raise errors.Unauthorized("No such host is enrolled here.")
+    grants.read(grants.public_key(host.public_key), grants.API_AUDIENCE, token, means.clock)
+    return host
+
+
+class Enrolment:
+    """POST: a one-time token becomes an identity."""
+
+    def __init__(self, means: Means, grant_public_key: str) -> None:
+        self._means = means
+        self._grant_public_key = grant_public_key
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        body = _body(req)
+        token, name, address, public_key = (_text(body, key) for key in ("token", "name", "address", "public_key"))
+        grants.public_key(public_key)
+        if ":" not in address:
+            raise errors.Invalid("address is host:port, where the API reaches the agent.")
+        host_uuid = reports.enrol(self._means, token, name, address, public_key)
+        resp.media = {"host_uuid": host_uuid, "grant_public_key": self._grant_public_key}
+        resp.status = falcon.HTTP_201
+
+
+class Heartbeat:
+    """PUT: the host lives."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+
+    def on_put(self, req: falcon.Request, resp: falcon.Response) -> None:
+        host = authenticate(self._means, req)
+        body = _body(req)
+        problem = body.get("problem")
+        revision, wanted = reports.heartbeat(
+            self._means, host, _text(body, "boot_id"), str(problem) if problem else None
+        )
+        resp.media = {"revision": revision, "report_wanted": wanted}
+
+
+class DesiredWorkloads:
+    """GET: what the host should hold, or 304 when that is what it knows."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        host = authenticate(self._means, req)
+        known = req.get_header("If-None-Match")
+        if known is not None and known.strip('"') == str(reports.revision(self._means, host)):
+            resp.status = falcon.HTTP_304
+            return
+        desired = reports.desired_set(self._means, host)
+        resp.set_header("ETag", f'"{desired.revision}"')
+        resp.media = desired.to_json()
+
+
+class Reports:
+    """POST: inventory and what was observed."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        host = authenticate(self._means, req)
+        try:
+            report = Report.from_json(_body(req))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise errors.Invalid(f"The report cannot be read: {error!r}.") from error
+        orders = reports.take(self._means, host, report)
+        resp.media = {"remove": [{"uuid": uuid, "epoch": epoch} for uuid, epoch in orders]}
+
+
+def _body(req: falcon.Request) -> dict[str, Any]:
+    if (req.content_length or 0) > MAX_REPORT_BYTES:
+        raise errors.Invalid("The message is too large.")
+    body = req.get_media(default_when_empty=None)
+    if not isinstance(body, dict):
+        raise errors.Invalid("The body must be a JSON object.")
+    return body
+
+
+def _text(body: dict[str, Any], key: str) -> str:
+    value = body.get(key)
+    if not isinstance(value, str) or not value or len(value) > 255:
+        raise errors.Invalid(f"{key} must be a text of 1 to 255 characters.")
+    return value

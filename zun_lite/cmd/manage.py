@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""zun-lite-manage: the operator's commands on the database and on hosts."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import secrets
+import socket
+import sys
+from typing import Any
+
+from oslo_config import cfg
+
+from zun_lite.common import config, grants, log
+from zun_lite.db import hosts, schema
+from zun_lite.db.engine import Database
+from zun_lite.domain import errors
+from zun_lite.identity import bootstrap as identity
+
+TOKEN_MINUTES = 15
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    conf = config.load([], prog="zun-lite-manage")
+    log.set_up("zun-lite-manage", debug=conf.debug)
+    try:
+        arguments.run(conf, arguments)
+    except errors.ZunError as error:
+        print(f"zun-lite-manage: {error.message}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def db_sync(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
+    """Make the schema, or bring it up to date."""
+    db = Database(conf.database.connection)
+    schema.sync(db)
+    print(schema.current(db))
+
+
+def db_version(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
+    """Print the version of the schema."""
+    print(schema.current(Database(conf.database.connection)) or "none")
+
+
+def bootstrap(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
+    """Make keys, schema, first users and clouds.yaml, each only where it is missing."""
+    os.makedirs(conf.state_dir, mode=0o700, exist_ok=True)
+    db = Database(conf.database.connection)
+    schema.sync(db)
+    grants.make_key(conf.grants.key_file)
+    clouds = os.path.join(conf.state_dir, "clouds.yaml")
+    passwords = (None, None)
+    if not os.path.exists(clouds):
+        passwords = (secrets.token_urlsafe(18), secrets.token_urlsafe(18))
+    identity.bootstrap(db, conf.identity.key_dir, *passwords)
+    if passwords[0]:
+        _write_clouds(clouds, conf.api.public_url, {"admin": passwords[0], "demo": passwords[1] or ""})
+        print(f"wrote {clouds}")
+
+
+def host_token(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
+    """Print a token with which one host may join once, within 15 minutes."""
+    db = Database(conf.database.connection)
+    token = secrets.token_urlsafe(32)
+    name = arguments.name or conf.agent.host_name or socket.gethostname()
+
+    def add(tx: Any) -> None:
+        hosts.add_join_token(tx, token, name, db.now(tx) + datetime.timedelta(minutes=TOKEN_MINUTES))
+
+    db.transact(add)
+    print(token)
+
+
+def host_list(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
+    """Print the hosts."""
+    db = Database(conf.database.connection)
+    with db.read() as tx:
+        known = hosts.every(tx)
+    rows = [
+        {
+            "uuid": host.uuid,
+            "name": host.name,
+            "address": host.address,
+            "state": host.state,
+            "problem": host.problem,
+            "seen_at": host.seen_at.isoformat() if host.seen_at else None,
+        }
+        for host in known
+    ]
+    if arguments.json:
+        print(json.dumps(rows))
+        return
+    for row in rows:
+        print(f"{row['name']}  {row['state']}  {row['address']}  {row['seen_at']}  {row['problem'] or ''}")
+
+
+def _write_clouds(path: str, api_url: str, passwords: dict[str, str]) -> None:
+    lines = ["clouds:"]
+    for name, password in passwords.items():
+        lines += [
+            f"  {name}:",
+            "    auth:",
+            f"      auth_url: {api_url}/identity",
+            f"      username: {name}",
+            f"      password: {password}",
+            f"      project_name: {name}",
+            "      user_domain_id: default",
+            "      project_domain_id: default",
+            "    region_name: RegionOne",
+            "    identity_api_version: '3'",
+        ]
+    staged = f"{path}.new"
+    with open(os.open(staged, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as stream:
+        stream.write("\n".join(lines) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.rename(staged, path)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="zun-lite-manage", description=__doc__.split(":", 1)[1].strip())
+    nouns = parser.add_subparsers(required=True, metavar="COMMAND")
+    nouns.add_parser("bootstrap", help=bootstrap.__doc__).set_defaults(run=bootstrap)
+    db = nouns.add_parser("db", help="the database").add_subparsers(required=True, metavar="VERB")
+    db.add_parser("sync", help=db_sync.__doc__).set_defaults(run=db_sync)
+    db.add_parser("version", help=db_version.__doc__).set_defaults(run=db_version)
+    host = nouns.add_parser("host", help="hosts").add_subparsers(required=True, metavar="VERB")
+    token = host.add_parser("token", help=host_token.__doc__)
+    token.add_argument("--name", help="the host's name; default this machine's")
+    token.set_defaults(run=host_token)
+    listing = host.add_parser("list", help=host_list.__doc__)
+    listing.add_argument("--json", action="store_true")
+    listing.set_defaults(run=host_list)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds what the control plane works with from the configuration, for every program that needs it."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+from zun_lite.client.agents import AgentsClient
+from zun_lite.common import grants
+from zun_lite.common.clock import Clock
+from zun_lite.common.wake import Waker
+from zun_lite.control.means import Means
+from zun_lite.db.engine import Database
+from zun_lite.domain.resources import Limits, Ratios
+from zun_lite.network.embedded import EmbeddedNetworks
+from zun_lite.volume.embedded import EmbeddedVolumes
+
+
+def build_means(conf: cfg.ConfigOpts) -> Means:
+    """Connects to nothing yet, so that it may be called before a fork."""
+    clock = Clock()
+    db = Database(conf.database.connection)
+    return Means(
+        db=db,
+        networks=EmbeddedNetworks(db, mtu=conf.network.mtu),
+        volumes=EmbeddedVolumes(db),
+        agents=AgentsClient(grants.make_key(conf.grants.key_file), clock),
+        waker=Waker(conf.controller.wake_socket),
+        clock=clock,
+        limits=Limits(conf.quota.containers, conf.quota.cpu, conf.quota.memory, conf.quota.disk),
+        ratios=Ratios(conf.scheduler.cpu_ratio, conf.scheduler.memory_ratio, conf.scheduler.disk_ratio),
+        host_timeout_seconds=conf.scheduler.host_timeout_seconds,
+        execute_timeout_seconds=conf.container.execute_timeout_seconds,
+    )

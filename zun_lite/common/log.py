@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How programs log: one line a change, to standard error, which the supervisor keeps."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+
+class _OneLine(logging.Formatter):
+    """Keeps what users wrote from looking like log lines of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        if record.exc_info:
+            return text
+        return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def set_up(program: str, *, debug: bool = False) -> None:
+    """Send this process's log to standard error. Called once, by cmd."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine(f"%(asctime)s {program}[%(process)d] %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.DEBUG if debug else logging.INFO)
+    for noisy in ("urllib3", "docker", "alembic.runtime.migration", "pyroute2", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What users do to workloads that exist: look them up, change their goal, delete them.
+
+A change is one transaction: the state is checked, the goal changed and the action recorded on a
+held row. Which verb is allowed when, and what it means for the goal, stands in lifecycle.ACTIONS.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from zun_lite.common import crash
+from zun_lite.control.means import Means
+from zun_lite.db import actions as action_rows
+from zun_lite.db import hosts, workloads
+from zun_lite.db.workloads import Workload
+from zun_lite.domain import errors, names
+from zun_lite.domain.caller import Caller
+from zun_lite.domain.lifecycle import ABSENT, ACTIONS, PASS_THROUGH, Goal, status_of
+
+
+def find(means: Means, caller: Caller, ident: str, *, all_projects: bool = False) -> Workload:
+    """A container by uuid or name: an admin's look-up goes over all projects, anyone else's over their own.
+
+    NotFound: nothing there that the caller can see. Ambiguous: several bear the name.
+    """
+    uuid = names.as_id(ident)
+    anywhere = caller.is_admin or all_projects
+    with means.db.read() as tx:
+        found = workloads.find(tx, None if anywhere else caller.project_id or "", uuid=uuid, name=ident)
+    if not found:
+        raise errors.NotFound(f"Container {ident} could not be found.", kind="ContainerNotFound")
+    if len(found) > 1:
+        raise errors.Ambiguous(
+            f"Several containers are named {ident}; use the UUID of the one you mean.", kind="Conflict"
+        )
+    return found[0]
+
+
+def page(
+    means: Means,
+    caller: Caller,
+    *,
+    filters: dict[str, Any],
+    limit: int,
+    marker: str | None = None,
+    sort_key: str = "id",
+    descending: bool = False,
+    all_projects: bool = False,
+) -> list[Workload]:
+    """One page of the caller's containers, or of all projects' (the edge has checked the right to)."""
+    after = find(means, caller, marker, all_projects=all_projects) if marker else None
+    with means.db.read() as tx:
+        return workloads.page(
+            tx,
+            project_id=None if all_projects else caller.project_id or "",
+            kind=workloads.CONTAINER,
+            filters=filters,
+            limit=limit,
+            marker=after,
+            sort_key=sort_key,
+            descending=descending,
+        )
+
+
+def act(
+    means: Means, caller: Caller, workload: Workload, action: str, stop_timeout_seconds: int | None = None
+) -> Workload:
+    """Change the goal as this verb means. WrongState: its status forbids the verb; it says which allow it."""
+    changed = means.db.transact(lambda tx: _change(tx, caller, workload.uuid, action, action, stop_timeout_seconds))
+    means.waker.wake()
+    return changed
+
+
+def delete(means: Means, caller: Caller, workload: Workload, *, stop: bool = False, force: bool = False) -> None:
+    """Order a workload's removal; it disappears when nothing is left of it. Repeating the order is fine."""
+    action = "delete_stop" if stop else "delete_force" if force else "delete"
+
+    def accept(tx: sa.Connection) -> None:
+        _change(tx, caller, workload.uuid, action, "delete", None)
+        crash.point("api.delete.before_commit")
+
+    means.db.transact(accept)
+    crash.point("api.delete.after_commit")
+    means.waker.wake()
+
+
+def history(means: Means, workload: Workload) -> list[action_rows.Action]:
+    """The workload's actions, newest first."""
+    with means.db.read() as tx:
+        return action_rows.of_workload(tx, workload.uuid)
+
+
+def check_state(status: str, workload: Workload, verb: str, allowed: frozenset[str]) -> None:
+    """WrongState unless the status allows the verb."""
+    if status not in allowed:
+        where = ", ".join(sorted(allowed))
+        raise errors.WrongState(
+            f"Cannot {verb} container {workload.uuid} in {status} state; it is allowed in: {where}.",
+            kind="InvalidStateException",
+        )
+
+
+def check_pass_through(means: Means, workload: Workload, verb: str) -> hosts.Host:
+    """The host to ask for a verb that changes no goal. WrongState, or Conflict if it was never made."""
+    with means.db.read() as tx:
+        host = hosts.get(tx, workload.host) if workload.host else None
+    check_state(_status(workload, host), workload, verb, PASS_THROUGH[verb])
+    if host is None or workload.observed is None or workload.observed.container_id is None:
+        raise errors.Conflict(f"Container {workload.uuid} was not made on any host, so there is nothing to {verb}.")
+    if host.state == hosts.UNKNOWN:
+        raise errors.Unavailable(f"The host of container {workload.uuid} does not answer; try again later.")
+    return host
+
+
+def _change(
+    tx: sa.Connection, caller: Caller, uuid: str, action: str, recorded_as: str, stop_timeout_seconds: int | None
+) -> Workload:
+    workload = workloads.get(tx, uuid, lock=True)
+    if workload is None:
+        raise errors.NotFound(f"Container {uuid} could not be found.", kind="ContainerNotFound")
+    if workload.goal.presence == ABSENT and recorded_as == "delete":
+        return workload
+    host = hosts.get(tx, workload.host) if workload.host else None
+    rule = ACTIONS[action]
+    check_state(_status(workload, host), workload, recorded_as, rule.allowed)
+    changed = workloads.change_goal(tx, workload, _with_timeout(rule.change(workload.goal), stop_timeout_seconds))
+    if changed is None:
+        raise errors.Busy(f"Container {uuid} is being changed by another request; try again.")
+    action_rows.begin(
+        tx,
+        request_id=caller.request_id,
+        workload_uuid=uuid,
+        project_id=changed.project_id,
+        user_id=caller.user_id,
+        action=recorded_as,
+        generation=changed.generation,
+    )
+    return changed
+
+
+def _with_timeout(goal: Goal, stop_timeout_seconds: int | None) -> Goal:
+    return goal if stop_timeout_seconds is None else replace(goal, stop_timeout_seconds=stop_timeout_seconds)
+
+
+def _status(workload: Workload, host: hosts.Host | None) -> str:
+    return status_of(
+        workload.goal,
+        workload.generation,
+        workload.observed,
+        failure=workload.failure,
+        host_known=host is None or host.state != hosts.UNKNOWN,
+    ).status

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Accept a new workload: quota, host, record and action in one transaction, or nothing.
+
+The answer is given after the commit; what comes after it (ports, volumes, Docker) is the
+controller's and the agent's, from the record alone.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from zun_lite.common import crash
+from zun_lite.control.means import Means
+from zun_lite.control.place import NO_HOST, place
+from zun_lite.db import actions, revisions, workloads
+from zun_lite.domain import errors, names
+from zun_lite.domain.caller import Caller
+from zun_lite.domain.lifecycle import OFF, ON, Goal
+from zun_lite.domain.spec import ContainerSpec
+from zun_lite.scheduler.filters import Request
+
+
+def create_container(
+    means: Means, caller: Caller, name: str | None, spec: ContainerSpec, *, run: bool
+) -> workloads.Workload:
+    """The record of a container that will come to be; in status Error if no host has room.
+
+    spec names networks and volumes by id, looked up with the caller's rights before.
+    OverQuota: the project may not have that much; nothing is recorded.
+    """
+    project_id = _project_of(caller)
+    uuid = names.new_id()
+    goal = Goal(power=ON if run else OFF, run=1 if run else 0)
+    request = Request(spec.claim, _pinned_host(means, caller, spec))
+
+    def accept(tx: sa.Connection) -> workloads.Workload:
+        revisions.raise_one(tx, revisions.project(project_id))
+        check_quota(tx, means, project_id, spec)
+        host = place(tx, request, means.ratios)
+        made = workloads.insert(
+            tx,
+            uuid=uuid,
+            kind=workloads.CONTAINER,
+            project_id=project_id,
+            user_id=caller.user_id,
+            name=name or names.made_up_name(),
+            spec=spec,
+            goal=goal,
+            host=host,
+            failure=None if host else NO_HOST,
+        )
+        actions.begin(
+            tx,
+            request_id=caller.request_id,
+            workload_uuid=uuid,
+            project_id=project_id,
+            user_id=caller.user_id,
+            action="create",
+            generation=made.generation,
+        )
+        if host is None:
+            actions.finish(tx, uuid, made.generation, failure=NO_HOST)
+        crash.point("api.create.before_commit")
+        return made
+
+    made = means.db.transact(accept)
+    crash.point("api.create.after_commit")
+    means.waker.wake()
+    return made
+
+
+def check_quota(tx: sa.Connection, means: Means, project_id: str, spec: ContainerSpec) -> None:
+    """OverQuota if one more such workload would pass the project's limits. The caller holds the project."""
+    count, used = workloads.usage_of_project(tx, project_id)
+    exceeded = means.limits.exceeded_by(count + 1, used + spec.claim)
+    if exceeded:
+        raise errors.OverQuota(f"Quota exceeded for resources: {exceeded}")
+
+
+def _project_of(caller: Caller) -> str:
+    if caller.project_id is None:
+        raise errors.Forbidden("A container belongs to a project; use a token that is scoped to one.")
+    return caller.project_id
+
+
+def _pinned_host(means: Means, caller: Caller, spec: ContainerSpec) -> str | None:
+    """The host on which the volumes lie that the container is to mount."""
+    found = {means.volumes.resolve(caller, mount.volume_id)[1] for mount in spec.mounts if mount.volume_id}
+    found.discard(None)
+    if len(found) > 1:
+        raise errors.NotUsable("The volumes lie on different hosts and cannot be mounted in one container.")
+    return found.pop() if found else None

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The controller's pass: judge hosts, provide, release, nudge. All from SQL, so it may die at any point.
+
+A pass answers with sentences, one a change; they are the log.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from functools import partial
+
+import sqlalchemy as sa
+
+from zun_lite.common.wake import Sleeper
+from zun_lite.control.means import Means
+from zun_lite.control.provision import provision
+from zun_lite.control.release import release
+from zun_lite.db import hosts, revisions, workloads
+
+LOG = logging.getLogger(__name__)
+BATCH = 100
+
+
+class Controller:
+    """Runs passes. Several controllers may run: everything they do is guarded in SQL or idempotent."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._born = means.clock.monotonic()
+        self._nudged: dict[str, int] = {}
+        self._more = False
+
+    def run(self, sleeper: Sleeper, interval_seconds: float, stopping: list[bool]) -> None:
+        """Pass after pass until stopping is no longer empty; a failed pass is logged and tried again."""
+        while not stopping:
+            try:
+                for sentence in self.run_once():
+                    LOG.info("%s", sentence)
+            except Exception:
+                LOG.exception("the pass failed; the next one tries again")
+                self._more = False
+            sleeper.sleep(0.0 if self._more else interval_seconds)
+
+    def run_once(self) -> list[str]:
+        """One pass over everything that waits."""
+        sentences = self._judge_hosts()
+        with self._means.db.read() as tx:
+            waiting = workloads.to_provision(tx, BATCH)
+            leaving = workloads.to_release(tx, BATCH)
+        self._more = BATCH in (len(waiting), len(leaving))
+        for workload in waiting:
+            sentences.append(provision(self._means, workload))
+            self._nudge()
+        for workload in leaving:
+            sentences.append(release(self._means, workload))
+        self._nudge()
+        return sentences
+
+    def _judge_hosts(self) -> list[str]:
+        """Hosts that were not heard of in time become unknown; right after a start nobody is judged."""
+        timeout = self._means.host_timeout_seconds
+        if self._means.clock.monotonic() - self._born < timeout:
+            return []
+        with self._means.db.read() as tx:
+            edge = self._means.db.now(tx) - datetime.timedelta(seconds=timeout)
+            silent = hosts.silent_since(tx, edge)
+        for host in silent:
+            self._means.db.transact(partial(_lose, host=host))
+        return [f"host {host.name}: not heard of for {timeout:g} s, is unknown now" for host in silent]
+
+    def _nudge(self) -> None:
+        """Tell the hosts whose set changed since they were last told."""
+        with self._means.db.read() as tx:
+            changed = [
+                (host, revision)
+                for host in hosts.every(tx)
+                if (revision := revisions.current(tx, revisions.host(host.uuid))) != self._nudged.get(host.uuid)
+            ]
+        for host, revision in changed:
+            self._nudged[host.uuid] = revision
+            if host.state != hosts.UNKNOWN:
+                self._means.agents.nudge(host.uuid, host.address)
+
+
+def _lose(tx: sa.Connection, host: hosts.Host) -> None:
+    hosts.set_state(tx, host.uuid, hosts.UNKNOWN)
+    workloads.host_changed(tx, host.uuid, known=False)

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Give a workload its host, inside the transaction that accepts it.
+
+Hosts are weighed by a first reading; the chosen host's revision is then raised, which holds it,
+and its use is counted again, so that two transactions cannot both take the last room.
+"""
+
+from __future__ import annotations
+
+import random
+
+import sqlalchemy as sa
+
+from zun_lite.db import hosts, revisions, workloads
+from zun_lite.domain.resources import Ratios, Resources
+from zun_lite.scheduler.choose import choose
+from zun_lite.scheduler.filters import Candidate, Request, check
+
+NO_HOST = "There are not enough hosts available."
+SAMPLE = 20
+
+
+def place(tx: sa.Connection, request: Request, ratios: Ratios) -> str | None:
+    """The uuid of a host that has room, claimed by the caller's insert in this transaction; None: no host."""
+    known = hosts.every(tx)
+    possible = [host for host in known if check(_candidate(host, Resources()), request, ratios) is None]
+    if len(possible) > SAMPLE:
+        sampled = random.sample(possible, SAMPLE)
+        return _claim(tx, sampled, request, ratios) or _claim(tx, possible, request, ratios)
+    return _claim(tx, possible, request, ratios)
+
+
+def _claim(tx: sa.Connection, known: list[hosts.Host], request: Request, ratios: Ratios) -> str | None:
+    used = workloads.usage_of_hosts(tx, [host.uuid for host in known])
+    candidates = [_candidate(host, used.get(host.uuid, Resources())) for host in known]
+    for candidate in choose(candidates, request, ratios):
+        revisions.raise_one(tx, revisions.host(candidate.uuid))
+        now_used = workloads.usage_of_host(tx, candidate.uuid)
+        if not ratios.promised(candidate.capacity).lacking_for(request.claim, now_used):
+            return candidate.uuid
+    return None
+
+
+def _candidate(host: hosts.Host, used: Resources) -> Candidate:
+    capacity = host.inventory.capacity if host.inventory else Resources()
+    return Candidate(host.uuid, host.name, host.state, host.disabled, host.problem, capacity, used)

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What hosts say and are told: enrolment, heartbeats, their set, and reports.
+
+A host may speak of workloads that are placed on it, in their current epoch; anything else that it
+reports is not believed, and an older epoch is ordered away. Silence about a workload means nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import sqlalchemy as sa
+
+from zun_lite.control.means import Means
+from zun_lite.db import actions, hosts, revisions, volumes, workloads
+from zun_lite.db.hosts import Host
+from zun_lite.db.workloads import Workload
+from zun_lite.domain import names
+from zun_lite.domain.desired import DesiredSet, Report
+from zun_lite.domain.lifecycle import ABSENT, OFF, ON, PRESENT, Observed, carried_out, failed
+
+LOG = logging.getLogger(__name__)
+CHUNK = 50
+
+
+def enrol(means: Means, join_token: str, name: str, address: str, public_key: str) -> str:
+    """Trade a one-time token for an identity; the host's uuid. Forbidden: the token is not good."""
+
+    def accept(tx: sa.Connection) -> str:
+        hosts.use_join_token(tx, join_token, name)
+        return hosts.enrol(tx, names.new_id(), name, address, public_key)
+
+    return means.db.transact(accept)
+
+
+def heartbeat(means: Means, host: Host, boot_id: str, problem: str | None) -> tuple[int, bool]:
+    """(revision of the host's set, whether a full report is wanted before the host may get work)."""
+
+    def accept(tx: sa.Connection) -> int:
+        hosts.heard_of(tx, host.uuid, boot_id, problem)
+        return revisions.current(tx, revisions.host(host.uuid))
+
+    return means.db.transact(accept), host.state != hosts.READY
+
+
+def revision(means: Means, host: Host) -> int:
+    """The revision of what a host should hold."""
+    with means.db.read() as tx:
+        return revisions.current(tx, revisions.host(host.uuid))
+
+
+def desired_set(means: Means, host: Host) -> DesiredSet:
+    """All that a host should hold, as of one moment."""
+    with means.db.read() as tx:
+        return DesiredSet(
+            revisions.current(tx, revisions.host(host.uuid)),
+            tuple(workload.desired for workload in workloads.on_host(tx, host.uuid)),
+            tuple(volumes.doomed(tx, host.uuid)),
+        )
+
+
+def take(means: Means, host: Host, report: Report) -> list[tuple[str, int]]:
+    """Take a report in; (uuid, epoch) of what the host must remove.
+
+    Observations come first and readiness last: a host gets work only after all it holds is known.
+    """
+    orders: list[tuple[str, int]] = []
+    pairs = list(report.workloads)
+    for start in range(0, len(pairs), CHUNK):
+        chunk = pairs[start : start + CHUNK]
+        orders += means.db.transact(partial(_take_workloads, host=host, pairs=chunk))
+    means.db.transact(lambda tx: _take_host(tx, host, report))
+    means.waker.wake()
+    return orders
+
+
+def _take_host(tx: sa.Connection, host: Host, report: Report) -> None:
+    if report.removed_volumes:
+        volumes.removed(tx, host.uuid, list(report.removed_volumes))
+    if report.inventory is None or not report.full:
+        return
+    hosts.took_inventory(tx, host.uuid, report.boot_id, report.inventory)
+    if host.state != hosts.READY:
+        workloads.host_changed(tx, host.uuid, known=True)
+        LOG.info("host %s: is ready", host.name)
+
+
+def _take_workloads(tx: sa.Connection, host: Host, pairs: Sequence[tuple[str, Observed]]) -> list[tuple[str, int]]:
+    orders = []
+    for uuid, observed in pairs:
+        workload = workloads.get(tx, uuid, lock=True)
+        if workload is None:
+            continue
+        if workload.host != host.uuid or observed.epoch < workload.epoch:
+            if observed.state not in ("missing", "absent") and workload.host != host.uuid:
+                orders.append((uuid, observed.epoch))
+            continue
+        _take_observed(tx, host, workload, observed)
+    return orders
+
+
+def _take_observed(tx: sa.Connection, host: Host, workload: Workload, observed: Observed) -> None:
+    before = workload.observed
+    if observed.epoch > workload.epoch or observed.generation > workload.generation:
+        LOG.warning("host %s: speaks of a future of %s; is the database an old copy?", host.name, workload.uuid)
+        return
+    if before is not None and before.epoch == observed.epoch and observed.generation < before.generation:
+        return
+    if observed != before:
+        workloads.record_observed(tx, workload, observed)
+        if observed.formatted:
+            volumes.note_formatted(tx, list(observed.formatted))
+        if before is None or before.state != observed.state or before.error != observed.error:
+            LOG.info("%s: is %s on %s%s", workload.uuid, observed.state, host.name, _because(observed))
+    if failed(workload.generation, observed):
+        actions.finish(tx, workload.uuid, observed.generation, failure=observed.error)
+    elif carried_out(workload.goal, workload.generation, observed) and workload.goal.presence == PRESENT:
+        actions.finish(tx, workload.uuid, workload.generation)
+    if _ended_for_good(workload, observed):
+        seen = replace(workload, observed=observed)
+        workloads.change_goal(tx, seen, replace(workload.goal, presence=ABSENT, power=OFF))
+
+
+def _ended_for_good(workload: Workload, observed: Observed) -> bool:
+    """Whether a container that its user wanted removed when it ends has ended."""
+    goal = workload.goal
+    return (
+        workload.spec.auto_remove
+        and goal.presence == PRESENT
+        and goal.power == ON
+        and observed.state == "exited"
+        and observed.run >= goal.run
+    )
+
+
+def _because(observed: Observed) -> str:
+    return f": {observed.error}" if observed.error else ""

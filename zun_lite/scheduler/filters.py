@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which hosts may take a workload, and why the others may not.
+
+A filter is a function of a candidate and a request that answers None, or the reason against it in
+a few words. Pure: candidates are values, the caller reads them from SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from zun_lite.domain.resources import Ratios, Resources
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A host as the scheduler sees it. used: claimed by the workloads placed there."""
+
+    uuid: str
+    name: str
+    state: str
+    disabled: bool
+    problem: str | None
+    capacity: Resources
+    used: Resources
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be placed. pinned: the uuid of the only host that will do."""
+
+    claim: Resources
+    pinned: str | None = None
+
+
+Filter = Callable[[Candidate, Request, Ratios], str | None]
+
+
+def is_ready(candidate: Candidate, request: Request, ratios: Ratios) -> str | None:
+    return None if candidate.state == "ready" else f"its state is {candidate.state}"
+
+
+def is_enabled(candidate: Candidate, request: Request, ratios: Ratios) -> str | None:
+    return "it is disabled" if candidate.disabled else None
+
+
+def has_no_problem(candidate: Candidate, request: Request, ratios: Ratios) -> str | None:
+    return f"it has a problem: {candidate.problem}" if candidate.problem else None
+
+
+def is_where_volumes_are(candidate: Candidate, request: Request, ratios: Ratios) -> str | None:
+    return None if request.pinned in (None, candidate.uuid) else "the volume is on another host"
+
+
+def has_room(candidate: Candidate, request: Request, ratios: Ratios) -> str | None:
+    lacking = ratios.promised(candidate.capacity).lacking_for(request.claim, candidate.used)
+    if not lacking and request.claim.memory_mib > candidate.capacity.memory_mib:
+        lacking = ["memory"]
+    return f"it lacks {', '.join(lacking)}" if lacking else None
+
+
+FILTERS: tuple[Filter, ...] = (is_ready, is_enabled, has_no_problem, is_where_volumes_are, has_room)
+
+
+def check(candidate: Candidate, request: Request, ratios: Ratios) -> str | None:
+    """The first reason against this host, or None."""
+    for filter_ in FILTERS:
+        reason = filter_(candidate, request, ratios)
+        if reason:
+            return reason
+    return None
+
+
+def explain(candidates: Sequence[Candidate], request: Request, ratios: Ratios) -> list[tuple[str, str]]:
+    """(host name, reason) of every host that will not do."""
+    checked = ((candidate.name, check(candidate, request, ratios)) for candidate in candidates)
+    return [(name, reason) for name, reason in checked if reason]
