@@ -46,6 +46,7 @@ class NodeClient:
         self._clock = clock
         self._timeout_seconds = timeout_seconds
         self._session = requests.Session()
+        self.report_wanted = False
 
     def fetch(self, known_revision: int | None) -> DesiredSet | None:
         """What this host should hold, or None when that is still what known_revision said."""
@@ -54,8 +55,13 @@ class NodeClient:
         return None if answer.status_code == 304 else DesiredSet.from_json(answer.json())
 
     def heartbeat(self, boot_id: str, problem: str | None) -> int:
-        """Say that the host lives, and what keeps it from taking work; answers its set's revision."""
-        return self._send("PUT", "heartbeat", {}, {"boot_id": boot_id, "problem": problem}).json()["revision"]
+        """Say that the host lives, and what keeps it from taking work; answers its set's revision.
+
+        Afterwards report_wanted says whether the API needs a full report before it gives the host work.
+        """
+        answer = self._send("PUT", "heartbeat", {}, {"boot_id": boot_id, "problem": problem}).json()
+        self.report_wanted = bool(answer["report_wanted"])
+        return answer["revision"]
 
     def report(self, report: Report) -> list[tuple[str, int]]:
         """Deliver a report; answers (uuid, epoch) of containers that this host must remove."""
