@@ -87,7 +87,7 @@ class Cloud:
     def __init__(self, clouds_file: str) -> None:
         with open(clouds_file, encoding="utf-8") as stream:
             entry = yaml.safe_load(stream)["clouds"][CLOUD]
-        self._auth = loading.get_plugin_loader("password").load_from_options(**entry["auth"])
+        self._auth: Any = loading.get_plugin_loader("password").load_from_options(**entry["auth"])
         self.user_name = entry["auth"].get("username", CLOUD)
         self._session = session.Session(auth=self._auth, timeout=REQUEST_TIMEOUT_SECONDS)
 

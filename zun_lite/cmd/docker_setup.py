@@ -208,7 +208,7 @@ def _reload(engine: Engine, arrived: Callable[[dict[str, Any]], bool]) -> None:
     pid = _dockerd_pid()
     if pid is None:
         raise errors.Failed(
-            f"A Docker Engine answers, but {DOCKER_PID_FILE} names no dockerd to reload; restart Docker, then try again."
+            f"A Docker Engine answers, but {DOCKER_PID_FILE} names no dockerd to reload; restart Docker and try again."
         )
     os.kill(pid, signal.SIGHUP)
     deadline = time.monotonic() + RELOAD_TIMEOUT_SECONDS

@@ -68,8 +68,8 @@ def down(here: Installation) -> str:
     while lock.holder(here.lock_file) is not None:
         if time.monotonic() > deadline:
             raise errors.Failed(
-                f"The supervisor (pid {pid}) did not end within {DOWN_TIMEOUT_SECONDS:g} s; see {here.path('log')}, then "
-                "kill -9 it: the kernel ends its programs with it."
+                f"The supervisor (pid {pid}) did not end within {DOWN_TIMEOUT_SECONDS:g} s; see {here.path('log')}; "
+                "if you kill -9 it, the kernel ends its programs with it."
             )
         time.sleep(0.05)
     return f"down (pid {pid} ended); containers live on"

@@ -77,10 +77,13 @@ class Child:
 class Supervisor:
     """Programs start in the order given and stop in the reverse order."""
 
-    def __init__(self, programs: list[Program], log_dir: str, state_file: str) -> None:
+    def __init__(
+        self, programs: list[Program], log_dir: str, state_file: str, grace_seconds: float = GRACE_SECONDS
+    ) -> None:
         self._children = [Child(program) for program in programs]
         self._log_dir = log_dir
         self._state_file = state_file
+        self._grace_seconds = grace_seconds
         self._since = time.time()
         self._libc = ctypes.CDLL(None, use_errno=True)
 
@@ -170,7 +173,7 @@ class Supervisor:
         deadline = time.monotonic() + ALL_GRACE_SECONDS
         for child in reversed(self._children):
             if child.process is not None:
-                self._stop(child, min(deadline, time.monotonic() + GRACE_SECONDS))
+                self._stop(child, min(deadline, time.monotonic() + self._grace_seconds))
         self._say("all stopped; containers live on")
 
     def _stop(self, child: Child, deadline: float) -> None:

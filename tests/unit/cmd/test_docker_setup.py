@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import unittest
+from typing import Any
+
+from zun_lite.cmd import docker_setup
+from zun_lite.cmd.docker_setup import Note, merge, unmerge
+from zun_lite.cmd.installation import Installation
+from zun_lite.domain import errors
+
+PATH = "/srv/zun/bin/zun-lite-runtime"
+
+
+class MergeTest(unittest.TestCase):
+    def test_what_is_there_stays_and_comes_back_unchanged(self) -> None:
+        originals: list[dict[str, Any]] = [
+            {},
+            {"log-opts": {"max-size": "5m"}},
+            {"live-restore": False},
+            {"live-restore": True},
+            {"runtimes": {"kata": {"path": "/usr/bin/kata"}}, "live-restore": True},
+        ]
+        for original in originals:
+            merged, note = merge(original, "zun-lite", PATH, Note())
+            self.assertEqual({"path": PATH}, merged["runtimes"]["zun-lite"])
+            self.assertIs(True, merged["live-restore"])
+            self.assertEqual(original, unmerge(merged, note))
+
+    def test_merging_again_changes_nothing_and_forgets_nothing(self) -> None:
+        original = {"live-restore": False}
+        merged, note = merge(original, "zun-lite", PATH, Note())
+        again, second = merge(merged, "zun-lite", PATH, note)
+        self.assertEqual((merged, note), (again, second))
+        self.assertEqual(original, unmerge(again, second))
+
+    def test_what_others_changed_since_stays(self) -> None:
+        merged, note = merge({}, "zun-lite", PATH, Note())
+        merged["runtimes"]["kata"] = {"path": "/usr/bin/kata"}
+        merged["debug"] = True
+        merged["live-restore"] = False
+        self.assertEqual(
+            {"runtimes": {"kata": {"path": "/usr/bin/kata"}}, "debug": True, "live-restore": False},
+            unmerge(merged, note),
+        )
+
+    def test_a_runtime_of_our_name_that_was_there_before_is_not_taken_out(self) -> None:
+        original = {"runtimes": {"zun-lite": {"path": PATH}}, "live-restore": True}
+        merged, note = merge(original, "zun-lite", PATH, Note())
+        self.assertEqual(original, merged)
+        self.assertEqual(original, unmerge(merged, note))
+
+    def test_the_living_runtime_of_another_installation_is_not_replaced(self) -> None:
+        with self.assertRaisesRegex(errors.Conflict, "another installation"):
+            merge({"runtimes": {"zun-lite": {"path": sys.executable}}}, "zun-lite", PATH, Note())
+
+    def test_a_runtime_whose_program_is_gone_is_replaced(self) -> None:
+        merged, _ = merge({"runtimes": {"zun-lite": {"path": "/gone/runtime"}}}, "zun-lite", PATH, Note())
+        self.assertEqual({"path": PATH}, merged["runtimes"]["zun-lite"])
+
+
+class ForeignEngineTest(unittest.TestCase):
+    def test_an_engine_behind_another_socket_is_never_started(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            here = Installation(state_dir=folder, docker_socket=os.path.join(folder, "docker.sock"))
+            with self.assertRaisesRegex(errors.Unavailable, "No Docker Engine answers"):
+                docker_setup.prepare(here, print)
+            self.assertEqual([], os.listdir(folder))
+
+
+class TailTest(unittest.TestCase):
+    def test_the_last_lines_of_a_log_and_nothing_of_none(self) -> None:
+        with tempfile.NamedTemporaryFile("w") as log:
+            log.write("".join(f"line {number}\n" for number in range(5000)))
+            log.flush()
+            self.assertEqual("line 4998 | line 4999", docker_setup.tail(log.name, 2))
+        self.assertEqual("(no log)", docker_setup.tail("/nowhere/at/all", 2))
