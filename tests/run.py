@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that `make test` runs, and one line of totals at the very end.
+
+First what reads the code (ruff, mypy, import-linter), then the tests: those that mind only themselves two
+at a time, then those that use the machine's network, mounts or an engine one at a time. Each reader
+counts as one test. Nothing run is a failure.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TOP = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+READERS = (
+    ["ruff", "check", "--quiet", "."],
+    ["mypy", "--no-error-summary"],
+    ["lint-imports"],
+)
+GROUPS = (
+    ("side by side", "2", r"^tests\.(unit|db|api|agent)\."),
+    ("one at a time", "1", r"^tests\.(system|functional)\."),
+)
+
+
+@dataclass
+class Total:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def __add__(self, other: Total) -> Total:
+        return Total(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
+
+    def __str__(self) -> str:
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def main() -> int:
+    os.chdir(TOP)
+    missing = missing_programs()
+    if missing:
+        return finish(Total(failed=1), f"the tests need what is missing here: {'; '.join(missing)}")
+    total = Total()
+    for reader in READERS:
+        total += read(reader)
+    if not (TOP / ".stestr").exists():
+        subprocess.run([BIN / "stestr", "init"], check=True)
+    for title, concurrency, pattern in GROUPS:
+        total += run_group(title, concurrency, pattern)
+    return finish(total)
+
+
+def missing_programs() -> list[str]:
+    """What is not installed, each with the package that brings it."""
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    wanted = [("dockerd", "docker.io"), ("nft", "nftables"), ("mkfs.xfs", "xfsprogs"), ("git", "git")]
+    missing = [f"{name} (apt-get install {package})" for name, package in wanted if not shutil.which(name, path=path)]
+    if not (shutil.which("mariadbd", path=path) or shutil.which("mysqld", path=path)):
+        missing.append("MariaDB (apt-get install mariadb-server)")
+    if not glob.glob("/usr/lib/postgresql/*/bin/initdb"):
+        missing.append("PostgreSQL (apt-get install postgresql)")
+    if os.geteuid() != 0:
+        missing.append("root (sudo make test)")
+    return missing
+
+
+def read(command: list[str]) -> Total:
+    print(f"==> {' '.join(command)}", flush=True)
+    done = subprocess.run([BIN / command[0], *command[1:]], check=False)
+    return Total(passed=1) if done.returncode == 0 else Total(failed=1)
+
+
+def run_group(title: str, concurrency: str, pattern: str) -> Total:
+    """Run the tests that match; what stestr could not even load counts as one failure."""
+    print(f"==> tests, {title}", flush=True)
+    before = run_number()
+    done = subprocess.run([BIN / "stestr", "run", "--concurrency", concurrency, pattern], check=False)
+    if run_number() == before:
+        return Total(failed=1)
+    total = count(subprocess.run([BIN / "stestr", "last", "--subunit"], capture_output=True, check=False).stdout)
+    if total.passed + total.failed == 0 or (done.returncode and not total.failed):
+        total.failed += 1
+    return total
+
+
+def run_number() -> str:
+    try:
+        return (TOP / ".stestr" / "next-stream").read_text()
+    except OSError:
+        return ""
+
+
+def count(stream: bytes) -> Total:
+    """Totals of a subunit stream."""
+    import io
+
+    import subunit
+    import testtools
+
+    total = Total()
+
+    def one(test: dict[str, Any]) -> None:
+        status = test["status"]
+        if status in ("success", "xfail"):
+            total.passed += 1
+        elif status == "skip":
+            total.skipped += 1
+        else:
+            total.failed += 1
+
+    sink = testtools.StreamToDict(one)
+    sink.startTestRun()
+    subunit.ByteStreamToStreamResult(io.BytesIO(stream), non_subunit_name="noise").run(sink)
+    sink.stopTestRun()
+    return total
+
+
+def finish(total: Total, problem: str = "") -> int:
+    if problem:
+        print(problem, flush=True)
+    (TOP / ".stestr").mkdir(exist_ok=True)
+    (TOP / ".stestr" / "total").write_text(f"{total}\n")
+    sys.stderr.flush()
+    print(total, flush=True)
+    return 0 if total.passed and not total.failed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
