@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tests are made of: callers, specs, hosts and control's means with providers that say yes."""
+
+from __future__ import annotations
+
+from zun_lite.common.clock import StoppedClock
+from zun_lite.control import reports
+from zun_lite.control.means import Means
+from zun_lite.db import hosts
+from zun_lite.db.engine import Database, utc_now
+from zun_lite.domain import names
+from zun_lite.domain.caller import Caller
+from zun_lite.domain.desired import Inventory, Report
+from zun_lite.domain.resources import Resources
+from zun_lite.domain.spec import ContainerSpec
+from zun_lite.domain.wiring import Attachment, Endpoint
+
+CAPACITY = Resources(8, 16384, 100)
+
+
+def a_caller(project_id: str = "p1", *roles: str) -> Caller:
+    return Caller("u1", project_id, frozenset(roles or ("member",)), f"req-{names.new_id()}")
+
+
+def a_spec(**changes) -> ContainerSpec:
+    return ContainerSpec(**{"image": "demo:latest", "cpus": 1.0, "memory_mib": 64, **changes})
+
+
+class YesNetworks:
+    """A network provider that always has a port, and counts what it gave and took back."""
+
+    def __init__(self) -> None:
+        self.given: dict[tuple[str, int], Endpoint] = {}
+        self.refusal: Exception | None = None
+
+    def resolve(self, caller, ident):
+        return ident
+
+    def resolve_port(self, caller, ident):
+        return ident, "network"
+
+    def default_network(self, caller):
+        return "network"
+
+    def provide(self, workload_uuid, project_id, host_uuid, position, request):
+        if self.refusal:
+            raise self.refusal
+        made = Endpoint(names.new_id(), request.network_id, 1000, "fa:16:3e:00:00:01", 1450, ())
+        return self.given.setdefault((workload_uuid, position), made)
+
+    def release(self, workload_uuid):
+        self.given = {key: port for key, port in self.given.items() if key[0] != workload_uuid}
+
+
+class YesVolumes:
+    """A volume provider that always says yes; pinned: the host on which every volume lies."""
+
+    def __init__(self, pinned: str | None = None) -> None:
+        self.given: dict[tuple[str, int], Attachment] = {}
+        self.pinned = pinned
+
+    def resolve(self, caller, ident):
+        return ident, self.pinned
+
+    def provide(self, workload_uuid, project_id, host_uuid, position, request):
+        made = Attachment(request.volume_id, 1, 1, request.target)
+        return self.given.setdefault((workload_uuid, position), made)
+
+    def release(self, workload_uuid):
+        self.given = {key: volume for key, volume in self.given.items() if key[0] != workload_uuid}
+
+
+class SilentAgents:
+    """Agents that take nudges and do nothing."""
+
+    def __init__(self) -> None:
+        self.nudged: list[str] = []
+
+    def nudge(self, host_uuid, address):
+        self.nudged.append(host_uuid)
+
+
+class NoWaker:
+    def wake(self) -> None:
+        return
+
+
+def means_of(db: Database, **changes) -> Means:
+    parts = {
+        "db": db,
+        "networks": YesNetworks(),
+        "volumes": YesVolumes(),
+        "agents": SilentAgents(),
+        "waker": NoWaker(),
+        "clock": StoppedClock(),
+    }
+    return Means(**{**parts, **changes})
+
+
+def a_host(means: Means, name: str = "host1", capacity: Resources = CAPACITY) -> hosts.Host:
+    """An enrolled host that has reported in full."""
+
+    def add(tx) -> str:
+        uuid = hosts.enrol(tx, names.new_id(), name, "127.0.0.1:1", "key")
+        tx.execute(hosts.hosts.update().where(hosts.hosts.c.uuid == uuid).values(seen_at=utc_now()))
+        return uuid
+
+    uuid = means.db.transact(add)
+    with means.db.read() as tx:
+        host = hosts.get(tx, uuid)
+    reports.take(means, host, Report("boot1", Inventory(capacity), True, ()))
+    with means.db.read() as tx:
+        return hosts.get(tx, uuid)

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What hosts say: believed within their own workloads and epochs, and never a reason to forget."""
+
+from __future__ import annotations
+
+import datetime
+
+from tests.builders import CAPACITY, a_caller, a_host, a_spec, means_of
+from tests.databases import DatabaseTestCase, on_every_database
+from zun_lite.control import actions, create, reports
+from zun_lite.control.loop import Controller
+from zun_lite.db import hosts, workloads
+from zun_lite.domain import errors
+from zun_lite.domain.desired import Inventory, Report
+from zun_lite.domain.lifecycle import Observed
+from zun_lite.domain.spec import NetworkRequest
+
+RUNNING = Observed(generation=1, epoch=1, run=1, build=1, state="running", container_id="c1")
+
+
+class ReportCase(DatabaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.means = means_of(self.db)
+        self.host = a_host(self.means)
+        self.controller = Controller(self.means)
+
+    def make(self, **changes):
+        spec = a_spec(networks=(NetworkRequest("n1"),), **changes)
+        return create.create_container(self.means, a_caller(), "web", spec, run=True)
+
+    def report(self, *pairs, host=None, full=False):
+        return reports.take(self.means, host or self.host, Report("boot1", None, full, pairs))
+
+    def read(self, workload):
+        with self.db.read() as tx:
+            return workloads.get(tx, workload.uuid)
+
+
+@on_every_database
+class LifeTest(ReportCase):
+    def test_a_workload_is_provided_for_before_its_host_may_begin(self):
+        made = self.make()
+        before = reports.desired_set(self.means, self.host)
+        self.assertEqual([False], [desired.ready for desired in before.workloads])
+        self.controller.run_once()
+        after = reports.desired_set(self.means, self.host)
+        self.assertEqual([(made.uuid, True)], [(desired.uuid, desired.ready) for desired in after.workloads])
+        self.assertGreater(after.revision, before.revision)
+        self.assertIn(self.host.uuid, self.means.agents.nudged)
+
+    def test_a_report_turns_the_status_and_ends_the_action(self):
+        made = self.make()
+        self.controller.run_once()
+        self.report((made.uuid, RUNNING))
+        self.assertEqual(("Running", None), (self.read(made).status, self.read(made).task_state))
+        (action,) = actions.history(self.means, made)
+        self.assertIsNotNone(action.finished_at)
+        self.assertIsNone(action.message)
+
+    def test_a_failure_on_the_host_ends_the_action_with_its_reason(self):
+        made = self.make()
+        self.controller.run_once()
+        self.report((made.uuid, Observed(generation=1, epoch=1, error="no such image", final=True)))
+        self.assertEqual(("Error", "no such image"), (self.read(made).status, self.read(made).status_reason))
+        self.assertEqual("Error", actions.history(self.means, made)[0].message)
+
+    def test_a_refused_port_is_an_error_with_its_reason(self):
+        self.means.networks.refusal = errors.InUse("Port p is in use.")
+        made = self.make()
+        self.controller.run_once()
+        self.assertEqual(("Error", "Port p is in use."), (self.read(made).status, self.read(made).status_reason))
+
+    def test_a_provider_that_does_not_answer_is_asked_again(self):
+        self.means.networks.refusal = errors.Unavailable("down")
+        made = self.make()
+        self.controller.run_once()
+        self.assertEqual("Creating", self.read(made).status)
+        self.means.networks.refusal = None
+        self.controller.run_once()
+        self.assertTrue(self.read(made).ready)
+
+    def test_a_deleted_workload_is_forgotten_only_after_its_host_let_go(self):
+        made = self.make()
+        self.controller.run_once()
+        self.report((made.uuid, RUNNING))
+        actions.delete(self.means, a_caller(), made, stop=True)
+        self.controller.run_once()
+        self.assertEqual("Deleting", self.read(made).status)
+        self.report((made.uuid, Observed(generation=2, epoch=1, run=1, build=1, state="absent")))
+        self.controller.run_once()
+        self.assertIsNone(self.read(made))
+        self.assertEqual({}, self.means.networks.given)
+        self.assertEqual([None, None], [action.message for action in actions.history(self.means, made)])
+
+    def test_an_unplaced_workload_is_deleted_without_a_host(self):
+        made = create.create_container(means_of(self.db), a_caller(), None, a_spec(memory_mib=40000), run=True)
+        self.assertEqual("Error", made.status)
+        actions.delete(self.means, a_caller(), made)
+        self.controller.run_once()
+        self.assertIsNone(self.read(made))
+
+    def test_a_container_to_be_removed_at_its_end_is(self):
+        made = self.make(auto_remove=True)
+        self.controller.run_once()
+        self.report((made.uuid, Observed(generation=1, epoch=1, run=1, build=1, state="exited", exit_code=0)))
+        self.assertEqual("Deleting", self.read(made).status)
+
+
+@on_every_database
+class TrustTest(ReportCase):
+    def test_another_host_is_not_believed_and_told_to_remove(self):
+        other = a_host(self.means, "host2")
+        made = self.make()
+        stranger = other if made.host == self.host.uuid else self.host
+        orders = self.report((made.uuid, RUNNING), host=stranger)
+        self.assertEqual([(made.uuid, 1)], orders)
+        self.assertIsNone(self.read(made).observed)
+
+    def test_a_workload_that_is_not_recorded_is_not_ordered_away(self):
+        self.assertEqual([], self.report(("00000000-0000-4000-8000-000000000000", RUNNING)))
+
+    def test_silence_removes_nothing(self):
+        made = self.make()
+        self.controller.run_once()
+        self.report((made.uuid, RUNNING))
+        self.report(full=True)
+        self.assertEqual("Running", self.read(made).status)
+
+    def test_an_older_generation_does_not_overwrite_a_newer(self):
+        made = self.make()
+        self.controller.run_once()
+        self.report((made.uuid, RUNNING))
+        self.report((made.uuid, Observed(generation=0, epoch=1, build=1, state="created")))
+        self.assertEqual("Running", self.read(made).status)
+
+    def test_a_report_from_the_future_is_not_believed(self):
+        made = self.make()
+        self.report((made.uuid, Observed(generation=9, epoch=1, run=1, build=1, state="running")))
+        self.assertIsNone(self.read(made).observed)
+
+
+@on_every_database
+class HostTest(ReportCase):
+    def test_a_join_token_is_good_once_and_for_one_host(self):
+        def add(tx):
+            hosts.add_join_token(tx, "secret", "h9", self.db.now(tx) + datetime.timedelta(minutes=1))
+
+        self.db.transact(add)
+        self.assertRaises(errors.Forbidden, reports.enrol, self.means, "secret", "h8", "h:1", "k")
+        uuid = reports.enrol(self.means, "secret", "h9", "h:1", "k")
+        self.assertRaises(errors.Forbidden, reports.enrol, self.means, "secret", "h9", "h:1", "k")
+        with self.db.read() as tx:
+            self.assertEqual(hosts.INITIALIZING, hosts.get(tx, uuid).state)
+
+    def test_an_expired_join_token_is_refused(self):
+        def add(tx):
+            hosts.add_join_token(tx, "old", "h9", self.db.now(tx) - datetime.timedelta(seconds=1))
+
+        self.db.transact(add)
+        self.assertRaises(errors.Forbidden, reports.enrol, self.means, "old", "h9", "h:1", "k")
+
+    def test_a_silent_host_becomes_unknown_and_a_full_report_brings_it_back(self):
+        made = self.make()
+        self.controller.run_once()
+        self.report((made.uuid, RUNNING))
+        self._silence(hours=1)
+        self.means.clock.advance(100)
+        self.controller.run_once()
+        self.assertEqual("Unknown", self.read(made).status)
+        with self.db.read() as tx:
+            lost = hosts.get(tx, self.host.uuid)
+        self.assertTrue(reports.heartbeat(self.means, lost, "boot1", None)[1])
+        self.assertEqual("Unknown", self.read(made).status)
+        reports.take(self.means, lost, Report("boot1", Inventory(CAPACITY), True, ((made.uuid, RUNNING),)))
+        self.assertEqual("Running", self.read(made).status)
+
+    def test_a_controller_that_just_started_judges_nobody(self):
+        self._silence(hours=1)
+        Controller(self.means).run_once()
+        with self.db.read() as tx:
+            self.assertEqual(hosts.READY, hosts.get(tx, self.host.uuid).state)
+
+    def _silence(self, **ago):
+        def age(tx):
+            then = self.db.now(tx) - datetime.timedelta(**ago)
+            tx.execute(hosts.hosts.update().values(seen_at=then))
+
+        self.db.transact(age)

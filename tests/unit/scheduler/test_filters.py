@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which hosts may take a workload, and the reason against the others."""
+
+import unittest
+
+from zun_lite.domain.resources import Ratios, Resources
+from zun_lite.scheduler.choose import choose
+from zun_lite.scheduler.filters import Candidate, Request, check, explain
+
+RATIOS = Ratios(cpu=1, memory=1, disk=1)
+SMALL = Request(Resources(1, 100, 1))
+
+
+def host(name="a", state="ready", disabled=False, problem=None, used=Resources()):
+    return Candidate(name, name, state, disabled, problem, Resources(4, 1000, 10), used)
+
+
+class FiltersTest(unittest.TestCase):
+    def test_a_ready_host_with_room_passes(self):
+        self.assertIsNone(check(host(), SMALL, RATIOS))
+
+    def test_each_reason_is_told(self):
+        cases = {
+            "its state is unknown": host(state="unknown"),
+            "it is disabled": host(disabled=True),
+            "it has a problem: docker is down": host(problem="docker is down"),
+            "it lacks memory": host(used=Resources(0, 950, 0)),
+            "it lacks cpu, memory, disk": host(used=Resources(4, 1000, 10)),
+        }
+        for reason, candidate in cases.items():
+            self.assertEqual(reason, check(candidate, SMALL, RATIOS))
+
+    def test_a_volume_pins_its_workload(self):
+        self.assertEqual(
+            [("a", "the volume is on another host")],
+            explain([host("a"), host("b")], Request(SMALL.claim, pinned="b"), RATIOS),
+        )
+
+    def test_no_ratio_promises_one_workload_more_memory_than_the_host_has(self):
+        self.assertEqual("it lacks memory", check(host(), Request(Resources(1, 1001, 0)), Ratios(1, 2, 1)))
+
+
+class ChooseTest(unittest.TestCase):
+    def test_the_emptiest_host_comes_first(self):
+        full, empty = host("full", used=Resources(3, 0, 0)), host("empty")
+        self.assertEqual(["empty", "full"], [found.name for found in choose([full, empty], SMALL, RATIOS)])
+
+    def test_hosts_that_will_not_do_are_left_out(self):
+        self.assertEqual([], choose([host(state="initializing")], SMALL, RATIOS))
