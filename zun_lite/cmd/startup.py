@@ -78,11 +78,9 @@ def _set_up(here: Installation) -> None:
         _install_runtime(here)
         docker_setup.prepare(here, _say)
         images.make_demo(Engine(here.docker_socket), here.cluster, _say)
+    finally:
+        # Whatever else fails, it is let come to its end: half a first identity would be in the way later.
         said, _ = bootstrap.communicate(timeout=BOOTSTRAP_TIMEOUT_SECONDS)
-    except BaseException:
-        bootstrap.kill()
-        bootstrap.wait()
-        raise
     if bootstrap.returncode:
         raise errors.Failed(
             f"The database, keys and first users could not be set up: {' | '.join(said.strip().splitlines()[-8:])}; "
