@@ -9,6 +9,7 @@ must be those. The programs themselves read the file through common/config.py.
 from __future__ import annotations
 
 import configparser
+import hashlib
 import os
 import tempfile
 from dataclasses import dataclass
@@ -132,6 +133,13 @@ def read(state_dir: str) -> Installation:
     )
 
 
+def cluster_of(state_dir: str) -> str:
+    """The name of a new installation; never the same for two on one machine, whose kernel objects bear it."""
+    if state_dir == DEFAULT_STATE_DIR:
+        return "zun"
+    return f"zun{hashlib.sha256(state_dir.encode()).hexdigest()[:6]}"
+
+
 def exists(state_dir: str) -> bool:
     """Whether this state directory was made by `zun-lite up`."""
     return os.path.exists(os.path.join(state_dir, MARK))
@@ -162,7 +170,7 @@ def settle(state_dir: str, *, port: int | None, agent_port: int | None, docker_s
             path,
             _FIRST_CONFIG.format(
                 state_dir=state_dir,
-                cluster=first.cluster,
+                cluster=cluster_of(state_dir),
                 port=port or first.port,
                 agent_port=agent_port or first.agent_port,
                 docker_socket=docker_socket or first.docker_socket,

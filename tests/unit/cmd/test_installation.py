@@ -26,6 +26,11 @@ class InstallationTest(unittest.TestCase):
         self.assertEqual((9600, 9518, "/run/other.sock"), (here.port, here.agent_port, here.docker_socket))
         self.assertEqual(here, installation.read(self.state_dir))
 
+    def test_two_installations_on_one_machine_have_different_clusters(self) -> None:
+        self.assertEqual("zun", installation.cluster_of(installation.DEFAULT_STATE_DIR))
+        self.assertNotEqual("zun", self.settle().cluster)
+        self.assertNotEqual(installation.cluster_of("/srv/a"), installation.cluster_of("/srv/b"))
+
     def test_edits_of_the_file_are_kept_and_followed(self) -> None:
         here = self.settle()
         with open(here.config_file, "a") as stream:
