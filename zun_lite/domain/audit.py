@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether records and hosts agree, as invariants over facts that others gathered.
+
+Pure: judge() gets the books (what SQL says) and each host's facts (Docker, netd, the volume pool)
+and answers with findings, each a named invariant and one sentence. It speaks of a quiet moment:
+what is still under way is said to be so by unsettled(), and is no finding.
+
+    I1 lost        what was accepted is settled or has ended
+    I2 doubled     at most one container a workload, of the record's epoch
+    I3 orphaned    every container, port, link, mount, loop device and volume file has its record,
+                   and every record that should have one has it
+    I4 overcommit  no host has more claimed than it may promise
+    I5 quota       no project uses more than its limit
+    I6 addresses   one owner an address and a MAC in a network
+    I7 writers     at most one live attachment a volume
+    I8 actions     no action of a settled workload is still open
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from zun_lite.domain.lifecycle import ABSENT, Goal, Observed
+from zun_lite.domain.resources import Limits, Ratios, Resources
+from zun_lite.domain.wiring import Wiring
+
+
+@dataclass(frozen=True)
+class WorkloadEntry:
+    uuid: str
+    project_id: str
+    host: str | None
+    epoch: int
+    generation: int
+    goal: Goal
+    observed: Observed | None
+    status: str
+    task_state: str | None
+    ready: bool
+    failure: str | None
+    wiring: Wiring
+    claim: Resources
+
+
+@dataclass(frozen=True)
+class PortEntry:
+    """device_id: the workload that the port serves, or empty. ours: its device_owner is this service."""
+
+    port_id: str
+    network_id: str
+    mac: str
+    ips: tuple[str, ...]
+    device_id: str
+    ours: bool
+
+
+@dataclass(frozen=True)
+class VolumeEntry:
+    """attached_to: uuids of the workloads with a live attachment."""
+
+    volume_id: str
+    host: str | None
+    status: str
+    formatted: bool
+    multi_attach: bool
+    attached_to: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Books:
+    """What SQL says, read in one transaction. open_actions: (workload uuid, action) still running."""
+
+    workloads: tuple[WorkloadEntry, ...]
+    ports: tuple[PortEntry, ...]
+    volumes: tuple[VolumeEntry, ...]
+    capacities: dict[str, Resources]
+    open_actions: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class ContainerFact:
+    container_id: str
+    uuid: str
+    epoch: int
+    state: str
+
+
+@dataclass(frozen=True)
+class NetdFact:
+    """One record of netd's. links: whether the links of its ports are there."""
+
+    container_id: str
+    workload: str
+    ports: tuple[str, ...]
+    volumes: tuple[str, ...]
+    wired: bool
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """What one host really holds. volume_files: ids of volumes with a file in its pool.
+
+    mounted: ids of the volumes that are mounted. strays: what netd found that bears our names and has no record.
+    """
+
+    host: str
+    containers: tuple[ContainerFact, ...]
+    netd: tuple[NetdFact, ...]
+    mounted: tuple[str, ...]
+    volume_files: tuple[str, ...]
+    strays: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Finding:
+    invariant: str
+    sentence: str
+
+
+def unsettled(books: Books) -> list[str]:
+    """What is still under way; findings mean little until this is empty."""
+    waiting = []
+    for entry in books.workloads:
+        given_up = entry.failure is not None or (entry.observed is not None and entry.observed.final)
+        if entry.goal.presence == ABSENT:
+            waiting.append(f"{entry.uuid} is being deleted")
+        elif not given_up and (entry.task_state or not entry.ready or entry.observed is None):
+            waiting.append(f"{entry.uuid} is {entry.status}, {entry.task_state or 'not provided for'}")
+    waiting += [f"volume {volume.volume_id} is {volume.status}" for volume in books.volumes if volume.status in _MOVING]
+    return waiting
+
+
+_MOVING = ("creating", "attaching", "detaching", "deleting")
+
+
+def judge(books: Books, hosts: Iterable[HostFacts], limits: Limits, ratios: Ratios) -> list[Finding]:
+    """Every way in which records and hosts disagree; empty when all is well."""
+    facts = list(hosts)
+    found: list[Finding] = []
+    found += _containers(books, facts)
+    found += _ports(books, facts)
+    found += _volumes(books, facts)
+    found += _claims(books, limits, ratios)
+    found += _actions(books)
+    for host in facts:
+        found += [Finding("I3", f"host {host.host}: {stray} has no record") for stray in host.strays]
+    return found
+
+
+def _containers(books: Books, hosts: list[HostFacts]) -> Iterator[Finding]:
+    entries = {entry.uuid: entry for entry in books.workloads}
+    held = Counter(container.uuid for host in hosts for container in host.containers)
+    for uuid, count in held.items():
+        if count > 1:
+            yield Finding("I2", f"workload {uuid} has {count} containers")
+    for host in hosts:
+        records = {record.container_id for record in host.netd}
+        containers = {container.container_id for container in host.containers}
+        for container in host.containers:
+            entry = entries.get(container.uuid)
+            if entry is None:
+                yield Finding("I3", f"container {container.container_id} stands for {container.uuid}, which is gone")
+            elif entry.host != host.host or entry.epoch != container.epoch:
+                yield Finding("I2", f"container {container.container_id} of {container.uuid} has an old place or epoch")
+            if container.container_id not in records:
+                yield Finding("I3", f"container {container.container_id} has no wiring recorded")
+        for record in host.netd:
+            if record.container_id not in containers:
+                yield Finding("I3", f"netd has a record of container {record.container_id}, which is gone")
+            running = any(
+                container.state == "running"
+                for container in host.containers
+                if container.container_id == record.container_id
+            )
+            if running and record.ports and not record.wired:
+                yield Finding("I3", f"container {record.container_id} runs without its links")
+    for entry in books.workloads:
+        expected = entry.observed is not None and entry.observed.state not in ("missing", "absent")
+        watched = any(host.host == entry.host for host in hosts)
+        if expected and watched and not held.get(entry.uuid):
+            yield Finding("I1", f"workload {entry.uuid} is {entry.status} and has no container")
+
+
+def _ports(books: Books, hosts: list[HostFacts]) -> Iterator[Finding]:
+    uuids = {entry.uuid for entry in books.workloads}
+    known = {port.port_id: port for port in books.ports}
+    for port in books.ports:
+        if port.ours and port.device_id not in uuids:
+            yield Finding("I3", f"port {port.port_id} serves workload {port.device_id}, which is gone")
+    for entry in books.workloads:
+        for endpoint in entry.wiring.endpoints:
+            held = known.get(endpoint.port_id)
+            if held is None:
+                yield Finding("I3", f"workload {entry.uuid} is wired to port {endpoint.port_id}, which is gone")
+            elif held.device_id != entry.uuid:
+                yield Finding("I3", f"workload {entry.uuid} is wired to port {endpoint.port_id} of {held.device_id}")
+    addresses = Counter((port.network_id, ip) for port in books.ports for ip in port.ips)
+    macs = Counter((port.network_id, port.mac) for port in books.ports)
+    for (network_id, text), count in [*addresses.items(), *macs.items()]:
+        if count > 1:
+            yield Finding("I6", f"{text} has {count} owners in network {network_id}")
+    for host in hosts:
+        for record in host.netd:
+            for port_id in record.ports:
+                if port_id not in known:
+                    yield Finding("I3", f"host {host.host}: port {port_id} is wired and gone from the records")
+
+
+def _volumes(books: Books, hosts: list[HostFacts]) -> Iterator[Finding]:
+    uuids = {entry.uuid for entry in books.workloads}
+    known = {volume.volume_id: volume for volume in books.volumes}
+    for volume in books.volumes:
+        if len(volume.attached_to) > 1 and not volume.multi_attach:
+            yield Finding("I7", f"volume {volume.volume_id} is attached {len(volume.attached_to)} times")
+        if bool(volume.attached_to) != (volume.status in ("in-use", "attaching", "detaching")):
+            yield Finding(
+                "I3", f"volume {volume.volume_id} is {volume.status} with {len(volume.attached_to)} attachments"
+            )
+        for uuid in volume.attached_to:
+            if uuid not in uuids:
+                yield Finding("I3", f"volume {volume.volume_id} is attached to workload {uuid}, which is gone")
+    for host in hosts:
+        for volume_id in host.volume_files:
+            if volume_id not in known:
+                yield Finding("I3", f"host {host.host}: the file of volume {volume_id} has no record")
+        for volume_id in host.mounted:
+            held = known.get(volume_id)
+            if held is None or not held.attached_to:
+                yield Finding("I3", f"host {host.host}: volume {volume_id} is mounted and attached to nothing")
+        for volume in books.volumes:
+            if volume.host == host.host and volume.formatted and volume.volume_id not in host.volume_files:
+                yield Finding("I11", f"host {host.host}: the file of volume {volume.volume_id} is gone")
+
+
+def _claims(books: Books, limits: Limits, ratios: Ratios) -> Iterator[Finding]:
+    on_host: dict[str, Resources] = {}
+    of_project: dict[str, tuple[int, Resources]] = {}
+    for entry in books.workloads:
+        if entry.host is not None:
+            on_host[entry.host] = on_host.get(entry.host, Resources()) + entry.claim
+        count, used = of_project.get(entry.project_id, (0, Resources()))
+        of_project[entry.project_id] = (count + 1, used + entry.claim)
+    for host, claimed in on_host.items():
+        lacking = ratios.promised(books.capacities.get(host, Resources())).lacking_for(Resources(), claimed)
+        if lacking:
+            yield Finding("I4", f"host {host} has promised too much {', '.join(lacking)}")
+    for project_id, (count, used) in of_project.items():
+        exceeded = limits.exceeded_by(count, used)
+        if exceeded:
+            yield Finding("I5", f"project {project_id} is over its quota of {', '.join(exceeded)}")
+
+
+def _actions(books: Books) -> Iterator[Finding]:
+    settled = {entry.uuid for entry in books.workloads if entry.task_state is None}
+    known = {entry.uuid for entry in books.workloads}
+    for uuid, action in books.open_actions:
+        if uuid in settled or uuid not in known:
+            yield Finding("I8", f"action {action} of workload {uuid} never ended")
