@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""zun-lite-netd: the host's one program with privileges over links, mounts and loop devices."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from importlib.metadata import version
+
+from oslo_config import cfg
+
+from zun_lite.common import config, crash
+from zun_lite.domain import errors
+from zun_lite.netd import namespaces
+from zun_lite.netd.census import Census
+from zun_lite.netd.locks import ObjectLocks
+from zun_lite.netd.operations import Operations
+from zun_lite.netd.server import Server
+from zun_lite.netd.store import Store
+from zun_lite.netd.volumes import Volumes
+from zun_lite.netd.wiring import Switchboard
+
+LOG = logging.getLogger(__name__)
+_STOP_SECONDS = 10.0
+
+
+def main() -> int:
+    conf = config.load(sys.argv[1:], prog="zun-lite-netd")
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if conf.debug else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    logging.getLogger("pyroute2").setLevel(logging.WARNING)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    crash.arm(conf.state_dir)
+    # blocked before any thread begins, so that only sigwait below sees them
+    stop_signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)
+    try:
+        server = serve(conf)
+    except (errors.ZunError, OSError) as error:
+        LOG.error("netd cannot start: %s", error)
+        return 1
+    LOG.info("netd answers at %s", conf.netd.socket)
+    LOG.info("netd ends: %s", signal.Signals(signal.sigwait(stop_signals)).name)
+    server.stop(_STOP_SECONDS)
+    return 0
+
+
+def serve(conf: cfg.ConfigOpts) -> Server:
+    """A server that has put this host in order and answers."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        boot_id = file.read().strip()
+    mount_dir = os.path.realpath(conf.netd.mount_dir)
+    server = Server(conf.netd.socket)
+    server.claim()
+    store, locks = Store(conf.netd.store_dir), ObjectLocks()
+    switchboard = Switchboard(conf.cluster, store, locks)
+    volumes = Volumes(mount_dir, store, locks)
+    census = Census(conf.cluster, store, switchboard, volumes, mount_dir, os.path.realpath(conf.volume.pool_dir))
+    operations = Operations(version("zun_lite"), boot_id, switchboard, volumes, census)
+    namespaces.prepare_folder()
+    volumes.resume()
+    census.sweep()
+    server.start(operations.perform)
+    return server
+
+
+if __name__ == "__main__":
+    sys.exit(main())

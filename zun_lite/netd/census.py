@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What there is on this host under this cluster's names, with and without a record.
+
+take() only looks; sweep() takes away what no record stands for, and is called when netd starts,
+before it answers anybody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from zun_lite.domain import errors
+from zun_lite.netd import links, loops, mounts, names, namespaces
+from zun_lite.netd.store import Store
+from zun_lite.netd.volumes import Volumes
+from zun_lite.netd.wiring import Switchboard
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Strays:
+    """Things that bear our names and have no record. links: (namespace, link). mounts: folders of volumes."""
+
+    namespaces: tuple[str, ...]
+    links: tuple[tuple[str, str], ...]
+    loops: tuple[str, ...]
+    mounts: tuple[str, ...]
+
+
+class Census:
+    """Counts for one cluster; pool_dir is where this host's volume files lie."""
+
+    def __init__(
+        self, cluster: str, store: Store, switchboard: Switchboard, volumes: Volumes, mount_dir: str, pool_dir: str
+    ) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._switchboard = switchboard
+        self._volumes = volumes
+        self._mount_dir = mount_dir
+        self._pool_dir = pool_dir
+
+    def take(self) -> dict[str, Any]:
+        """{"records", "networks", "volumes", "strays"}, in the shapes that an auditor compares with Docker's."""
+        records = self._store.containers()
+        segments = {endpoint.network_id: endpoint.vni for record in records for endpoint in record.endpoints}
+        present = {network_id: self._switchboard.link_names(network_id) for network_id in segments}
+        strays = self.strays()
+        return {
+            "records": [
+                {
+                    "container_id": record.container_id,
+                    "workload": record.workload,
+                    "epoch": record.epoch,
+                    "ports": [endpoint.port_id for endpoint in record.endpoints],
+                    "volumes": [volume.attachment.volume_id for volume in record.volumes],
+                    "wired": all(
+                        names.link(self._cluster, endpoint.port_id) in present[endpoint.network_id]
+                        for endpoint in record.endpoints
+                    ),
+                }
+                for record in records
+            ],
+            "networks": [
+                {
+                    "network_id": network_id,
+                    "namespace": names.namespace(self._cluster, network_id),
+                    "vni": vni,
+                }
+                for network_id, vni in sorted(segments.items())
+                if namespaces.exists(names.namespace(self._cluster, network_id))
+            ],
+            "volumes": [
+                {
+                    "volume_id": state.record.volume_id,
+                    "epoch": state.record.epoch,
+                    "path": state.record.path,
+                    "device": state.device,
+                    "source": state.source,
+                    "mounted": state.mounted,
+                }
+                for state in self._volumes.states()
+            ],
+            "strays": {
+                **asdict(strays),
+                "links": [f"{namespace}/{link}" for namespace, link in strays.links],
+            },
+        }
+
+    def strays(self) -> Strays:
+        found = namespaces.names(names.namespace_prefix(self._cluster))
+        recorded = {
+            (names.namespace(self._cluster, endpoint.network_id), names.link(self._cluster, endpoint.port_id))
+            for record in self._store.containers()
+            for endpoint in record.endpoints
+        }
+        used = {namespace for namespace, _ in recorded}
+        return Strays(
+            namespaces=tuple(name for name in found if name not in used),
+            links=tuple(
+                (namespace, link)
+                for namespace in found
+                if namespace in used
+                for link in sorted(_links_of(namespace))
+                if (namespace, link) not in recorded
+            ),
+            loops=tuple(loop.node for loop in self._stray_loops()),
+            mounts=tuple(self._stray_mounts()),
+        )
+
+    def sweep(self) -> None:
+        """Take away every stray, with a line in the log for each; what cannot go yet stays a stray."""
+        if self._store.damaged:
+            LOG.error("strays are left alone until these records are repaired: %s", ", ".join(self._store.damaged))
+            return
+        strays = self.strays()
+        for namespace, link in strays.links:
+            LOG.warning("link %s in %s has no record and is taken away", link, namespace)
+            with namespaces.opened(namespace) as switch_fd:
+                links.remove(switch_fd, link)
+        for namespace in strays.namespaces:
+            LOG.warning("namespace %s has no record and is taken away", namespace)
+            namespaces.remove(namespace)
+        for point in strays.mounts:
+            LOG.warning("%s has no record and is taken away", point)
+            try:
+                self._volumes.discard_mount(os.path.basename(point))
+            except errors.ZunError as error:
+                LOG.warning("%s stays: %s", point, error.message)
+        for loop in self._stray_loops():
+            LOG.warning("%s on %s has no record and is freed", loop.node, loop.file_name)
+            loops.free(loop.node)
+
+    def _stray_loops(self) -> list[loops.Loop]:
+        """Devices on files of our pool that no recorded volume is mounted from."""
+        devices = {state.device for state in self._volumes.states()}
+        pool = self._pool_dir.rstrip("/") + "/"
+        return [loop for loop in loops.in_use() if loop.file_name.startswith(pool) and loop.node not in devices]
+
+    def _stray_mounts(self) -> list[str]:
+        points = {mount.point for mount in mounts.here() if os.path.dirname(mount.point) == self._mount_dir}
+        with contextlib.suppress(FileNotFoundError):
+            points.update(os.path.join(self._mount_dir, name) for name in os.listdir(self._mount_dir))
+        recorded = {os.path.join(self._mount_dir, record.volume_id) for record in self._store.volumes()}
+        return sorted(points.difference(recorded))
+
+
+def _links_of(namespace: str) -> set[str]:
+    try:
+        with namespaces.opened(namespace) as switch_fd:
+            return {name for name in links.names(switch_fd) if name.startswith(names.LINK_PREFIX)}
+    except (OSError, errors.Failed):
+        return set()

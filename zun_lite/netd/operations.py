@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What netd can be asked, by name: the table between a request and what does it.
+
+    hello    {}                                                → {"version", "boot_id"}
+    plug     {container_id, workload, epoch, endpoints, volumes} → {}
+    prepare  {container_id}                                    → {"sources": {volume_id: folder}}
+    wire     {container_id, pid}                               → {"interfaces": [{name, port_id, mac, addresses}]}
+    unplug   {container_id}                                    → {}
+    attach   {an attachment's fields, path}                    → {"source": folder to bind}
+    detach   {volume_id, epoch}                                → {}
+    list     {}                                                → see census.py
+
+The runtime wrapper asks prepare before a container is made and wire before its process runs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zun_lite.common import crash
+from zun_lite.domain import errors
+from zun_lite.netd import requests
+from zun_lite.netd.census import Census
+from zun_lite.netd.volumes import Volumes
+from zun_lite.netd.wiring import Switchboard
+
+Body = dict[str, Any]
+
+
+class Operations:
+    """Carries out one request; raises the errors of domain/errors.py."""
+
+    def __init__(self, version: str, boot_id: str, switchboard: Switchboard, volumes: Volumes, census: Census) -> None:
+        self._about = {"version": version, "boot_id": boot_id}
+        self._switchboard = switchboard
+        self._volumes = volumes
+        self._census = census
+        self._table = {
+            "hello": self._hello,
+            "plug": self._plug,
+            "prepare": self._prepare,
+            "wire": self._wire,
+            "unplug": self._unplug,
+            "attach": self._attach,
+            "detach": self._detach,
+            "list": self._list,
+        }
+
+    def perform(self, request: Any) -> Body:
+        if not isinstance(request, dict) or not isinstance(request.get("op"), str):
+            raise errors.Invalid('a request is one JSON object with the name of an operation in "op"')
+        operation = self._table.get(request["op"])
+        if operation is None:
+            raise errors.Invalid(f"no operation {request['op'][:40]!r}; there are {', '.join(self._table)}")
+        return operation({name: value for name, value in request.items() if name != "op"})
+
+    def _hello(self, body: Body) -> Body:
+        requests.nothing(body, "hello")
+        return self._about
+
+    def _plug(self, body: Body) -> Body:
+        self._switchboard.plug(requests.container_record(body))
+        return {}
+
+    def _prepare(self, body: Body) -> Body:
+        container_id = requests.only_container(body, "prepare")
+        crash.point("netd.prepare")
+        record = self._switchboard.current(container_id)
+        return {
+            "sources": {
+                volume.attachment.volume_id: self._volumes.attach(volume.attachment, volume.path)
+                for volume in record.volumes
+            }
+        }
+
+    def _wire(self, body: Body) -> Body:
+        return {"interfaces": self._switchboard.wire(*requests.process(body))}
+
+    def _unplug(self, body: Body) -> Body:
+        self._switchboard.unplug(requests.only_container(body, "unplug"))
+        return {}
+
+    def _attach(self, body: Body) -> Body:
+        volume = requests.volume(body)
+        return {"source": self._volumes.attach(volume.attachment, volume.path)}
+
+    def _detach(self, body: Body) -> Body:
+        self._volumes.detach(*requests.detachment(body))
+        return {}
+
+    def _list(self, body: Body) -> Body:
+        requests.nothing(body, "list")
+        return self._census.take()

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""netd's socket: one JSON object a line, several a connection, a thread a connection.
+
+Knows the form of requests and answers (see client/netd.py), not their meaning. Whatever comes in,
+the connection lives on and the answer says what was wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+from zun_lite.domain import errors
+
+LOG = logging.getLogger(__name__)
+Perform = Callable[[Any], dict[str, Any]]
+MAX_LINE_BYTES = 1024 * 1024
+_KINDS: tuple[tuple[type[errors.ZunError], str], ...] = (
+    (errors.Invalid, "invalid"),
+    (errors.NotFound, "not-found"),
+    (errors.Conflict, "conflict"),
+)
+
+
+class Server:
+    """Listens at a path, alone there: a second server on it is refused."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._listener: socket.socket | None = None
+        self._lock_fd: int | None = None
+        self._stopping = threading.Event()
+        self._busy = 0
+        self._calm = threading.Condition()
+
+    def claim(self) -> None:
+        """Become the one server at the path; before anything else is touched."""
+        os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+        self._lock_fd = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise errors.Conflict(f"another netd serves {self._path}; stop it first") from None
+
+    def start(self, perform: Perform) -> None:
+        """Answer from now on; the socket appears under its name only when it is listening."""
+        half = f"{self._path}.half"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(half)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        mask = os.umask(0o177)
+        try:
+            listener.bind(half)
+        finally:
+            os.umask(mask)
+        listener.listen(256)
+        os.rename(half, self._path)
+        self._listener = listener
+        threading.Thread(target=self._accept, args=(listener, perform), name="accept", daemon=True).start()
+
+    def stop(self, timeout_seconds: float) -> None:
+        """Take no more requests and let those under way end."""
+        self._stopping.set()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+        if self._listener is not None:
+            with contextlib.suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+        with self._calm:
+            self._calm.wait_for(lambda: self._busy == 0, timeout_seconds)
+
+    def _accept(self, listener: socket.socket, perform: Perform) -> None:
+        while not self._stopping.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError as error:
+                if not self._stopping.is_set():
+                    # out of descriptors or memory for the moment
+                    LOG.error("a connection could not be taken: %s", error)
+                    self._stopping.wait(0.1)
+                continue
+            threading.Thread(target=self._converse, args=(connection, perform), name="connection", daemon=True).start()
+
+    def _converse(self, connection: socket.socket, perform: Perform) -> None:
+        with connection, contextlib.suppress(OSError), connection.makefile("rb") as lines:
+            while (line := _read_line(lines)) is not None:
+                with self._calm:
+                    self._busy += 1
+                try:
+                    connection.sendall(json.dumps(_answer(line, perform)).encode() + b"\n")
+                finally:
+                    with self._calm:
+                        self._busy -= 1
+                        self._calm.notify_all()
+
+
+def _answer(line: bytes, perform: Perform) -> dict[str, Any]:
+    began = time.monotonic()
+    try:
+        request = _parse(line)
+        result = perform(request)
+    except errors.ZunError as error:
+        kind = next((kind for cls, kind in _KINDS if isinstance(error, cls)), "failed")
+        return {"ok": False, "error": {"kind": kind, "message": error.message}}
+    except Exception as error:
+        LOG.exception("a request failed in a way that was not foreseen")
+        return {"ok": False, "error": {"kind": "failed", "message": f"{type(error).__name__}: {error}"}}
+    LOG.debug("%s took %.1f ms", request["op"], (time.monotonic() - began) * 1000)
+    return {"ok": True, "result": result}
+
+
+def _read_line(lines: BinaryIO) -> bytes | None:
+    """The next line, or None at the end; of one that is too long, nothing is kept but its first bytes."""
+    line = lines.readline(MAX_LINE_BYTES + 1)
+    if not line:
+        return None
+    rest = line
+    while len(line) > MAX_LINE_BYTES and rest and not rest.endswith(b"\n"):
+        rest = lines.readline(65536)
+    return line
+
+
+def _parse(line: bytes) -> Any:
+    if len(line) > MAX_LINE_BYTES:
+        raise errors.Invalid(f"a request may have {MAX_LINE_BYTES} bytes, no more")
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise errors.Invalid(f"a request is one line of JSON: {error}"[:200]) from None

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What netd must remember over a restart or a reboot: one file a container, one a volume.
+
+A file is replaced whole and is on the disk when save_* returns. Reads are from memory: this program
+is the folder's only writer. Callers hold the lock of the object that they change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import threading
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from zun_lite.common import crash
+from zun_lite.domain.wiring import Attachment, Endpoint
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class VolumeFile:
+    """A volume that a container needs, and the file it is in."""
+
+    attachment: Attachment
+    path: str
+
+
+@dataclass(frozen=True)
+class ContainerRecord:
+    """How one Docker container is connected."""
+
+    container_id: str
+    workload: str
+    epoch: int
+    endpoints: tuple[Endpoint, ...]
+    volumes: tuple[VolumeFile, ...]
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> ContainerRecord:
+        return cls(
+            body["container_id"],
+            body["workload"],
+            body["epoch"],
+            tuple(Endpoint.from_json(item) for item in body["endpoints"]),
+            tuple(VolumeFile(Attachment.from_json(item["attachment"]), item["path"]) for item in body["volumes"]),
+        )
+
+
+@dataclass(frozen=True)
+class VolumeRecord:
+    """A volume that is attached to this host, or was about to be."""
+
+    volume_id: str
+    epoch: int
+    path: str
+
+
+class Store:
+    """The records. damaged: files that could not be read; while there are any, nothing counts as a stray."""
+
+    def __init__(self, folder: str) -> None:
+        self._container_folder = os.path.join(folder, "containers")
+        self._volume_folder = os.path.join(folder, "volumes")
+        self._guard = threading.Lock()
+        self.damaged: list[str] = []
+        for path in (self._container_folder, self._volume_folder):
+            os.makedirs(path, mode=0o700, exist_ok=True)
+        self._containers = {
+            record.container_id: record for record in self._load(self._container_folder, ContainerRecord.from_json)
+        }
+        self._volumes = {
+            record.volume_id: record for record in self._load(self._volume_folder, lambda body: VolumeRecord(**body))
+        }
+
+    def containers(self) -> list[ContainerRecord]:
+        with self._guard:
+            return sorted(self._containers.values(), key=lambda record: record.container_id)
+
+    def container(self, container_id: str) -> ContainerRecord | None:
+        with self._guard:
+            return self._containers.get(container_id)
+
+    def save_container(self, record: ContainerRecord) -> None:
+        crash.point("netd.store.before")
+        self._write(self._container_folder, record.container_id, asdict(record))
+        with self._guard:
+            self._containers[record.container_id] = record
+        crash.point("netd.store.after")
+
+    def drop_container(self, container_id: str) -> None:
+        self._delete(self._container_folder, container_id)
+        with self._guard:
+            self._containers.pop(container_id, None)
+
+    def volumes(self) -> list[VolumeRecord]:
+        with self._guard:
+            return sorted(self._volumes.values(), key=lambda record: record.volume_id)
+
+    def volume(self, volume_id: str) -> VolumeRecord | None:
+        with self._guard:
+            return self._volumes.get(volume_id)
+
+    def save_volume(self, record: VolumeRecord) -> None:
+        self._write(self._volume_folder, record.volume_id, asdict(record))
+        with self._guard:
+            self._volumes[record.volume_id] = record
+
+    def drop_volume(self, volume_id: str) -> None:
+        self._delete(self._volume_folder, volume_id)
+        with self._guard:
+            self._volumes.pop(volume_id, None)
+
+    def _load(self, folder: str, from_json: Any) -> list[Any]:
+        records = []
+        for name in sorted(os.listdir(folder)):
+            path = os.path.join(folder, name)
+            if not name.endswith(".json"):
+                # a half-written file of a killed netd
+                os.unlink(path)
+                continue
+            try:
+                with open(path) as file:
+                    records.append(from_json(json.load(file)))
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                LOG.error("record %s cannot be read and is passed over: %s", path, error)
+                self.damaged.append(path)
+        return records
+
+    def _write(self, folder: str, name: str, body: dict[str, Any]) -> None:
+        path = os.path.join(folder, f"{name}.json")
+        half = os.path.join(folder, f"{name}.half")
+        with open(half, "w") as file:
+            json.dump(body, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(half, path)
+        _sync_folder(folder)
+
+    def _delete(self, folder: str, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(folder, f"{name}.json"))
+            _sync_folder(folder)
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which containers are joined to which networks on this host: plug, wire, unplug.
+
+A network has a namespace here as long as a record names it. Records are written before anything is
+made and dropped after everything is gone, so that an operation cut short can be repeated.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from zun_lite.common import crash
+from zun_lite.domain import errors
+from zun_lite.domain.wiring import Endpoint
+from zun_lite.netd import links, names, namespaces
+from zun_lite.netd.locks import ObjectLocks
+from zun_lite.netd.store import ContainerRecord, Store
+
+LOG = logging.getLogger(__name__)
+
+
+class Switchboard:
+    """The containers' connections; store is shared with the volumes, locks too."""
+
+    def __init__(self, cluster: str, store: Store, locks: ObjectLocks) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._locks = locks
+
+    def plug(self, record: ContainerRecord) -> None:
+        """Keep how a container is to be connected. Links of ports that it no longer has are taken away."""
+        with (
+            self._locks.held("workload", record.workload),
+            self._locks.held("container", record.container_id),
+        ):
+            before = self._store.container(record.container_id)
+            if before == record:
+                return
+            if before is not None and before.workload != record.workload:
+                raise errors.Conflict(f"container {record.container_id} is recorded for workload {before.workload}")
+            self._refuse_older(record)
+            self._store.save_container(record)
+            if before is not None:
+                kept = {endpoint.port_id for endpoint in record.endpoints}
+                self._take_away([endpoint for endpoint in before.endpoints if endpoint.port_id not in kept])
+        LOG.info("container %s of %s is plugged", record.container_id[:12], record.workload)
+
+    def current(self, container_id: str) -> ContainerRecord:
+        """The container's record, if its placement was not superseded."""
+        record = self._store.container(container_id)
+        if record is None:
+            raise errors.NotFound(
+                f"container {container_id} is not recorded in netd, so that it cannot be connected; "
+                "it must be started by the agent that made it"
+            )
+        self._refuse_older(record)
+        return record
+
+    def wire(self, container_id: str, pid: int) -> list[dict[str, Any]]:
+        """Join a container's namespace to its networks; answers what it now has."""
+        crash.point("netd.wire.begin")
+        with self._locks.held("container", container_id), namespaces.of_process(pid) as container_fd:
+            record = self.current(container_id)
+            named = [
+                (self._connect(container_fd, f"eth{position}", endpoint), endpoint)
+                for position, endpoint in enumerate(record.endpoints)
+            ]
+            links.configure(container_fd, named)
+            crash.point("netd.wire.end")
+        LOG.info("container %s of %s is wired: %s", container_id[:12], record.workload, [name for name, _ in named])
+        return [
+            {
+                "name": name,
+                "port_id": endpoint.port_id,
+                "mac": endpoint.mac,
+                "addresses": [f"{address.ip}/{address.prefix_length}" for address in endpoint.addresses],
+            }
+            for name, endpoint in named
+        ]
+
+    def unplug(self, container_id: str) -> None:
+        """Take away a container's links, its record, and the namespaces of networks that nothing uses now."""
+        crash.point("netd.unplug.begin")
+        with self._locks.held("container", container_id):
+            record = self._store.container(container_id)
+            if record is not None:
+                self._disconnect([item for item in record.endpoints if not self._uses(item.port_id, container_id)])
+                self._store.drop_container(container_id)
+                self._remove_unused([endpoint.network_id for endpoint in record.endpoints])
+                LOG.info("container %s of %s is unplugged", container_id[:12], record.workload)
+        crash.point("netd.unplug.end")
+
+    def link_names(self, network_id: str) -> set[str]:
+        """Names of the links in a network's namespace; empty where it has none."""
+        name = names.namespace(self._cluster, network_id)
+        if not namespaces.exists(name):
+            return set()
+        try:
+            with namespaces.opened(name) as switch_fd:
+                return links.names(switch_fd)
+        except FileNotFoundError:
+            return set()
+
+    def _connect(self, container_fd: int, wanted_name: str, endpoint: Endpoint) -> str:
+        namespace = names.namespace(self._cluster, endpoint.network_id)
+        with self._locks.held("network", endpoint.network_id):
+            if not namespaces.exists(namespace):
+                namespaces.create(namespace)
+            with namespaces.opened(namespace) as switch_fd:
+                links.ensure_bridge(switch_fd)
+                outer_name = names.link(self._cluster, endpoint.port_id)
+                name = links.connect(switch_fd, container_fd, outer_name, wanted_name, endpoint)
+        crash.point("netd.wire.veth")
+        return name
+
+    def _take_away(self, endpoints: list[Endpoint]) -> None:
+        self._disconnect([item for item in endpoints if not self._uses(item.port_id)])
+        self._remove_unused([endpoint.network_id for endpoint in endpoints])
+
+    def _disconnect(self, endpoints: list[Endpoint]) -> None:
+        for endpoint in endpoints:
+            namespace = names.namespace(self._cluster, endpoint.network_id)
+            with self._locks.held("network", endpoint.network_id):
+                if namespaces.exists(namespace):
+                    with namespaces.opened(namespace) as switch_fd:
+                        links.remove(switch_fd, names.link(self._cluster, endpoint.port_id))
+
+    def _remove_unused(self, network_ids: list[str]) -> None:
+        for network_id in network_ids:
+            with self._locks.held("network", network_id):
+                used = {endpoint.network_id for record in self._store.containers() for endpoint in record.endpoints}
+                if network_id not in used:
+                    namespaces.remove(names.namespace(self._cluster, network_id))
+
+    def _uses(self, port_id: str, but: str | None = None) -> bool:
+        """Whether a record, other than that of one container, names the port."""
+        return any(
+            endpoint.port_id == port_id
+            for record in self._store.containers()
+            if record.container_id != but
+            for endpoint in record.endpoints
+        )
+
+    def _refuse_older(self, record: ContainerRecord) -> None:
+        newest = max(
+            (other.epoch for other in self._store.containers() if other.workload == record.workload), default=0
+        )
+        if record.epoch < newest:
+            raise errors.Conflict(
+                f"container {record.container_id[:12]} belongs to placement {record.epoch} of {record.workload}, "
+                f"which placement {newest} replaced"
+            )
