@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from zun_lite.cmd import processes
+from zun_lite.cmd import logs, processes
 from zun_lite.cmd.engine import Engine
 from zun_lite.cmd.installation import DEFAULT_DOCKER_SOCKET, Installation, write_file
 from zun_lite.domain import errors
@@ -268,7 +268,9 @@ def _start_dockerd(here: Installation, engine: Engine, say: Say) -> None:
     while not engine.answers():
         if time.monotonic() - started > START_TIMEOUT_SECONDS or (process is not None and process.poll() is not None):
             where = "journalctl -u docker" if process is None else log_path
-            raise errors.Failed(f"dockerd did not come to answer; mend what {where} says: {tail(log_path, 6)}")
+            raise errors.Failed(
+                f"dockerd did not come to answer; mend what {where} says: {' | '.join(logs.last_lines(log_path, 6))}"
+            )
         time.sleep(0.1)
     say(f"dockerd started in {time.monotonic() - started:.1f} s")
 
@@ -307,13 +309,3 @@ def _has_systemd_unit() -> bool:
 
 def _system_path() -> str:
     return f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-def tail(path: str, lines: int) -> str:
-    """The last lines of a log, on one line."""
-    try:
-        with open(path, "rb") as stream:
-            stream.seek(max(0, os.path.getsize(path) - 8192))
-            return " | ".join(stream.read().decode(errors="replace").strip().splitlines()[-lines:]) or "(nothing)"
-    except OSError:
-        return "(no log)"

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-from zun_lite.cmd import docker_setup, images, installation, lock, status, supervisor
+from zun_lite.cmd import docker_setup, images, installation, lock, logs, status, supervisor
 from zun_lite.cmd.engine import Engine
 from zun_lite.cmd.installation import Installation
 from zun_lite.domain import errors
@@ -66,26 +66,36 @@ def _already_up(here: Installation) -> int:
 
 
 def _set_up(here: Installation) -> None:
-    bootstrap = subprocess.Popen(
-        [sys.executable, "-m", "zun_lite.cmd.manage", "bootstrap"],
-        env=here.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    log_path = here.path("log", "bootstrap.log")
+    with open(log_path, "ab") as log:
+        bootstrap = subprocess.Popen(
+            [sys.executable, "-m", "zun_lite.cmd.manage", "bootstrap"],
+            env=here.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
     try:
         _install_runtime(here)
         docker_setup.prepare(here, _say)
         images.make_demo(Engine(here.docker_socket), here.cluster, _say)
     finally:
         # Whatever else fails, it is let come to its end: half a first identity would be in the way later.
-        said, _ = bootstrap.communicate(timeout=BOOTSTRAP_TIMEOUT_SECONDS)
+        _finish(bootstrap)
     if bootstrap.returncode:
         raise errors.Failed(
-            f"The database, keys and first users could not be set up: {' | '.join(said.strip().splitlines()[-8:])}; "
-            f"correct {here.config_file} if it is to blame, then try again."
+            "The database, keys and first users could not be set up: "
+            f"{logs.last_lines(log_path, 1)[0]} ({log_path} tells more). Correct {here.config_file} if it is to blame, "
+            "then try again."
         )
+
+
+def _finish(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(timeout=BOOTSTRAP_TIMEOUT_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _install_runtime(here: Installation) -> None:
@@ -112,7 +122,9 @@ def _wait_ready(here: Installation, process: subprocess.Popen[bytes], started: f
 def _still_going(here: Installation, process: subprocess.Popen[bytes], deadline: float, problem: str) -> None:
     if process.poll() is not None:
         log = here.path("log", "supervisor.log")
-        raise errors.Failed(f"The supervisor ended: {docker_setup.tail(log, 4)}; mend that, then `zun-lite up` again.")
+        raise errors.Failed(
+            f"The supervisor ended: {' | '.join(logs.last_lines(log, 4))}; mend that, then `zun-lite up` again."
+        )
     if time.monotonic() < deadline:
         return
     children = (supervisor.read_state(here.state_file) or {}).get("children", {})
@@ -120,7 +132,7 @@ def _still_going(here: Installation, process: subprocess.Popen[bytes], deadline:
     suspects = ailing or (["api"] if problem.startswith("the API") else ["agent"])
     for name in suspects:
         print(f"--- the end of {here.path('log', name)}.log", file=sys.stderr)
-        print(docker_setup.tail(here.path("log", f"{name}.log"), 12).replace(" | ", "\n"), file=sys.stderr)
+        print("\n".join(logs.last_lines(here.path("log", f"{name}.log"), 12)), file=sys.stderr)
     raise errors.Failed(
         f"After {READY_TIMEOUT_SECONDS:g} s {problem}; look at: {', '.join(suspects)} (above). It goes on trying: "
         "`zun-lite status` shows how far it is, `zun-lite down` stops it."

@@ -69,12 +69,3 @@ class ForeignEngineTest(unittest.TestCase):
             with self.assertRaisesRegex(errors.Unavailable, "No Docker Engine answers"):
                 docker_setup.prepare(here, print)
             self.assertEqual([], os.listdir(folder))
-
-
-class TailTest(unittest.TestCase):
-    def test_the_last_lines_of_a_log_and_nothing_of_none(self) -> None:
-        with tempfile.NamedTemporaryFile("w") as log:
-            log.write("".join(f"line {number}\n" for number in range(5000)))
-            log.flush()
-            self.assertEqual("line 4998 | line 4999", docker_setup.tail(log.name, 2))
-        self.assertEqual("(no log)", docker_setup.tail("/nowhere/at/all", 2))
