@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""JSON in and out, by orjson; the one place that reads a request's body."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import falcon
+import falcon.media
+import orjson
+
+JSON = "application/json"
+
+
+def loads(text: bytes | str) -> Any:
+    """A JSON document; ValueError for what is none, is nested too deeply, or holds a NUL character.
+
+    No text column of ours can hold a NUL, and no environment or file name either.
+    """
+    if isinstance(text, str):
+        text = text.encode()
+    if b"\\u0000" in text:
+        raise ValueError("The document holds a NUL character")
+    return orjson.loads(text)
+
+
+def handler() -> falcon.media.JSONHandler:
+    """What req.media and resp.media use."""
+    return falcon.media.JSONHandler(dumps=orjson.dumps, loads=loads)
+
+
+def read_object(req: falcon.Request) -> dict[str, Any]:
+    """The JSON object in the body; empty where there is none or it is something else.
+
+    The container API takes a malformed body for no body: what is missing is then said by its schema.
+    """
+    if not req.content_length or not is_json(req):
+        return {}
+    try:
+        body = loads(req.bounded_stream.read())
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def is_json(req: falcon.Request) -> bool:
+    return (req.content_type or "").split(";", 1)[0].strip().lower() == JSON
+
+
+def answer(resp: falcon.Response, body: Any, status: int = 200) -> None:
+    """Answer with a JSON document; None is the document null."""
+    resp.status = status
+    resp.content_type = JSON
+    resp.data = orjson.dumps(body)

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which service a request is for, and its path in the one form that the routes know.
+
+Works on the WSGI environment before Falcon sees it, because clients write the same path in several
+ways: with slashes doubled or at the end, without the leading /v1 of the container API, with a
+project id after /volume/v3. A body sent in chunks is gathered here, up to the limit, so that
+everybody behind finds a Content-Length.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from zun_lite.domain import names
+
+CONTAINER, IDENTITY, NETWORK, VOLUME, NODE = "container", "identity", "network", "volume", "node"
+SERVICE_KEY = "zun_lite.service"
+TOO_LARGE_KEY = "zun_lite.body_too_large"
+_EMBEDDED = frozenset((IDENTITY, NETWORK, VOLUME, "image", NODE))
+_ALONE = frozenset(("v1", "healthcheck"))
+
+
+class Normaliser:
+    """A WSGI application around another one."""
+
+    def __init__(self, application: Callable[..., Iterable[bytes]], max_body_bytes: int) -> None:
+        self._application = application
+        self._max_body_bytes = max_body_bytes
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        service, environ["PATH_INFO"] = normalise(environ.get("PATH_INFO", ""))
+        environ[SERVICE_KEY] = service
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            self._gather(environ)
+        elif int(environ.get("CONTENT_LENGTH") or 0) > self._max_body_bytes:
+            environ[TOO_LARGE_KEY] = True
+        return self._application(environ, start_response)
+
+    def _gather(self, environ: dict[str, Any]) -> None:
+        body = environ["wsgi.input"].read(self._max_body_bytes + 1)
+        if len(body) > self._max_body_bytes:
+            environ[TOO_LARGE_KEY] = True
+            body = b""
+        environ["wsgi.input"] = io.BytesIO(body)
+        environ["CONTENT_LENGTH"] = str(len(body))
+
+
+def normalise(path: str) -> tuple[str, str]:
+    """(service, path): no empty segments, no slash at the end, the container API always under /v1."""
+    segments = [segment for segment in path.split("/") if segment]
+    if not segments:
+        return CONTAINER, "/"
+    first = segments[0]
+    if first in _EMBEDDED:
+        if first == VOLUME and len(segments) > 2 and names.is_id(segments[2]):
+            del segments[2]
+        return first, "/" + "/".join(segments)
+    if first not in _ALONE:
+        segments.insert(0, "v1")
+    return CONTAINER, "/" + "/".join(segments)

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the resources of every API are built with; made once by cmd/, passed to constructors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from oslo_config import cfg
+
+from zun_lite.control.means import Means
+from zun_lite.identity.base import IdentityProvider
+from zun_lite.identity.embedded import EmbeddedIdentity
+
+
+@dataclass(frozen=True)
+class Services:
+    """tokens: who validates tokens. identity: the embedded Keystone behind /identity, if it is that."""
+
+    conf: cfg.ConfigOpts
+    means: Means
+    tokens: IdentityProvider
+    identity: EmbeddedIdentity | None = None
+
+    @property
+    def public_url(self) -> str:
+        """Where clients reach the API, without a slash at its end."""
+        return self.conf.api.public_url.rstrip("/")

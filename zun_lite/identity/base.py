@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the API needs of whoever knows users: embedded, or Keystone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+# Which role brings which other one along, as in Keystone's own bootstrap.
+IMPLIED_ROLES = {"admin": "manager", "manager": "member", "member": "reader"}
+
+
+@dataclass(frozen=True)
+class Named:
+    """A domain or a role: an id and a name."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Owned:
+    """A user or a project: an id and a name within a domain."""
+
+    id: str
+    name: str
+    domain: Named
+
+
+@dataclass(frozen=True)
+class Token:
+    """What a valid token says. At most one of project, domain and system is its scope.
+
+    roles include the implied ones. audit_ids: its own, then the first of the chain it came from.
+    issued_at, expires_at: seconds since 1970.
+    """
+
+    user: Owned
+    methods: tuple[str, ...]
+    audit_ids: tuple[str, ...]
+    issued_at: float
+    expires_at: float
+    project: Owned | None = None
+    domain: Named | None = None
+    system: bool = False
+    roles: tuple[Named, ...] = ()
+    role_names: frozenset[str] = field(init=False, default=frozenset())
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "role_names", frozenset(role.name for role in self.roles))
+
+    @property
+    def is_scoped(self) -> bool:
+        return self.project is not None or self.domain is not None or self.system
+
+
+class IdentityProvider(Protocol):
+    """Validates tokens. www_authenticate_uri: where a client gets one."""
+
+    www_authenticate_uri: str
+
+    def validate(self, token_id: str) -> Token:
+        """What the token says. Unauthorized: forged, expired, revoked, or its user or scope is gone."""
+        ...
+
+
+def with_implied(names: set[str]) -> set[str]:
+    """Role names and all that they imply."""
+    every = set(names)
+    for name in names:
+        while (name := IMPLIED_ROLES.get(name, "")) and name not in every:
+            every.add(name)
+    return every
