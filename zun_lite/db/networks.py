@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks: the table and its queries. What may be done with a network is decided in zun_lite.network."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import sqlalchemy as sa
+
+from zun_lite.db import listing, revisions
+from zun_lite.db.engine import Moment, metadata, text_type, utc_now
+
+FIRST_VNI = 1000
+LAST_VNI = 2**24 - 1
+
+networks = sa.Table(
+    "networks",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("project_id", sa.String(64), nullable=False),
+    sa.Column("name", text_type(255), nullable=False),
+    sa.Column("description", text_type(255), nullable=False),
+    sa.Column("admin_state_up", sa.Boolean, nullable=False),
+    sa.Column("shared", sa.Boolean, nullable=False),
+    sa.Column("external", sa.Boolean, nullable=False),
+    sa.Column("mtu", sa.Integer, nullable=False),
+    sa.Column("vni", sa.Integer, nullable=False, unique=True),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.Index(None, "project_id", "name"),
+)
+
+COLUMNS: Mapping[str, sa.ColumnElement[Any]] = {
+    name: networks.c[name]
+    for name in ("uuid", "project_id", "name", "description", "admin_state_up", "shared", "external", "mtu", "vni")
+}
+
+
+@dataclass(frozen=True)
+class Network:
+    """One record. vni: its segment's number, unique in the cloud and not given out twice. mtu: bytes."""
+
+    id: int
+    uuid: str
+    project_id: str
+    name: str
+    description: str
+    admin_state_up: bool
+    shared: bool
+    external: bool
+    mtu: int
+    vni: int
+    revision: int
+    created_at: datetime.datetime
+    updated_at: datetime.datetime
+
+
+def insert(
+    tx: sa.Connection,
+    *,
+    uuid: str,
+    project_id: str,
+    name: str,
+    description: str,
+    admin_state_up: bool,
+    shared: bool,
+    external: bool,
+    mtu: int,
+) -> Network:
+    tx.execute(
+        sa.insert(networks).values(
+            uuid=uuid,
+            project_id=project_id,
+            name=name,
+            description=description,
+            admin_state_up=admin_state_up,
+            shared=shared,
+            external=external,
+            mtu=mtu,
+            vni=_next_vni(tx),
+            revision=1,
+            created_at=utc_now(),
+            updated_at=utc_now(),
+        )
+    )
+    return _read(tx.execute(sa.select(networks).where(networks.c.uuid == uuid)).mappings().one())
+
+
+def get(tx: sa.Connection, uuid: str) -> Network | None:
+    row = tx.execute(sa.select(networks).where(networks.c.uuid == uuid)).mappings().first()
+    return _read(row) if row else None
+
+
+def visible_to(project_id: str | None) -> sa.ColumnElement[bool]:
+    """What a project sees: its own, the shared and the external ones."""
+    return sa.or_(networks.c.project_id == project_id, networks.c.shared, networks.c.external)
+
+
+def page(
+    tx: sa.Connection,
+    where: Iterable[sa.ColumnElement[bool]] = (),
+    filters: Mapping[str, Sequence[Any]] | None = None,
+    wanted: listing.Page = listing.WHOLE,
+) -> list[Network]:
+    """filters: by column name, see listing.exact()."""
+    query = sa.select(networks).where(*where, *listing.exact(COLUMNS, filters or {}))
+    return [_read(row) for row in listing.page(tx, query, networks, wanted)]
+
+
+def update(tx: sa.Connection, uuid: str, changes: Mapping[str, Any]) -> None:
+    tx.execute(
+        sa.update(networks)
+        .where(networks.c.uuid == uuid)
+        .values(**changes, revision=networks.c.revision + 1, updated_at=utc_now())
+    )
+
+
+def delete(tx: sa.Connection, uuid: str) -> None:
+    """The database refuses it (IntegrityError) while a subnet or port is there."""
+    tx.execute(sa.delete(networks).where(networks.c.uuid == uuid))
+
+
+def count(tx: sa.Connection, project_id: str) -> int:
+    query = sa.select(sa.func.count()).select_from(networks).where(networks.c.project_id == project_id)
+    return tx.execute(query).scalar_one()
+
+
+def _next_vni(tx: sa.Connection) -> int:
+    # A number that only grows: a host that still holds a deleted network cannot take the next one for it.
+    revisions.raise_one(tx, "vni")
+    number = FIRST_VNI - 1 + revisions.current(tx, "vni")
+    if number <= LAST_VNI:
+        return number
+    after = networks.alias()
+    gap = (
+        sa.select(networks.c.vni + 1)
+        .outerjoin(after, after.c.vni == networks.c.vni + 1)
+        .where(after.c.vni.is_(None), networks.c.vni < LAST_VNI)
+        .order_by(networks.c.vni)
+        .limit(1)
+    )
+    return tx.execute(gap).scalar() or FIRST_VNI
+
+
+def _read(row: sa.RowMapping) -> Network:
+    return Network(**{field.name: row[field.name] for field in fields(Network)})
