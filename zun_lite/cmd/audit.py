@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""zun-lite-audit: whether SQL and this host agree. It reads, and changes nothing.
+
+Exit code 0: nothing found; 1: findings; 2: not settled within --wait; 3: it could not look.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from typing import Any
+
+from oslo_config import cfg
+
+from zun_lite.agent.runtime.base import Limits as ContainerLimits
+from zun_lite.agent.runtime.docker import DockerRuntime
+from zun_lite.client.netd import NetdClient
+from zun_lite.common import config
+from zun_lite.db import books, hosts
+from zun_lite.db.engine import Database
+from zun_lite.domain import errors
+from zun_lite.domain.audit import Books, ContainerFact, Finding, HostFacts, NetdFact, judge, unsettled
+from zun_lite.domain.resources import Limits, Ratios
+
+SUFFIX = ".img"
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    conf = config.load([], prog="zun-lite-audit")
+    db = Database(conf.database.connection)
+    try:
+        waiting = _settle(db, arguments.wait)
+        with db.read() as tx:
+            host = hosts.by_name(tx, conf.agent.host_name)
+        facts = [_look(conf, host.uuid)] if host else []
+        read = _read(db)
+        limits = Limits(conf.quota.containers, conf.quota.cpu, conf.quota.memory, conf.quota.disk)
+        ratios = Ratios(conf.scheduler.cpu_ratio, conf.scheduler.memory_ratio, conf.scheduler.disk_ratio)
+        found = judge(read, facts, limits, ratios)
+    except errors.ZunError as error:
+        print(f"zun-lite-audit: {error.message}", file=sys.stderr)
+        return 3
+    found += [Finding("I1", f"not settled: {sentence}") for sentence in waiting]
+    _print(found, read, as_json=arguments.json)
+    if waiting:
+        return 2
+    return 1 if found else 0
+
+
+def _settle(db: Database, seconds: float) -> list[str]:
+    """Wait until nothing is under way; what still is when the time is over."""
+    deadline = time.monotonic() + seconds
+    while (waiting := unsettled(_read(db))) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return waiting
+
+
+def _read(db: Database) -> Books:
+    with db.read() as tx:
+        return books.read(tx)
+
+
+def _look(conf: cfg.ConfigOpts, host_uuid: str) -> HostFacts:
+    runtime = DockerRuntime(conf.agent.docker_socket, conf.cluster, conf.agent.docker_runtime, ContainerLimits())
+    said: dict[str, Any] = NetdClient(conf.netd.socket).list()
+    pool = conf.volume.pool_dir
+    files = [name for name in os.listdir(pool) if name.endswith(SUFFIX)] if os.path.isdir(pool) else []
+    strays = [f"{kind} {name}" for kind, names in said["strays"].items() for name in names]
+    staged = [name for name in os.listdir(pool) if name.endswith(".tmp")] if os.path.isdir(pool) else []
+    return HostFacts(
+        host=host_uuid,
+        containers=tuple(
+            ContainerFact(item.container_id, item.uuid, item.epoch, item.state) for item in runtime.list()
+        ),
+        netd=tuple(
+            NetdFact(
+                record["container_id"],
+                record["workload"],
+                tuple(record["ports"]),
+                tuple(record["volumes"]),
+                record["wired"],
+            )
+            for record in said["records"]
+        ),
+        mounted=tuple(volume["volume_id"] for volume in said["volumes"] if volume["mounted"]),
+        volume_files=tuple(name.removesuffix(SUFFIX) for name in files),
+        strays=tuple(strays + [f"volume file {name}" for name in staged]),
+    )
+
+
+def _print(found: list[Finding], read: Books, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([{"invariant": finding.invariant, "sentence": finding.sentence} for finding in found]))
+        return
+    for finding in found:
+        print(f"{finding.invariant}: {finding.sentence}")
+    print(
+        f"{len(read.workloads)} workloads, {len(read.ports)} ports, {len(read.volumes)} volumes: {len(found)} findings"
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="zun-lite-audit", description="Check SQL against this host; changes nothing.")
+    parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="wait so long for all to settle")
+    parser.add_argument("--json", action="store_true", help="findings as a JSON list")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All that SQL says of workloads, ports and volumes, as of one moment, for an audit."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import sqlalchemy as sa
+
+from zun_lite.db import actions, hosts, ports, volumes, workloads
+from zun_lite.domain.audit import Books, PortEntry, VolumeEntry, WorkloadEntry
+from zun_lite.domain.resources import Resources
+
+
+def read(tx: sa.Connection) -> Books:
+    """tx is one consistent reading."""
+    return Books(
+        workloads=tuple(_workloads(tx)),
+        ports=tuple(_ports(tx)),
+        volumes=tuple(_volumes(tx)),
+        capacities={host.uuid: host.inventory.capacity if host.inventory else Resources() for host in hosts.every(tx)},
+        open_actions=tuple(
+            (row.workload_uuid, row.action)
+            for row in tx.execute(sa.select(actions.actions).where(actions.actions.c.finished_at.is_(None)))
+        ),
+    )
+
+
+def _workloads(tx: sa.Connection) -> list[WorkloadEntry]:
+    rows = tx.execute(sa.select(workloads.workloads).order_by(workloads.workloads.c.id)).mappings()
+    return [
+        WorkloadEntry(
+            uuid=workload.uuid,
+            project_id=workload.project_id,
+            host=workload.host,
+            epoch=workload.epoch,
+            generation=workload.generation,
+            goal=workload.goal,
+            observed=workload.observed,
+            status=workload.status,
+            task_state=workload.task_state,
+            ready=workload.ready,
+            failure=workload.failure,
+            wiring=workload.wiring,
+            claim=workload.spec.claim,
+        )
+        for workload in map(workloads.read_row, rows)
+    ]
+
+
+def _ports(tx: sa.Connection) -> list[PortEntry]:
+    held = defaultdict(list)
+    for row in tx.execute(sa.select(ports.addresses)):
+        held[row.port_uuid].append(ports.ip_of(row.ip))
+    return [
+        PortEntry(
+            port_id=row.uuid,
+            network_id=row.network_uuid,
+            mac=row.mac,
+            ips=tuple(held[row.uuid]),
+            device_id=row.workload_uuid or row.device_id,
+            ours=row.workload_uuid is not None,
+        )
+        for row in tx.execute(sa.select(ports.ports))
+    ]
+
+
+def _volumes(tx: sa.Connection) -> list[VolumeEntry]:
+    attached = defaultdict(list)
+    for row in tx.execute(sa.select(volumes.volume_attachments)):
+        attached[row.volume_uuid].append(row.workload_uuid)
+    return [
+        VolumeEntry(
+            volume_id=row.uuid,
+            host=row.host,
+            status=row.status,
+            formatted=row.formatted,
+            multi_attach=False,
+            attached_to=tuple(attached[row.uuid]),
+        )
+        for row in tx.execute(sa.select(volumes.volumes))
+    ]
