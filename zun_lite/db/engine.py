@@ -138,7 +138,7 @@ def is_lost_race(error: sa.exc.DBAPIError) -> bool:
     text = str(original)
     if "database is locked" in text or "database table is locked" in text:
         return True
-    arguments = getattr(original, "args", ())
+    arguments: tuple[object, ...] = getattr(original, "args", ())
     return bool(arguments) and arguments[0] in (1205, 1213, 1020, 1047, 1180)
 
 
