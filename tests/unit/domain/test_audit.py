@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The audit finds every kind of disagreement, and nothing where records and host agree."""
+
+import unittest
+from dataclasses import replace
+
+from zun_lite.domain.audit import (
+    Books,
+    ContainerFact,
+    HostFacts,
+    NetdFact,
+    PortEntry,
+    VolumeEntry,
+    WorkloadEntry,
+    judge,
+    unsettled,
+)
+from zun_lite.domain.lifecycle import ABSENT, ON, Goal, Observed
+from zun_lite.domain.resources import Limits, Ratios, Resources
+from zun_lite.domain.wiring import Attachment, Endpoint, Wiring
+
+WIRING = Wiring((Endpoint("p1", "n1", 1000, "m1", 1450, ()),), (Attachment("v1", 1, 1, "/data"),))
+WORKLOAD = WorkloadEntry(
+    "w1",
+    "project",
+    "h1",
+    1,
+    1,
+    Goal(power=ON, run=1),
+    Observed(generation=1, epoch=1, run=1, build=1, state="running"),
+    "Running",
+    None,
+    True,
+    None,
+    WIRING,
+    Resources(1, 64, 0),
+)
+BOOKS = Books(
+    (WORKLOAD,),
+    (PortEntry("p1", "n1", "m1", ("10.0.0.2",), "w1", True),),
+    (VolumeEntry("v1", "h1", "in-use", True, False, ("w1",)),),
+    {"h1": Resources(2, 1024, 10)},
+    (),
+)
+HOST = HostFacts(
+    "h1",
+    (ContainerFact("c1", "w1", 1, "running"),),
+    (NetdFact("c1", "w1", ("p1",), ("v1",), True),),
+    ("v1",),
+    ("v1",),
+)
+EMPTY_BOOKS = replace(BOOKS, workloads=(), ports=(), volumes=())
+
+
+class AuditTest(unittest.TestCase):
+    def test_nothing_is_found_where_all_agrees(self):
+        self.assertEqual([], _found(BOOKS, HOST))
+        self.assertEqual([], unsettled(BOOKS))
+
+    def test_each_disagreement_is_found_under_its_name(self):
+        twice = (ContainerFact("c1", "w1", 1, "running"), ContainerFact("c2", "w1", 1, "exited"))
+        port = BOOKS.ports[0]
+        volume = BOOKS.volumes[0]
+        cases = {
+            "a second container": ("I2", BOOKS, replace(HOST, containers=twice)),
+            "an old epoch": ("I2", BOOKS, replace(HOST, containers=(ContainerFact("c1", "w1", 0, "running"),))),
+            "a lost container": ("I1", BOOKS, replace(HOST, containers=(), netd=())),
+            "a forgotten container": ("I3", EMPTY_BOOKS, replace(HOST, netd=(), mounted=(), volume_files=())),
+            "an unrecorded wiring": ("I3", BOOKS, replace(HOST, netd=())),
+            "a leftover of netd's": ("I3", BOOKS, replace(HOST, netd=(*HOST.netd, NetdFact("c9", "w9", (), (), True)))),
+            "missing links": ("I3", BOOKS, replace(HOST, netd=(replace(HOST.netd[0], wired=False),))),
+            "a leaked port": ("I3", replace(BOOKS, ports=(port, replace(port, port_id="p2", mac="m2", ips=(),
+                                            device_id="gone"))), HOST),
+            "a port gone": ("I3", replace(BOOKS, ports=()), HOST),
+            "an address twice": ("I6", replace(BOOKS, ports=(port, replace(port, port_id="p2", mac="m2"))), HOST),
+            "two writers": ("I7", replace(BOOKS, volumes=(replace(volume, attached_to=("w1", "w2")),)), HOST),
+            "an attachment of nothing": ("I3", replace(BOOKS, volumes=(replace(volume, attached_to=("w9",)),)), HOST),
+            "a volume file without a record": ("I3", BOOKS, replace(HOST, volume_files=("v1", "v9"))),
+            "a mount without an attachment": ("I3", BOOKS, replace(HOST, mounted=("v1", "v9"))),
+            "lost data": ("I11", BOOKS, replace(HOST, volume_files=())),
+            "a stray": ("I3", BOOKS, replace(HOST, strays=("links x",))),
+            "too much on a host": ("I4", replace(BOOKS, capacities={"h1": Resources(0, 0, 0)}), HOST),
+            "an action without an end": ("I8", replace(BOOKS, open_actions=(("w1", "create"),)), HOST),
+        }  # fmt: skip
+        for what, (invariant, books, host) in cases.items():
+            with self.subTest(what):
+                self.assertIn(invariant, [finding.invariant for finding in _found(books, host)])
+
+    def test_a_project_over_its_quota_is_found(self):
+        found = judge(BOOKS, [HOST], Limits(containers=0), Ratios())
+        self.assertEqual(["I5"], [finding.invariant for finding in found])
+
+    def test_what_is_under_way_is_not_settled(self):
+        leaving = replace(WORKLOAD, goal=Goal(presence=ABSENT), status="Deleting", task_state="container_deleting")
+        self.assertEqual(1, len(unsettled(replace(BOOKS, workloads=(leaving,)))))
+        coming = replace(WORKLOAD, ready=False, observed=None)
+        self.assertEqual(1, len(unsettled(replace(BOOKS, workloads=(coming,)))))
+
+
+def _found(books, host):
+    return judge(books, [host], Limits(), Ratios())
