@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The `create` of the OCI runtime wrapper: the real runtime's create, between prepare and wire.
 
-Runs in a Python without site-packages, once a container start, so it imports little and nothing
-of ours but crash points when a test armed them. The container's process does not run before the
-runtime's later `start`: it never runs without its volumes and network. Whatever fails, nothing
-half-made is left, and the reason is where Docker reads it: in the runtime's log file.
+Runs in a Python without site-packages, once a container start, so it imports little, json only
+while the real runtime works, and nothing of ours but crash points when a test armed them.
+The container's process does not run before the runtime's later `start`: it never runs without its
+volumes and network. Whatever fails, nothing half-made is left, and the reason is where Docker
+reads it: in the runtime's log file.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
 import time
-from typing import Any
+from collections.abc import Callable
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
@@ -48,23 +48,22 @@ def main(words: list[str]) -> int:
     crash_point = _crash_points(state_dir)
     made = False
     try:
-        joins = joins_another_network_namespace(arguments.bundle)
-        if arguments.pid_file is None and not joins:
-            raise Refused("the runtime was asked to create a container without --pid-file; it cannot be wired")
-        _ask(netd_socket, {"op": "prepare", "container_id": arguments.container_id})
+        _ask(netd_socket, "prepare", arguments.container_id)
         crash_point("runtime.create.before")
-        code = _run(real_runtime, argv)
+        real = _spawn(real_runtime, argv)
+        made = True
+        try:
+            joins = joins_another_network_namespace(arguments.bundle)
+        finally:
+            code = _exit_code(real)
         if code:
             return code
-        made = True
         crash_point("runtime.create.after")
         if not joins:
-            with open(str(arguments.pid_file)) as file:
-                pid = int(file.read())
-            _ask(netd_socket, {"op": "wire", "container_id": arguments.container_id, "pid": pid})
+            _ask(netd_socket, "wire", arguments.container_id, _read_pid(arguments.pid_file))
     except (Refused, OSError, ValueError) as error:
         if made:
-            _run(real_runtime, [*arguments.globals, "delete", "--force", arguments.container_id])
+            _exit_code(_spawn(real_runtime, [*arguments.globals, "delete", "--force", arguments.container_id]))
         _tell(arguments.log, f"zun_lite: {error}")
         return 1
     return 0
@@ -72,6 +71,8 @@ def main(words: list[str]) -> int:
 
 def joins_another_network_namespace(bundle: str) -> bool:
     """Whether the container is put into the network namespace of another, which is wired already."""
+    import json
+
     with open(os.path.join(bundle, "config.json")) as file:
         config = json.load(file)
     for namespace in (config.get("linux") or {}).get("namespaces") or ():
@@ -108,23 +109,38 @@ def _options(words: list[str], with_value: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _run(program: str, argv: list[str]) -> int:
-    """Run a program with our own streams; its exit code, or 128 and the signal's number."""
-    pid = os.posix_spawn(program, [program, *argv], os.environ)
+def _spawn(program: str, argv: list[str]) -> int:
+    """Start a program with our own streams; answers its pid."""
+    return os.posix_spawn(program, [program, *argv], os.environ)
+
+
+def _exit_code(pid: int) -> int:
+    """Wait for a program; its exit code, or 128 and the signal's number."""
     _, status = os.waitpid(pid, 0)
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
-def _ask(path: str, request: dict[str, Any]) -> dict[str, Any]:
-    """netd's result. A netd that is away, or goes away before it answers, is given time to come back."""
+def _read_pid(path: str | None) -> int:
+    if path is None:
+        raise Refused("the runtime was asked to create a container without --pid-file; it cannot be wired")
+    with open(path) as file:
+        return int(file.read())
+
+
+def _ask(path: str, operation: str, container_id: str, pid: int | None = None) -> None:
+    """Have netd do it. A netd that is away, or goes away before it answers, is given time to come back."""
+    if not container_id.isalnum():
+        raise Refused(f"{container_id!r} is not an id that Docker gives to a container")
+    process = "" if pid is None else f', "pid": {pid}'
+    request = f'{{"op": "{operation}", "container_id": "{container_id}"{process}}}\n'.encode()
     deadline = time.monotonic() + CONNECT_SECONDS
     pause_seconds = 0.01
     while True:
         try:
-            line = _exchange(path, json.dumps(request).encode() + b"\n")
+            line = _exchange(path, request)
             break
         except TimeoutError:
-            raise Refused(f"netd at {path} did not answer {request['op']} in {ANSWER_SECONDS:.0f} s") from None
+            raise Refused(f"netd at {path} did not answer {operation} in {ANSWER_SECONDS:.0f} s") from None
         except OSError as error:
             if time.monotonic() + pause_seconds > deadline:
                 raise Refused(
@@ -133,10 +149,13 @@ def _ask(path: str, request: dict[str, Any]) -> dict[str, Any]:
                 ) from None
         time.sleep(pause_seconds)
         pause_seconds = min(pause_seconds * 2, 0.2)
+    if line.startswith(b'{"ok": true,'):
+        return
+    import json
+
     answer = json.loads(line)
     if not answer["ok"]:
         raise Refused(answer["error"]["message"])
-    return answer["result"]
 
 
 def _exchange(path: str, line: bytes) -> bytes:
@@ -155,6 +174,8 @@ def _exchange(path: str, line: bytes) -> bytes:
 
 def _tell(log: str | None, message: str) -> None:
     """Say why, in the form and at the place where the caller of an OCI runtime looks for it."""
+    import json
+
     entry = {
         "level": "error",
         "msg": message,
@@ -169,7 +190,7 @@ def _tell(log: str | None, message: str) -> None:
     print(message, file=sys.stderr)
 
 
-def _crash_points(state_dir: str) -> Any:
+def _crash_points(state_dir: str) -> Callable[[str], None]:
     if not os.environ.get("ZUN_LITE_CRASH_POINTS"):
         return lambda name: None
     from zun_lite.common import crash

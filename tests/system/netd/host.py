@@ -43,7 +43,9 @@ class NetdHost:
         if crash_points:
             (self.state_dir / "crash-points").mkdir(exist_ok=True)
         with self.log.open("ab") as log:
-            return subprocess.Popen([sys.executable, "-m", "zun_lite.cmd.netd"], env=environment, stdout=log, stderr=log)
+            return subprocess.Popen(
+                [sys.executable, "-m", "zun_lite.cmd.netd"], env=environment, stdout=log, stderr=log
+            )
 
     def start(self, crash_points: str = "") -> NetdHost:
         self.process = self.spawn(crash_points)
@@ -112,9 +114,10 @@ class Container:
         )
 
     def can_ping(self, address: str) -> bool:
-        return self.run("ping", "-c", "1", "-W", "1", address).returncode == 0
+        return self.run("busybox", "ping", "-c", "1", "-W", "1", address).returncode == 0
 
     def end(self) -> None:
+        """Kill it; fine to say twice."""
         self.process.kill()
         self.process.wait()
         assert self.process.stdout is not None
@@ -148,7 +151,7 @@ def endpoint(network_id: str, ip: str, **fields: object) -> Endpoint:
         "port_id": str(uuid.uuid4()),
         "network_id": network_id,
         "vni": 1001,
-        "mac": f"fa:16:3e:{uuid.uuid4().bytes[0]:02x}:{uuid.uuid4().bytes[1]:02x}:{last:02x}",
+        "mac": "fa:16:3e:{:02x}:{:02x}:{:02x}".format(*uuid.uuid4().bytes[:2], last),
         "mtu": 1450,
         "addresses": (Address(ip, 24, str(uuid.uuid4()), f"{ip.rpartition('.')[0]}.1"),),
         "default_route": True,
@@ -157,8 +160,8 @@ def endpoint(network_id: str, ip: str, **fields: object) -> Endpoint:
 
 
 def attachment(volume_id: str | None = None, epoch: int = 1, **fields: object) -> Attachment:
-    known: dict = {"volume_id": volume_id or new_id(), "epoch": epoch, "size_gib": 1, "target": "/data", "formatted": True}
-    return Attachment(**{**known, **fields})
+    known: dict = {"size_gib": 1, "target": "/data", "formatted": True}
+    return Attachment(volume_id or new_id(), epoch, **{**known, **fields})
 
 
 def new_id() -> str:
