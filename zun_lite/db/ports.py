@@ -305,33 +305,36 @@ def is_taken(tx: sa.Connection, network_uuid: str, ip: str) -> bool:
 def lowest_free(tx: sa.Connection, subnet: subnets.Subnet) -> str | None:
     """The lowest free address of the subnet's pools; None when there is none.
 
-    The caller has raised the subnet's scope, and read the subnet after that.
+    The caller has raised the subnet's scope, and read the subnet after that. Says so to the subnet:
+    the next search begins there.
     """
     for first, last in subnet.pools:
         start = max(key_of(first), subnet.free_from)
         if start > key_of(last):
             continue
-        if not is_taken(tx, subnet.network_uuid, ip_of(start)):
-            return ip_of(start)
-        after = addresses.alias()
-        gap = (
-            sa.select(addresses.c.after)
-            .outerjoin(
-                after, sa.and_(after.c.network_uuid == addresses.c.network_uuid, after.c.ip == addresses.c.after)
-            )
-            .where(
-                addresses.c.subnet_uuid == subnet.uuid,
-                addresses.c.ip >= start,
-                addresses.c.ip < key_of(last),
-                after.c.id.is_(None),
-            )
-            .order_by(addresses.c.ip)
-            .limit(1)
-        )
-        key = tx.execute(gap).scalar()
+        key = start if not is_taken(tx, subnet.network_uuid, ip_of(start)) else _gap(tx, subnet, start, key_of(last))
         if key is not None:
+            subnets.set_free_from(tx, subnet.uuid, key)
             return ip_of(key)
     return None
+
+
+def _gap(tx: sa.Connection, subnet: subnets.Subnet, start: str, last: str) -> str | None:
+    """The first free key after a taken one, within start..last."""
+    after = addresses.alias()
+    query = (
+        sa.select(addresses.c.after)
+        .outerjoin(after, sa.and_(after.c.network_uuid == addresses.c.network_uuid, after.c.ip == addresses.c.after))
+        .where(
+            addresses.c.subnet_uuid == subnet.uuid,
+            addresses.c.ip >= start,
+            addresses.c.ip < last,
+            after.c.id.is_(None),
+        )
+        .order_by(addresses.c.ip)
+        .limit(1)
+    )
+    return tx.execute(query).scalar()
 
 
 def mac_is_taken(tx: sa.Connection, network_uuid: str, mac: str) -> bool:

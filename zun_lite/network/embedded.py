@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks of our own, in SQL: what the control plane asks of them.
+
+Each method is one transaction of its own, and does nothing that was done already: a container's port
+is known by the container's uuid and the position among its networks.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from zun_lite.db import networks, ports, subnets
+from zun_lite.db.engine import Database
+from zun_lite.domain import errors
+from zun_lite.domain.caller import Caller
+from zun_lite.domain.names import as_id
+from zun_lite.domain.spec import NetworkRequest
+from zun_lite.domain.wiring import Address, Endpoint
+from zun_lite.network.ports import DEVICE_OWNER, Wanted, create_port
+
+
+class EmbeddedNetworks:
+    """The NetworkProvider of an installation that has no Neutron."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def resolve(self, caller: Caller, ident: str) -> str:
+        """A network's id by its id or name. NotFound, Ambiguous; Forbidden: external, and not the caller's."""
+        with self._db.read() as tx:
+            network = _find_network(tx, caller, ident)
+        if network.external and not network.shared and not caller.is_admin and network.project_id != caller.project_id:
+            raise errors.Forbidden(
+                f"It is not allowed to create an interface on external network {network.uuid}; join a network of "
+                "your own."
+            )
+        return network.uuid
+
+    def resolve_port(self, caller: Caller, ident: str) -> tuple[str, str]:
+        """(port id, network id) of a free port of the caller's project."""
+        with self._db.read() as tx:
+            uuid = as_id(ident)
+            mine = [ports.ports.c.project_id == caller.project_id]
+            found = ports.page(tx, [*mine, ports.ports.c.uuid == uuid]) if uuid else []
+            found = found or ports.page(tx, [*mine, ports.ports.c.name == ident])
+        if not found:
+            raise errors.NotFound(f"Port {ident} could not be found.", kind="PortNotFound")
+        if len(found) > 1:
+            raise errors.Ambiguous(f"Several ports are named {ident}; use the id of one.")
+        if not _is_free(found[0]):
+            raise _port_in_use(found[0])
+        return found[0].uuid, found[0].network_uuid
+
+    def default_network(self, caller: Caller) -> str:
+        """The caller's oldest network that is not external, else the oldest shared one."""
+        table = networks.networks.c
+        inner = sa.not_(table.external)
+        with self._db.read() as tx:
+            found = networks.page(tx, [inner, table.project_id == caller.project_id])
+            found = found or networks.page(tx, [inner, table.shared])
+        if not found:
+            raise errors.Conflict("There is no network to join; create a network and a subnet first.")
+        return found[0].uuid
+
+    def provide(
+        self, workload_uuid: str, project_id: str, host_uuid: str, position: int, request: NetworkRequest
+    ) -> Endpoint:
+        """The port at this position of the workload, made or bound now if it is not yet."""
+
+        def work(tx: sa.Connection) -> Endpoint:
+            port = ports.at_position(tx, workload_uuid, position)
+            if port is None and request.port_id is not None:
+                port = _bind(tx, request.port_id, workload_uuid, project_id, host_uuid, position)
+            elif port is None:
+                port = _make(tx, request, workload_uuid, project_id, host_uuid, position)
+            elif port.host != host_uuid:
+                ports.update(tx, port.uuid, {"host": host_uuid})
+            return _endpoint(tx, port, position)
+
+        return self._db.transact(work)
+
+    def release(self, workload_uuid: str) -> None:
+        """Delete the ports that were made for the workload, and unbind those that its user brought."""
+
+        def work(tx: sa.Connection) -> None:
+            for port in ports.of_workload(tx, workload_uuid):
+                if port.owned:
+                    ports.delete(tx, port)
+                else:
+                    ports.unbind(tx, port.uuid)
+
+        self._db.transact(work)
+
+
+def _find_network(tx: sa.Connection, caller: Caller, ident: str) -> networks.Network:
+    table = networks.networks.c
+    visible = [] if caller.is_admin else [networks.visible_to(caller.project_id)]
+    uuid = as_id(ident)
+    if uuid is not None:
+        found = networks.page(tx, [table.uuid == uuid, *visible])
+        if found:
+            return found[0]
+    # An administrator sees every project's, but a name means first of all one's own.
+    found = networks.page(tx, [table.name == ident, networks.visible_to(caller.project_id)])
+    if not found and caller.is_admin:
+        found = networks.page(tx, [table.name == ident])
+    if not found:
+        raise errors.NotFound(f"Network {ident} could not be found.", kind="NetworkNotFound")
+    if len(found) > 1:
+        raise errors.Ambiguous(f"Several networks are named {ident}; use the id of one.")
+    return found[0]
+
+
+def _bind(
+    tx: sa.Connection, port_id: str, workload_uuid: str, project_id: str, host_uuid: str, position: int
+) -> ports.Port:
+    port = ports.get(tx, port_id)
+    if port is None or port.project_id != project_id:
+        raise errors.NotFound(f"Port {port_id} could not be found.", kind="PortNotFound")
+    bound = ports.bind(
+        tx,
+        port_id,
+        workload_uuid=workload_uuid,
+        position=position,
+        host=host_uuid,
+        device_owner=DEVICE_OWNER,
+    )
+    if not bound:
+        raise _port_in_use(port)
+    return ports.get(tx, port_id) or port
+
+
+def _make(
+    tx: sa.Connection, request: NetworkRequest, workload_uuid: str, project_id: str, host_uuid: str, position: int
+) -> ports.Port:
+    network = networks.get(tx, request.network_id)
+    if network is None:
+        raise errors.NotFound(f"Network {request.network_id} could not be found.", kind="NetworkNotFound")
+    if not subnets.of_network(tx, network.uuid):
+        raise errors.Invalid(f"Network {network.uuid} has no subnet, so no address; create a subnet in it first.")
+    return create_port(
+        tx,
+        network,
+        project_id,
+        fixed_ips=None if request.fixed_ip is None else [Wanted(ip_address=request.fixed_ip)],
+        device_id=workload_uuid,
+        device_owner=DEVICE_OWNER,
+        host=host_uuid,
+        workload_uuid=workload_uuid,
+        position=position,
+        owned=True,
+    )
+
+
+def _endpoint(tx: sa.Connection, port: ports.Port, position: int) -> Endpoint:
+    network = networks.get(tx, port.network_uuid)
+    assert network is not None
+    known = {subnet.uuid: subnet for subnet in subnets.of_network(tx, network.uuid)}
+    used = [known[uuid] for uuid in dict.fromkeys(address.subnet_uuid for address in port.addresses)]
+    return Endpoint(
+        port_id=port.uuid,
+        network_id=network.uuid,
+        vni=network.vni,
+        mac=port.mac,
+        mtu=network.mtu,
+        addresses=tuple(
+            Address(
+                ip=address.ip,
+                prefix_length=known[address.subnet_uuid].network.prefixlen,
+                subnet_id=address.subnet_uuid,
+                gateway=known[address.subnet_uuid].gateway_ip,
+            )
+            for address in port.addresses
+        ),
+        default_route=position == 0,
+        routes=tuple(route for subnet in used for route in subnet.routes),
+        dns=tuple(dict.fromkeys(server for subnet in used for server in subnet.dns)),
+        owned=port.owned,
+    )
+
+
+def _is_free(port: ports.Port) -> bool:
+    return port.workload_uuid is None and not port.device_id and port.host is None
+
+
+def _port_in_use(port: ports.Port) -> errors.InUse:
+    return errors.InUse(
+        f"Port {port.uuid} already serves {port.device_id or 'another device'}; use another port, or free it first.",
+        kind="PortInUse",
+    )

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may be done with ports: addresses are allotted, ports are made, changed and deleted.
+
+Every function takes a transaction. The subnets that addresses come from are locked first, in the
+order of their ids, by raising their revision; so no address is given twice, and the lowest free one
+is found. Errors bear Neutron's types.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from zun_lite.db import networks, ports, revisions, security_groups, subnets
+from zun_lite.domain import errors
+from zun_lite.domain.names import new_id
+from zun_lite.network import cidr
+
+DEVICE_OWNER = "compute:kuryr"
+"""What clients know a container's port by."""
+
+MAC_PREFIX = "fa:16:3e"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One address as asked for: of a subnet, exactly this one, or both."""
+
+    subnet_id: str | None = None
+    ip_address: str | None = None
+
+
+def create_port(
+    tx: sa.Connection,
+    network: networks.Network,
+    project_id: str,
+    *,
+    fixed_ips: Sequence[Wanted] | None = None,
+    security_group_ids: Sequence[str] | None = None,
+    mac: str | None = None,
+    **values: Any,
+) -> ports.Port:
+    """fixed_ips: None is one address of each IP version that the network has; empty is none.
+
+    security_group_ids: None is the project's default group. values: further columns of ports.insert().
+    """
+    if mac is not None and ports.mac_is_taken(tx, network.uuid, mac):
+        raise errors.InUse(
+            f"Unable to complete operation for network {network.uuid}. The mac address {mac} is in use.",
+            kind="MacAddressInUse",
+        )
+    choices = _lock_choices(tx, network, fixed_ips)
+    uuid = new_id()
+    mac = mac or _free_mac(tx, network.uuid)
+    ports.insert(tx, uuid=uuid, network_uuid=network.uuid, project_id=project_id, mac=mac, **values)
+    _allot(tx, network, uuid, choices)
+    if security_group_ids is None:
+        security_group_ids = [security_groups.default_group(tx, project_id).uuid]
+    ports.set_groups(tx, uuid, _known_groups(tx, security_group_ids, project_id))
+    made = ports.get(tx, uuid)
+    assert made is not None
+    return made
+
+
+def change_port(
+    tx: sa.Connection,
+    port: ports.Port,
+    changes: Mapping[str, Any],
+    *,
+    fixed_ips: Sequence[Wanted] | None = None,
+    security_group_ids: Sequence[str] | None = None,
+) -> ports.Port:
+    """changes: by column name. What a container relies on cannot be changed under it: PortInUse."""
+    relied_on = [name for name in ("device_id", "device_owner", "host") if name in changes]
+    moving = [name for name in relied_on if changes[name] != getattr(port, name)]
+    if port.workload_uuid is not None and (moving or _changes_addresses(port, fixed_ips)):
+        raise _in_use(port)
+    if fixed_ips is not None and _changes_addresses(port, fixed_ips):
+        network = networks.get(tx, port.network_uuid)
+        assert network is not None
+        choices = _lock_choices(tx, network, fixed_ips)
+        ports.give_back(tx, port)
+        _allot(tx, network, port.uuid, choices)
+    if security_group_ids is not None:
+        ports.set_groups(tx, port.uuid, _known_groups(tx, security_group_ids, port.project_id))
+    ports.update(tx, port.uuid, changes)
+    return ports.get(tx, port.uuid) or port
+
+
+def delete_port(tx: sa.Connection, port: ports.Port) -> None:
+    """PortInUse while a container has it."""
+    if port.workload_uuid is not None:
+        raise _in_use(port)
+    ports.delete(tx, port)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Where one address may come from; ip: exactly this one."""
+
+    ip: str | None
+    subnet_ids: tuple[str, ...]
+
+
+def _lock_choices(tx: sa.Connection, network: networks.Network, fixed_ips: Sequence[Wanted] | None) -> list[Choice]:
+    """What may be chosen from, with its subnets locked until the transaction ends."""
+    known = subnets.of_network(tx, network.uuid)
+    if fixed_ips is None:
+        versions = sorted({subnet.ip_version for subnet in known})
+        choices = [
+            Choice(None, tuple(each.uuid for each in known if each.ip_version == version)) for version in versions
+        ]
+    else:
+        choices = [_choice(network, known, wanted) for wanted in fixed_ips]
+    for uuid in sorted({uuid for choice in choices for uuid in choice.subnet_ids}):
+        revisions.raise_one(tx, subnets.scope(uuid))
+    # Exact wishes first, so that no free choice takes what one of them names.
+    return sorted(choices, key=lambda choice: choice.ip is None)
+
+
+def _allot(tx: sa.Connection, network: networks.Network, port_uuid: str, choices: Iterable[Choice]) -> None:
+    for choice in choices:
+        if choice.ip is None:
+            subnet_uuid, ip = _lowest_free(tx, network, choice.subnet_ids)
+        elif ports.is_taken(tx, network.uuid, choice.ip):
+            raise errors.InUse(
+                f"Unable to complete operation for network {network.uuid}. The IP address {choice.ip} is in use.",
+                kind="IpAddressInUse",
+            )
+        else:
+            subnet_uuid, ip = choice.subnet_ids[0], choice.ip
+        ports.add_address(tx, port_uuid, network.uuid, subnet_uuid, ip)
+
+
+def _lowest_free(tx: sa.Connection, network: networks.Network, subnet_ids: Iterable[str]) -> tuple[str, str]:
+    for uuid in subnet_ids:
+        locked = subnets.get(tx, uuid)
+        ip = ports.lowest_free(tx, locked) if locked is not None else None
+        if ip is not None:
+            return uuid, ip
+    raise errors.Conflict(
+        f"No more IP addresses available on network {network.uuid}.", kind="IpAddressGenerationFailure"
+    )
+
+
+def _choice(network: networks.Network, known: Sequence[subnets.Subnet], wanted: Wanted) -> Choice:
+    some = [subnet for subnet in known if wanted.subnet_id in (None, subnet.uuid)]
+    if wanted.subnet_id is not None and not some:
+        raise cidr.bad_input(
+            f"Failed to create port on network {network.uuid}, because fixed_ips included invalid subnet "
+            f"{wanted.subnet_id}."
+        )
+    if wanted.ip_address is None:
+        return Choice(None, tuple(subnet.uuid for subnet in some))
+    address = cidr.parse_ip(wanted.ip_address, "fixed_ips")
+    fitting = tuple(subnet.uuid for subnet in some if cidr.is_usable(subnet.network, address))
+    if fitting:
+        return Choice(str(address), fitting)
+    if wanted.subnet_id is not None:
+        raise errors.Invalid(
+            f"IP address {address} is not a valid IP for the specified subnet.", kind="InvalidIpForSubnet"
+        )
+    raise errors.Invalid(
+        f"IP address {address} is not a valid IP for any of the subnets on the specified network.",
+        kind="InvalidIpForNetwork",
+    )
+
+
+def _known_groups(tx: sa.Connection, uuids: Sequence[str], project_id: str) -> list[str]:
+    for uuid in uuids:
+        group = security_groups.get(tx, uuid)
+        if group is None or group.project_id != project_id:
+            raise errors.NotFound(f"Security group {uuid} does not exist.", kind="SecurityGroupNotFound")
+    return list(dict.fromkeys(uuids))
+
+
+def _changes_addresses(port: ports.Port, fixed_ips: Sequence[Wanted] | None) -> bool:
+    """Whether the wish differs from what the port has; one that it fulfils is none."""
+    if fixed_ips is None:
+        return False
+    has = list(port.addresses)
+    for wanted in fixed_ips:
+        for address in has:
+            if wanted.subnet_id in (None, address.subnet_uuid) and wanted.ip_address in (None, address.ip):
+                has.remove(address)
+                break
+        else:
+            return True
+    return bool(has)
+
+
+def _free_mac(tx: sa.Connection, network_uuid: str) -> str:
+    while True:
+        mac = ":".join([MAC_PREFIX, *(f"{random.randrange(256):02x}" for _ in range(3))])
+        if not ports.mac_is_taken(tx, network_uuid, mac):
+            return mac
+
+
+def _in_use(port: ports.Port) -> errors.InUse:
+    return errors.InUse(
+        f"Unable to complete operation on port {port.uuid} for network {port.network_uuid}. Port already has an "
+        f"attached device {port.device_id}.",
+        kind="PortInUse",
+    )

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may be done with networks and subnets, whoever asks for it.
+
+Every function takes a transaction and values that the edge has checked for their types; who may see
+or change what is the edge's matter too. Errors bear Neutron's types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from zun_lite.db import networks, ports, revisions, subnets
+from zun_lite.domain import errors
+from zun_lite.domain.names import new_id
+from zun_lite.network import cidr
+
+IPV6_MODES = ("slaac", "dhcpv6-stateful", "dhcpv6-stateless")
+
+
+def create_network(
+    tx: sa.Connection,
+    project_id: str,
+    *,
+    name: str = "",
+    description: str = "",
+    admin_state_up: bool = True,
+    shared: bool = False,
+    external: bool = False,
+    mtu: int,
+) -> networks.Network:
+    return networks.insert(
+        tx,
+        uuid=new_id(),
+        project_id=project_id,
+        name=name,
+        description=description,
+        admin_state_up=admin_state_up,
+        shared=shared,
+        external=external,
+        mtu=mtu,
+    )
+
+
+def change_network(tx: sa.Connection, network: networks.Network, changes: Mapping[str, Any]) -> networks.Network:
+    """changes: by column name. A network that other projects use stays shared."""
+    if (
+        network.shared
+        and changes.get("shared") is False
+        and ports.foreign_on_network(tx, network.uuid, network.project_id)
+    ):
+        raise errors.Conflict(
+            f"Unable to reconfigure sharing settings for network {network.uuid}. Multiple tenants are using it.",
+            kind="InvalidSharedSetting",
+        )
+    if changes:
+        networks.update(tx, network.uuid, changes)
+    changed = networks.get(tx, network.uuid)
+    return changed or network
+
+
+def delete_network(tx: sa.Connection, network: networks.Network) -> None:
+    """With its subnets. NetworkInUse while it has ports."""
+    used_by = ports.some_of_network(tx, network.uuid)
+    if used_by:
+        raise errors.InUse(
+            f"Unable to complete operation on network {network.uuid}. There are one or more ports still in use on "
+            f"the network, id for these ports is: {', '.join(used_by)}.",
+            kind="NetworkInUse",
+        )
+    revisions.raise_one(tx, _scope(network.uuid))
+    for subnet in subnets.of_network(tx, network.uuid):
+        subnets.delete(tx, subnet.uuid)
+    networks.delete(tx, network.uuid)
+    tx.execute(sa.delete(revisions.revisions).where(revisions.revisions.c.scope == _scope(network.uuid)))
+
+
+def create_subnet(
+    tx: sa.Connection,
+    network: networks.Network,
+    project_id: str,
+    block: cidr.Network,
+    *,
+    name: str = "",
+    description: str = "",
+    gateway_ip: str | None = None,
+    choose_gateway: bool = True,
+    pools: Sequence[cidr.Pool] | None = None,
+    dns: Sequence[str] = (),
+    routes: Sequence[tuple[str, str]] = (),
+    enable_dhcp: bool = True,
+    ipv6_mode: str | None = None,
+) -> subnets.Subnet:
+    """choose_gateway: take the first host where gateway_ip is None; else None means no gateway."""
+    if gateway_ip is not None:
+        gateway = cidr.parse_ip(gateway_ip, "gateway_ip")
+        cidr.check_gateway(block, gateway)
+        gateway_ip = str(gateway)
+    elif choose_gateway:
+        gateway_ip = _chosen_gateway(block, pools)
+    if ipv6_mode is not None and block.version == 4:
+        raise cidr.bad_input("ipv6_address_mode and ipv6_ra_mode are for subnets of IP version 6 only.")
+    allot_from = (
+        cidr.default_pools(block, gateway_ip) if pools is None else cidr.checked_pools(block, pools, gateway_ip)
+    )
+    cidr.check_routes(routes, block)
+    revisions.raise_one(tx, _scope(network.uuid))
+    for other in subnets.of_network(tx, network.uuid):
+        if other.ip_version == block.version and other.network.overlaps(block):
+            raise cidr.bad_input(
+                f"Requested subnet with cidr: {block} for network: {network.uuid} overlaps with another subnet."
+            )
+    return subnets.insert(
+        tx,
+        uuid=new_id(),
+        network_uuid=network.uuid,
+        project_id=project_id,
+        name=name,
+        description=description,
+        cidr=block,
+        gateway_ip=gateway_ip,
+        enable_dhcp=enable_dhcp,
+        pools=allot_from,
+        dns=dns,
+        routes=routes,
+        ipv6_mode=ipv6_mode,
+    )
+
+
+def change_subnet(tx: sa.Connection, subnet: subnets.Subnet, changes: Mapping[str, Any]) -> subnets.Subnet:
+    """changes: by column name. What containers were wired with stays as it was; new ports get the new values."""
+    wanted = dict(changes)
+    if wanted.get("gateway_ip") is not None:
+        gateway = cidr.parse_ip(wanted["gateway_ip"], "gateway_ip")
+        cidr.check_gateway(subnet.network, gateway)
+        cidr.check_gateway_outside(subnet.pools, str(gateway))
+        wanted["gateway_ip"] = str(gateway)
+    if "routes" in wanted:
+        cidr.check_routes(wanted["routes"], subnet.network)
+    if wanted:
+        subnets.update(tx, subnet.uuid, wanted)
+    return subnets.get(tx, subnet.uuid) or subnet
+
+
+def delete_subnet(tx: sa.Connection, subnet: subnets.Subnet) -> None:
+    """SubnetInUse while a port has an address of it."""
+    revisions.raise_one(tx, subnets.scope(subnet.uuid))
+    used_by = ports.some_of_subnet(tx, subnet.uuid)
+    if used_by:
+        raise errors.InUse(
+            f"Unable to complete operation on subnet {subnet.uuid}: One or more ports have an IP allocation from this "
+            f"subnet: {', '.join(used_by)}.",
+            kind="SubnetInUse",
+        )
+    subnets.delete(tx, subnet.uuid)
+
+
+def _chosen_gateway(block: cidr.Network, pools: Sequence[cidr.Pool] | None) -> str | None:
+    if block.prefixlen == block.max_prefixlen:
+        # The one address of such a subnet is for its one port.
+        return None
+    gateway = cidr.first_host(block)
+    cidr.check_gateway_outside([] if pools is None else cidr.checked_pools(block, pools, None), gateway)
+    return gateway
+
+
+def _scope(network_uuid: str) -> str:
+    return f"network:{network_uuid}"

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Volumes of our own: files in the pool of the host that first used them, and their records in SQL.
+
+A volume is made as a record only; its file comes with its first attachment, which also settles the
+host. Each method is one transaction of its own, and does nothing that was done already: an attachment
+is known by the container's uuid and the position among its mounts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from zun_lite.db import revisions, volumes
+from zun_lite.db.engine import Database
+from zun_lite.domain import errors
+from zun_lite.domain.caller import Caller
+from zun_lite.domain.names import as_id, new_id
+from zun_lite.domain.spec import MountRequest
+from zun_lite.domain.wiring import Attachment
+
+LOCAL = "local"
+"""The one volume type."""
+
+
+class EmbeddedVolumes:
+    """The VolumeProvider of an installation that has no Cinder."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def resolve(self, caller: Caller, ident: str) -> tuple[str, str | None]:
+        """(volume id, host uuid or None) of a free volume of the caller's project."""
+        with self._db.read() as tx:
+            uuid = as_id(ident)
+            mine = [volumes.belonging_to(caller.project_id)]
+            found = volumes.page(tx, [*mine, volumes.volumes.c.uuid == uuid]) if uuid else []
+            found = found or volumes.page(tx, [*mine, volumes.volumes.c.name == ident])
+        if not found:
+            raise errors.NotFound(f"Volume {ident} could not be found.", kind="VolumeNotFound")
+        if len(found) > 1:
+            raise errors.Ambiguous(f"Several volumes are named {ident}; use the id of one.")
+        if found[0].status != volumes.AVAILABLE:
+            raise _not_usable(found[0])
+        return found[0].uuid, found[0].host
+
+    def provide(
+        self, workload_uuid: str, project_id: str, host_uuid: str, position: int, request: MountRequest
+    ) -> Attachment:
+        """The attachment at this position of the workload, made now if it is not yet."""
+
+        def work(tx: sa.Connection) -> Attachment:
+            there = volumes.attachment_at(tx, workload_uuid, position)
+            if there is None:
+                volume_id = request.volume_id or _make(tx, workload_uuid, project_id, request)
+                return _attach(tx, volume_id, workload_uuid, project_id, host_uuid, position, request)
+            volume = volumes.get(tx, there.volume_uuid)
+            assert volume is not None
+            if there.host != host_uuid:
+                raise _elsewhere(volume)
+            return _answer(volume, there.epoch, there.target, there.read_only)
+
+        return self._db.transact(work)
+
+    def release(self, workload_uuid: str) -> None:
+        """End the workload's attachments; volumes that were made for it are deleted."""
+
+        def work(tx: sa.Connection) -> None:
+            for attachment in volumes.attachments_of_workload(tx, workload_uuid):
+                volumes.detach(tx, attachment)
+                volume = volumes.get(tx, attachment.volume_uuid)
+                if volume is not None and volume.made_for == workload_uuid:
+                    delete(tx, volume)
+
+        self._db.transact(work)
+
+
+def delete(tx: sa.Connection, volume: volumes.Volume) -> None:
+    """A volume without a file is gone at once; one with a file when its host has removed it. Invalid: in use."""
+    if not volumes.doom(tx, volume.uuid):
+        raise errors.Invalid(
+            "Invalid volume: Volume status must be available or error or error_restoring or error_extending or "
+            "error_managing and must not be migrating, attached, belong to a group, have snapshots, awaiting a "
+            "transfer, or be disassociated from snapshots after volume transfer.",
+            kind="badRequest",
+        )
+    # Read again: an attachment may have settled the host since the caller looked.
+    doomed_volume = volumes.get(tx, volume.uuid)
+    if doomed_volume is None or doomed_volume.host is None:
+        volumes.remove(tx, volume.uuid)
+    else:
+        revisions.raise_one(tx, revisions.host(doomed_volume.host))
+
+
+def doomed(tx: sa.Connection, host: str) -> list[str]:
+    """Ids of the volumes whose file on this host is to be removed."""
+    return volumes.doomed(tx, host)
+
+
+def removed(tx: sa.Connection, host: str, ids: Iterable[str]) -> None:
+    """The host has removed these volumes' files; ids that were not doomed there are passed over."""
+    gone = set(volumes.doomed(tx, host)).intersection(ids)
+    for uuid in sorted(gone):
+        volumes.remove(tx, uuid)
+    if gone:
+        revisions.raise_one(tx, revisions.host(host))
+
+
+def _make(tx: sa.Connection, workload_uuid: str, project_id: str, request: MountRequest) -> str:
+    uuid = new_id()
+    volumes.insert(
+        tx,
+        uuid=uuid,
+        project_id=project_id,
+        user_id="",
+        name=uuid,
+        description=f"Made for container {workload_uuid}",
+        size_gib=request.size_gib or 1,
+        volume_type=LOCAL,
+        made_for=workload_uuid,
+    )
+    return uuid
+
+
+def _attach(
+    tx: sa.Connection,
+    volume_id: str,
+    workload_uuid: str,
+    project_id: str,
+    host_uuid: str,
+    position: int,
+    request: MountRequest,
+) -> Attachment:
+    volume = volumes.get(tx, volume_id)
+    if volume is None or volume.project_id != project_id:
+        raise errors.NotFound(f"Volume {volume_id} could not be found.", kind="VolumeNotFound")
+    if volume.host not in (None, host_uuid):
+        raise _elsewhere(volume)
+    epoch = volumes.attach(
+        tx,
+        volume_id,
+        workload_uuid=workload_uuid,
+        position=position,
+        host=host_uuid,
+        target=request.target,
+        read_only=request.read_only,
+    )
+    if epoch is None:
+        raise _not_usable(volumes.get(tx, volume_id) or volume)
+    return _answer(volume, epoch, request.target, request.read_only)
+
+
+def _answer(volume: volumes.Volume, epoch: int, target: str, read_only: bool) -> Attachment:
+    return Attachment(
+        volume_id=volume.uuid,
+        epoch=epoch,
+        size_gib=volume.size_gib,
+        target=target,
+        fs_type=volume.fs_type,
+        formatted=volume.formatted,
+        read_only=read_only,
+        owned=volume.made_for is not None,
+    )
+
+
+def _not_usable(volume: volumes.Volume) -> errors.NotUsable:
+    return errors.NotUsable(
+        f"Volume {volume.uuid} is {volume.status}; a volume must be available to be mounted.", kind="VolumeNotUsable"
+    )
+
+
+def _elsewhere(volume: volumes.Volume) -> errors.NotUsable:
+    return errors.NotUsable(
+        f"Volume {volume.uuid} is on host {volume.host}, and can be mounted there only.", kind="VolumeNotUsable"
+    )
