@@ -174,7 +174,7 @@ def _plan_first_run(goal: Goal, seen: Seen) -> tuple[Step, ...]:
 def _plan_power(goal: Goal, done: Done, seen: Seen, boot_id: str, restarts: bool) -> tuple[Step, ...]:
     if goal.power != ON:
         return (Step.STOP,) if seen.alive else ()
-    if done.intent_run == goal.run > 0 and seen.started_at != done.intent_started_at:
+    if done.intent_run == goal.run > 0 and seen.ever_started and seen.started_at != done.intent_started_at:
         return (Step.NOTE_RUN,)
     if done.run < goal.run:
         stop = (Step.STOP,) if seen.alive else ()

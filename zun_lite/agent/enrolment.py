@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who this host is: found in its folder, or gained once from the API with a join token.
+
+The host's key is made before it asks, so that a host that dies between the API's answer and its
+own note asks again with the same key.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from zun_lite.agent.journal import read_json, replace_file
+from zun_lite.domain import errors
+
+LOG = logging.getLogger(__name__)
+
+TOKEN_VARIABLE = "ZUN_LITE_JOIN_TOKEN"
+FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.2, 30.0
+
+# (api_url, join token, host name, address, key) → {"host_uuid", "grant_public_key"}
+Enrol = Callable[[str, str, str, str, Ed25519PrivateKey], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """host_uuid, and the key by which the API signs grants, as base64."""
+
+    host_uuid: str
+    grant_public_key: str
+
+
+def identify(
+    folder: str,
+    enrol: Enrol,
+    *,
+    api_url: str,
+    join_token: str | None,
+    name: str,
+    address: str,
+    key: Ed25519PrivateKey,
+    stopping: threading.Event,
+) -> Identity:
+    """This host's identity; waits for the API as long as it takes.
+
+    Invalid: there is none and no token to gain one. Forbidden: the API refuses the token.
+    """
+    path = Path(folder) / "identity.json"
+    known = read_json(path)
+    if known is not None:
+        return Identity(known["host_uuid"], known["grant_public_key"])
+    if not join_token:
+        raise errors.Invalid(
+            f"This host has no identity yet: make a token with 'zun-lite-manage host token {name}' where the API runs, "
+            f"and start the agent once with {TOKEN_VARIABLE} set to it."
+        )
+    answer = _ask_until_answered(lambda: enrol(api_url, join_token, name, address, key), stopping)
+    identity = Identity(answer["host_uuid"], answer["grant_public_key"])
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    replace_file(path, json.dumps(asdict(identity)).encode())
+    LOG.info("enrolled as host %s (%s)", name, identity.host_uuid)
+    return identity
+
+
+def _ask_until_answered(ask: Callable[[], dict[str, Any]], stopping: threading.Event) -> dict[str, Any]:
+    wait = FIRST_RETRY_SECONDS
+    while True:
+        try:
+            return ask()
+        except errors.Unavailable as error:
+            LOG.warning("enrolling waits for the API: %s", error.message)
+        if stopping.wait(random.uniform(wait / 2, wait)):
+            raise errors.Unavailable("The agent was stopped before the API had answered.")
+        wait = min(MAX_RETRY_SECONDS, wait * 2)

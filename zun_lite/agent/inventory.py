@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this host is: its size, its engine, and which boot it is in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from zun_lite.agent.runtime.base import Engine
+from zun_lite.domain.desired import Inventory
+from zun_lite.domain.resources import Resources
+
+
+def boot_id() -> str:
+    """Changes with each boot of the machine."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def take(engine: Engine, pool_dir: str) -> Inventory:
+    """The inventory to report; the disk is the whole file system that holds the volume pool."""
+    capacity = Resources(engine.capacity.cpus, engine.capacity.memory_mib, _size_gib(pool_dir))
+    return Inventory(
+        capacity=capacity,
+        docker_version=engine.version,
+        runtimes=engine.runtimes,
+        architecture=engine.architecture,
+        os_type=engine.os_type,
+        os=engine.os,
+        kernel_version=engine.kernel_version,
+    )
+
+
+def _size_gib(folder: str) -> int:
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    found = os.statvfs(folder)
+    return found.f_blocks * found.f_frsize // 1024**3

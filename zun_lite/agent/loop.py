@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent's rhythm: register, fetch, follow, compare, say that the host lives.
+
+Nothing is fetched before the API has taken in what is here (the registration barrier), so that
+it never places anew what still runs. A host whose API stays away goes by the last set it knew.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from dataclasses import dataclass
+from typing import Protocol
+
+from zun_lite.agent import inventory
+from zun_lite.agent.disks import Disks
+from zun_lite.agent.events import EngineEvents
+from zun_lite.agent.images import Images
+from zun_lite.agent.journal import Journal
+from zun_lite.agent.looks import Looks
+from zun_lite.agent.reconciler import Reconciler
+from zun_lite.agent.removals import Removals
+from zun_lite.agent.reporter import Orders, Reporter
+from zun_lite.agent.runtime.base import Event, Runtime
+from zun_lite.agent.steps import Netd, Performer
+from zun_lite.agent.worklist import Worklist
+from zun_lite.common import crash
+from zun_lite.common.clock import Clock
+from zun_lite.domain import errors
+from zun_lite.domain.desired import DesiredSet, Inventory, Report
+
+LOG = logging.getLogger(__name__)
+
+ALONE_AFTER_SECONDS = 10.0
+FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.2, 30.0
+# waiting for a container to stop holds a thread without work, so there are more threads than launches
+_THREADS_A_LAUNCH = 4
+
+
+class NodeApi(Protocol):
+    """What is asked of the API."""
+
+    def fetch(self, known_revision: int | None) -> DesiredSet | None: ...
+
+    def heartbeat(self, boot_id: str, problem: str | None) -> int: ...
+
+    def report(self, report: Report) -> Orders: ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """docker_runtime: what the engine must know by name for this host to take work."""
+
+    pool_dir: str
+    journal_dir: str
+    boot_id: str
+    docker_runtime: str = "zun-lite"
+    interval_seconds: float = 5.0
+    heartbeat_seconds: float = 10.0
+    resync_seconds: float = 60.0
+    silent_after_seconds: float = 40.0
+    pull_timeout_seconds: float = 600.0
+    parallel: int = 4
+
+
+class Agent:
+    """One host's agent. start() returns at once; stop() leaves every container as it is."""
+
+    def __init__(self, api: NodeApi, runtime: Runtime, netd: Netd, settings: Settings, clock: Clock) -> None:
+        self._api = api
+        self._runtime = runtime
+        self._settings = settings
+        self._clock = clock
+        self._disks = Disks(settings.pool_dir, netd)
+        self._journal = Journal(settings.journal_dir)
+        self._looks = Looks(clock)
+        self._worklist = Worklist(self._work, settings.parallel * _THREADS_A_LAUNCH, clock)
+        images = Images(runtime, settings.pull_timeout_seconds, self._worklist.mark)
+        performer = Performer(
+            runtime, netd, self._disks, images, self._journal, settings.boot_id, self._hears_the_api, settings.parallel
+        )
+        self._reporter = Reporter(api, settings.boot_id, self._take_orders, clock)
+        self._reconciler = Reconciler(
+            runtime,
+            netd,
+            self._disks,
+            performer,
+            self._journal,
+            self._looks,
+            Removals(clock, self._journal.removals_allowed_once),
+            self._reporter,
+            settings.boot_id,
+            clock,
+        )
+        self._events = EngineEvents(runtime, self._happened, self._engine_is_followed, clock)
+        self._stopping = threading.Event()
+        self._fetch_now = threading.Event()
+        self._compare_now = threading.Event()
+        self._registered = threading.Event()
+        self._begun = False
+        self._revision: int | None = None
+        self._heard_at = float("-inf")
+        self._missing_runtime: str | None = None
+
+    def start(self) -> None:
+        for work in (self._keep_set, self._keep_alive, self._keep_compared):
+            threading.Thread(target=work, name=work.__name__.strip("_"), daemon=True).start()
+
+    def stop(self, timeout_seconds: float = 3.0) -> bool:
+        """Begin nothing more; whether all that was under way ended."""
+        self._stopping.set()
+        self._fetch_now.set()
+        self._compare_now.set()
+        self._events.stop()
+        ended = self._worklist.stop(timeout_seconds)
+        self._reporter.stop()
+        return ended
+
+    def nudge(self) -> None:
+        """The API says: look now."""
+        self._fetch_now.set()
+
+    def wait_until_registered(self, timeout_seconds: float) -> bool:
+        return self._registered.wait(timeout_seconds)
+
+    def wait_until_idle(self, timeout_seconds: float) -> bool:
+        return self._worklist.wait_until_idle(timeout_seconds)
+
+    # the set
+
+    def _keep_set(self) -> None:
+        remembered = self._journal.read_set()
+        if remembered is not None:
+            self._reconciler.accept(remembered, remembered=True)
+        self._register()
+        failures = 0
+        while not self._stopping.is_set():
+            self._fetch_now.clear()
+            try:
+                self._fetch()
+                failures = 0
+                self._fetch_now.wait(self._settings.interval_seconds)
+            except errors.ZunError as error:
+                failures += 1
+                if failures == 1:
+                    LOG.warning("the set cannot be fetched: %s", error.message)
+                self._fetch_now.wait(_retry_seconds(failures))
+            except Exception:
+                failures += 1
+                LOG.exception("the set that was fetched cannot be used, the last one stands")
+                self._fetch_now.wait(_retry_seconds(failures))
+
+    def _register(self) -> None:
+        """Pass the registration barrier; work goes on without it when the API stays away."""
+        began = self._clock.monotonic()
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                found = self._inventory()
+                self._reporter.register(found, self._reconciler.survey(self._runtime.containers()))
+                self._heard()
+                self._begin_work()
+                self._registered.set()
+                return
+            except errors.ZunError as error:
+                failures += 1
+                if failures == 1:
+                    LOG.warning("this host is not registered yet: %s", error.message)
+            except Exception:
+                failures += 1
+                LOG.exception("registering broke")
+            if self._clock.monotonic() - began > ALONE_AFTER_SECONDS:
+                self._begin_work()
+            self._stopping.wait(_retry_seconds(failures))
+
+    def _begin_work(self) -> None:
+        if self._begun or self._stopping.is_set():
+            return
+        self._begun = True
+        self._worklist.start()
+        self._reporter.start()
+        self._events.start()
+        for uuid in self._reconciler.uuids():
+            self._worklist.mark(uuid)
+
+    def _fetch(self) -> None:
+        fetched = self._api.fetch(self._revision)
+        self._heard()
+        if fetched is None:
+            return
+        crash.point("agent.fetched")
+        for uuid in self._reconciler.accept(fetched):
+            self._worklist.mark(uuid)
+        self._revision = fetched.revision
+        self._journal.write_set(fetched)
+        self._destroy(fetched.doomed_volumes)
+
+    def _destroy(self, volumes: tuple[str, ...]) -> None:
+        named = self._reconciler.named_volumes()
+        for volume_id in volumes:
+            if volume_id in named:
+                continue
+            try:
+                self._disks.destroy(volume_id)
+                self._reporter.removed_volume(volume_id)
+            except errors.ZunError as error:
+                # the same revision is asked for again, so that it is tried again
+                self._revision = None
+                LOG.warning("volume %s cannot be removed yet: %s", volume_id, error.message)
+
+    # news
+
+    def _happened(self, event: Event) -> None:
+        if event.uuid and self._looks.concerned_by(event):
+            self._worklist.mark(event.uuid)
+
+    def _engine_is_followed(self, after_a_break: bool) -> None:
+        """Compare once; what waits to be tried again does so now that the engine is back."""
+        if after_a_break:
+            for uuid in self._reconciler.uuids():
+                self._worklist.mark(uuid)
+        self._compare_now.set()
+
+    def _keep_compared(self) -> None:
+        """Everything against the engine, now and then, for events can be lost."""
+        self._registered.wait()
+        while not self._stopping.is_set():
+            self._compare_now.wait(self._settings.resync_seconds)
+            self._compare_now.clear()
+            if self._stopping.is_set():
+                return
+            try:
+                self._compare()
+            except errors.ZunError as error:
+                LOG.warning("the engine cannot be compared with the set: %s", error.message)
+            except Exception:
+                LOG.exception("the comparison broke")
+
+    def _compare(self) -> None:
+        for uuid in self._reconciler.compare(self._runtime.containers()):
+            self._worklist.mark(uuid)
+        self._reporter.report_all(self._inventory())
+
+    # life
+
+    def _keep_alive(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                revision = self._api.heartbeat(self._settings.boot_id, self._problem())
+                self._heard()
+                if revision != self._revision:
+                    self._fetch_now.set()
+            except errors.ZunError as error:
+                LOG.debug("no heartbeat: %s", error.message)
+            except Exception:
+                LOG.exception("the heartbeat broke")
+            self._stopping.wait(self._settings.heartbeat_seconds)
+
+    def _problem(self) -> str | None:
+        """What keeps this host from taking work."""
+        if not self._registered.is_set():
+            return "The host is starting."
+        return self._events.problem or self._missing_runtime
+
+    def _inventory(self) -> Inventory:
+        engine = self._runtime.inventory()
+        known = self._settings.docker_runtime in engine.runtimes
+        self._missing_runtime = (
+            None if known else f"The host's Docker Engine does not know the runtime {self._settings.docker_runtime}."
+        )
+        return inventory.take(engine, self._settings.pool_dir)
+
+    def _heard(self) -> None:
+        self._heard_at = self._clock.monotonic()
+
+    def _hears_the_api(self) -> bool:
+        return self._clock.monotonic() - self._heard_at <= self._settings.silent_after_seconds
+
+    # work
+
+    def _work(self, uuid: str) -> float | None:
+        return self._reconciler.reconcile(uuid)
+
+    def _take_orders(self, orders: Orders) -> None:
+        for uuid in self._reconciler.order_removals(orders):
+            self._worklist.mark(uuid)
+
+
+def _retry_seconds(failures: int) -> float:
+    limit = min(MAX_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(failures, 10))
+    return random.uniform(limit / 2, limit)

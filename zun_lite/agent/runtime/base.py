@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the agent needs of a container engine, in the agent's own words.
+
+Knows nothing of any engine's library. Containers are named by their workload's uuid where one
+uuid is one container, and by the engine's id where a journal must be sure which one it means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from zun_lite.domain.plan import Seen
+from zun_lite.domain.resources import Resources
+from zun_lite.domain.spec import ContainerSpec
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container of ours as the engine shows it. Times are the engine's own text."""
+
+    uuid: str
+    container_id: str
+    state: str
+    epoch: int
+    build: int
+    started_at: str = ""
+    finished_at: str = ""
+    exit_code: int | None = None
+    hostname: str | None = None
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    ports: tuple[int, ...] = ()
+
+    @property
+    def seen(self) -> Seen:
+        return Seen(self.container_id, self.state, self.epoch, self.build, self.started_at)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A container in a list, which says less than a look at it."""
+
+    uuid: str
+    container_id: str
+    state: str
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Bind:
+    """A folder of the host that the container sees at target."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class Order:
+    """A container to be made."""
+
+    uuid: str
+    epoch: int
+    build: int
+    spec: ContainerSpec
+    binds: tuple[Bind, ...] = ()
+    dns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What every container of a host is held to."""
+
+    pids: int = 1024
+    log_max_mib: int = 10
+    log_max_files: int = 3
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something happened to a container. at_seconds: the machine's clock."""
+
+    uuid: str
+    name: str
+    at_seconds: float
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What the engine says of itself; capacity without disk."""
+
+    capacity: Resources
+    version: str
+    runtimes: tuple[str, ...]
+    architecture: str
+    os_type: str
+    os: str
+    kernel_version: str
+
+
+@dataclass(frozen=True)
+class Executed:
+    """The end of a command. timed_out: it outlived its time; ended: its process is known to be gone."""
+
+    output: bytes
+    exit_code: int
+    timed_out: bool = False
+    ended: bool = True
+
+
+class Runtime(Protocol):
+    """A container engine. Unavailable: it does not answer; Failed: it answered that it could not.
+
+    Every verb looks first: starting what runs, stopping what stands and removing what is gone are no errors.
+    """
+
+    def inventory(self) -> Engine: ...
+
+    def containers(self) -> list[Listed]:
+        """Every container of this installation, in any state."""
+        ...
+
+    def inspect(self, reference: str) -> Container | None:
+        """The container of this name or id, if it is one of this installation."""
+        ...
+
+    def has_image(self, image: str) -> bool: ...
+
+    def pull(self, image: str, timeout_seconds: float) -> None:
+        """NoSuchImage: trying again cannot help."""
+        ...
+
+    def create(self, order: Order) -> str:
+        """The id of the container, made now or found as it should be. Invalid: it can never be made."""
+        ...
+
+    def start(self, container_id: str) -> None:
+        """Invalid: what the container should run cannot be run."""
+        ...
+
+    def stop(self, container_id: str, grace_seconds: int) -> None: ...
+
+    def remove(self, container_id: str) -> None: ...
+
+    def execute(self, uuid: str, command: list[str], timeout_seconds: float, max_bytes: int) -> Executed:
+        """NotFound: no such container. Conflict: it does not run. Output beyond max_bytes is dropped."""
+        ...
+
+    def logs(
+        self, uuid: str, *, stdout: bool, stderr: bool, timestamps: bool, tail: int | None, since: int, max_bytes: int
+    ) -> bytes:
+        """The last max_bytes of a container's output; tail counts lines, None is all."""
+        ...
+
+    def events(self, since_seconds: float | None) -> Iterator[Event]:
+        """What happens to containers of this installation, from now or since a moment, until the line breaks."""
+        ...

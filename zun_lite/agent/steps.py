@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How each step of a plan is performed on this host.
+
+Every step looks first, so that performing one twice does no harm. What is done is noted in the
+turn; it is written to the journal before a step whose effect could not be told apart afterwards.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from zun_lite.agent.disks import DiskNetd, Disks
+from zun_lite.agent.images import Images
+from zun_lite.agent.journal import Journal
+from zun_lite.agent.runtime.base import Bind, Container, Order, Runtime
+from zun_lite.common import crash
+from zun_lite.domain import errors
+from zun_lite.domain.desired import Desired
+from zun_lite.domain.plan import Done, Step
+from zun_lite.domain.wiring import Attachment, Endpoint
+
+LOST = "The container is gone from its host."
+
+
+class Netd(DiskNetd, Protocol):
+    """What is asked of netd."""
+
+    def plug(
+        self,
+        container_id: str,
+        workload: str,
+        epoch: int,
+        endpoints: list[Endpoint],
+        volumes: list[tuple[Attachment, str]],
+    ) -> None: ...
+
+    def unplug(self, container_id: str) -> None: ...
+
+
+class Waiting(Exception):
+    """The plan goes on when something that is under way has ended; the workload will be woken."""
+
+
+@dataclass
+class Turn:
+    """One pass over one workload: what is asked, what was done, what is there, as the steps change it.
+
+    touched: container is not what the engine shows any more.
+    """
+
+    desired: Desired
+    done: Done
+    container: Container | None
+    binds: tuple[Bind, ...] = ()
+    removed_id: str = ""
+    touched: bool = False
+    lost: bool = False
+
+    @property
+    def uuid(self) -> str:
+        return self.desired.uuid
+
+
+class Performer:
+    """Performs steps.
+
+    connected: whether the API was heard of lately enough to trust that the set still stands.
+    parallel: containers made or started at once; more than a few only makes each of them slower.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        netd: Netd,
+        disks: Disks,
+        images: Images,
+        journal: Journal,
+        boot_id: str,
+        connected: Callable[[], bool],
+        parallel: int = 4,
+    ) -> None:
+        self._runtime = runtime
+        self._netd = netd
+        self._disks = disks
+        self._images = images
+        self._journal = journal
+        self._boot_id = boot_id
+        self._connected = connected
+        self._launches = threading.BoundedSemaphore(parallel)
+        self._acts: dict[Step, Callable[[Turn], None]] = {
+            Step.IMAGE: self._image,
+            Step.DISKS: self._attach_disks,
+            Step.CREATE: self._create,
+            Step.PLUG: self._plug,
+            Step.NOTE_BUILD: self._note_build,
+            Step.START: self._start,
+            Step.NOTE_RUN: self._note_run,
+            Step.STOP: self._stop,
+            Step.REMOVE: self._remove,
+            Step.UNPLUG: self._unplug,
+            Step.DETACH: self._detach,
+            Step.NOTE_ABSENT: self._note_absent,
+            Step.REPORT_LOST: self._report_lost,
+        }
+
+    def perform(self, step: Step, turn: Turn) -> None:
+        """Raises Waiting, or what went wrong."""
+        self._acts[step](turn)
+
+    def _image(self, turn: Turn) -> None:
+        crash.point("agent.image.before")
+        spec = turn.desired.spec
+        if not self._images.ready(turn.uuid, spec.image, spec.image_pull_policy):
+            raise Waiting
+        crash.point("agent.image.after")
+
+    def _attach_disks(self, turn: Turn) -> None:
+        attachments = turn.desired.wiring.attachments
+        if not attachments:
+            turn.binds = ()
+            return
+        self._require_api()
+        self._note_attachments(turn, attachments)
+        binds = []
+        for attachment in attachments:
+            self._disks.make(attachment, attachment.volume_id in turn.done.formatted)
+            source = self._disks.attach(attachment)
+            binds.append(Bind(source, attachment.target, attachment.read_only))
+            formatted = {*turn.done.formatted, attachment.volume_id}
+            turn.done = replace(turn.done, formatted=tuple(sorted(formatted)))
+        turn.binds = tuple(binds)
+
+    def _note_attachments(self, turn: Turn, attachments: tuple[Attachment, ...]) -> None:
+        epochs = {**dict(turn.done.attachments), **{item.volume_id: item.epoch for item in attachments}}
+        turn.done = replace(turn.done, attachments=tuple(sorted(epochs.items())))
+        self._journal.write(turn.uuid, turn.done)
+
+    def _create(self, turn: Turn) -> None:
+        desired = turn.desired
+        dns = dict.fromkeys(server for endpoint in desired.wiring.endpoints for server in endpoint.dns)
+        order = Order(desired.uuid, desired.epoch, desired.goal.build, desired.spec, turn.binds, tuple(dns))
+        crash.point("agent.create.before")
+        with self._launches:
+            container_id = self._runtime.create(order)
+        crash.point("agent.create.after")
+        turn.container = Container(
+            desired.uuid,
+            container_id,
+            "created",
+            desired.epoch,
+            desired.goal.build,
+            hostname=desired.spec.hostname or container_id[:12],
+        )
+        turn.touched = True
+
+    def _plug(self, turn: Turn) -> None:
+        wiring = turn.desired.wiring
+        volumes = [(item, self._disks.path(item.volume_id)) for item in wiring.attachments]
+        crash.point("agent.plug.before")
+        self._netd.plug(_there(turn).container_id, turn.uuid, turn.desired.epoch, list(wiring.endpoints), volumes)
+        crash.point("agent.plug.after")
+
+    def _note_build(self, turn: Turn) -> None:
+        container = _there(turn)
+        turn.done = replace(
+            turn.done,
+            epoch=container.epoch,
+            build=container.build,
+            container_id=container.container_id,
+            run=0,
+            intent_run=0,
+            intent_started_at="",
+            was_running=False,
+            absent=False,
+        )
+
+    def _start(self, turn: Turn) -> None:
+        container = _there(turn)
+        turn.done = replace(turn.done, intent_run=turn.desired.goal.run, intent_started_at=container.started_at)
+        self._journal.write(turn.uuid, turn.done)
+        crash.point("agent.start.before")
+        turn.touched = True
+        with self._launches:
+            self._runtime.start(container.container_id)
+        crash.point("agent.start.after")
+
+    def _note_run(self, turn: Turn) -> None:
+        turn.done = replace(
+            turn.done,
+            run=turn.desired.goal.run,
+            intent_run=0,
+            intent_started_at="",
+            boot_id=self._boot_id,
+            was_running=True,
+        )
+
+    def _stop(self, turn: Turn) -> None:
+        crash.point("agent.stop.before")
+        turn.touched = True
+        self._runtime.stop(_there(turn).container_id, turn.desired.goal.stop_timeout_seconds)
+        crash.point("agent.stop.after")
+
+    def _remove(self, turn: Turn) -> None:
+        container = _there(turn)
+        crash.point("agent.remove.before")
+        self._runtime.remove(container.container_id)
+        crash.point("agent.remove.after")
+        turn.removed_id, turn.container, turn.touched = container.container_id, None, False
+
+    def _unplug(self, turn: Turn) -> None:
+        crash.point("agent.unplug.before")
+        for container_id in {turn.removed_id, turn.done.container_id} - {""}:
+            self._netd.unplug(container_id)
+        crash.point("agent.unplug.after")
+
+    def _detach(self, turn: Turn) -> None:
+        wanted = {item.volume_id: item.epoch for item in turn.desired.wiring.attachments}
+        epochs = {**wanted, **dict(turn.done.attachments)}
+        if not epochs:
+            return
+        self._require_api()
+        crash.point("agent.detach.before")
+        for volume_id, epoch in sorted(epochs.items()):
+            self._disks.detach(volume_id, max(epoch, wanted.get(volume_id, 0)))
+        crash.point("agent.detach.after")
+        turn.done = replace(turn.done, attachments=())
+
+    def _note_absent(self, turn: Turn) -> None:
+        self._images.forget(turn.uuid)
+        turn.done = replace(
+            turn.done,
+            epoch=turn.desired.epoch,
+            absent=True,
+            container_id="",
+            intent_run=0,
+            intent_started_at="",
+            was_running=False,
+        )
+
+    def _report_lost(self, turn: Turn) -> None:
+        turn.lost = True
+
+    def _require_api(self) -> None:
+        if not self._connected():
+            raise errors.Unavailable("The host cannot reach the API, and leaves volumes as they are until it can.")
+
+
+def _there(turn: Turn) -> Container:
+    if turn.container is None:
+        raise errors.Failed(LOST)
+    return turn.container

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""zun-lite-agent: makes one host hold the containers that the API says it should.
+
+Ends only when told to or when it cannot begin; every container stays as it is. Answers the API's
+requests in the main thread, does everything else beside it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+
+import uvicorn
+from oslo_config import cfg
+
+from zun_lite.agent import enrolment, inventory
+from zun_lite.agent.loop import Agent, Settings
+from zun_lite.agent.permits import Permits
+from zun_lite.agent.runtime.base import Limits
+from zun_lite.agent.runtime.docker import DockerRuntime
+from zun_lite.agent.server import make_app
+from zun_lite.client import node
+from zun_lite.client.netd import NetdClient
+from zun_lite.common import config, crash, grants
+from zun_lite.common.clock import Clock
+from zun_lite.domain import errors
+
+LOG = logging.getLogger(__name__)
+
+# an unmount waits for what still lets go, and a kernel's mount of a large volume takes its time
+_NETD_TIMEOUT_SECONDS = 60.0
+
+
+def main() -> int:
+    conf = config.load(sys.argv[1:], prog="zun-lite-agent")
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if conf.debug else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    for noisy in ("urllib3", "docker", "asyncio", "uvicorn.error"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    crash.arm(conf.state_dir)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    # what the token buys is kept in files; no program that is started from here needs it
+    join_token = os.environ.pop(enrolment.TOKEN_VARIABLE, None)
+    try:
+        return run(conf, join_token, stopping)
+    except (errors.ZunError, OSError) as error:
+        LOG.error("the agent cannot begin: %s", error)
+        return 0 if stopping.is_set() else 1
+
+
+def run(conf: cfg.ConfigOpts, join_token: str | None, stopping: threading.Event) -> int:
+    """Enrol if need be, then serve until told to stop."""
+    clock = Clock()
+    key = grants.make_key(conf.agent.key_file)
+    identity = enrolment.identify(
+        conf.agent.journal_dir,
+        node.enrol,
+        api_url=conf.agent.api_url.rstrip("/"),
+        join_token=join_token,
+        name=conf.agent.host_name,
+        address=conf.agent.address,
+        key=key,
+        stopping=stopping,
+    )
+    limits = Limits(conf.container.pids_limit, conf.container.log_max_mib, conf.container.log_max_files)
+    runtime = DockerRuntime(conf.agent.docker_socket, conf.cluster, conf.agent.docker_runtime, limits)
+    agent = Agent(
+        node.NodeClient(conf.agent.api_url, identity.host_uuid, key, clock),
+        runtime,
+        NetdClient(conf.netd.socket, _NETD_TIMEOUT_SECONDS),
+        settings(conf),
+        clock,
+    )
+    permits = Permits(grants.public_key(identity.grant_public_key), identity.host_uuid, clock)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            make_app(runtime, permits, agent.nudge),
+            host=conf.agent.bind,
+            port=conf.agent.port,
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=1,
+        )
+    )
+    if stopping.is_set():
+        return 0
+    agent.start()
+    LOG.info("the agent of host %s answers at %s:%s", identity.host_uuid, conf.agent.bind, conf.agent.port)
+    # uvicorn minds the signals while it runs, and hands them on to our handler when it has ended
+    server.run()
+    LOG.info("the agent ends")
+    if not agent.stop():
+        LOG.warning("something was still under way; the next start takes it up again")
+    return 0
+
+
+def settings(conf: cfg.ConfigOpts) -> Settings:
+    return Settings(
+        pool_dir=os.path.realpath(conf.volume.pool_dir),
+        journal_dir=conf.agent.journal_dir,
+        boot_id=inventory.boot_id(),
+        docker_runtime=conf.agent.docker_runtime,
+        interval_seconds=conf.agent.interval_seconds,
+        heartbeat_seconds=conf.agent.heartbeat_seconds,
+        resync_seconds=conf.agent.resync_seconds,
+        silent_after_seconds=conf.scheduler.host_timeout_seconds,
+        pull_timeout_seconds=conf.agent.pull_timeout_seconds,
+        parallel=conf.agent.parallel,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
