@@ -10,6 +10,7 @@ import falcon.media
 import orjson
 
 JSON = "application/json"
+MAX_DEPTH = 64
 
 
 def loads(text: bytes | str) -> Any:
@@ -20,8 +21,11 @@ def loads(text: bytes | str) -> Any:
     if isinstance(text, str):
         text = text.encode()
     if b"\\u0000" in text:
-        raise ValueError("The document holds a NUL character")
-    return orjson.loads(text)
+        raise ValueError("the document holds a NUL character")
+    document = orjson.loads(text)
+    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_deep(document):
+        raise ValueError(f"the document is nested more than {MAX_DEPTH} deep")
+    return document
 
 
 def handler() -> falcon.media.JSONHandler:
@@ -41,6 +45,16 @@ def read_object(req: falcon.Request) -> dict[str, Any]:
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
+
+
+def _is_deep(document: Any) -> bool:
+    level = [document]
+    for _ in range(MAX_DEPTH):
+        inner: list[Any] = []
+        for item in level:
+            inner.extend(item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())
+        level = inner
+    return any(isinstance(item, (dict, list)) for item in level)
 
 
 def is_json(req: falcon.Request) -> bool:

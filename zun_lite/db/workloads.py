@@ -54,6 +54,7 @@ workloads = sa.Table(
     sa.Column("cpus", sa.Float, nullable=False),
     sa.Column("memory_mib", sa.BigInteger, nullable=False),
     sa.Column("disk_gib", sa.BigInteger, nullable=False),
+    sa.Column("auto_remove", sa.Boolean, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("updated_at", Moment),
     sa.Index(None, "project_id", "id"),
@@ -137,6 +138,7 @@ def insert(
             cpus=spec.cpus,
             memory_mib=spec.memory_mib,
             disk_gib=spec.disk_gib,
+            auto_remove=spec.auto_remove,
             created_at=utc_now(),
         )
     )

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GET /healthcheck: whether this process can do its work, for supervisors and load balancers."""
+
+from __future__ import annotations
+
+import falcon
+import sqlalchemy as sa
+
+from zun_lite.db.engine import Database
+from zun_lite.domain import errors
+
+
+class Health:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        try:
+            with self._db.read() as tx:
+                tx.execute(sa.select(1))
+        except sa.exc.DBAPIError as error:
+            raise errors.Unavailable("The database does not answer.") from error
+        resp.content_type = falcon.MEDIA_TEXT
+        resp.text = "OK"

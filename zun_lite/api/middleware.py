@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every request goes through before its resource: ids and limits, authentication, microversion.
+
+Who the caller is comes from the token alone; no other header of a client is believed. Hosts
+(/node/v1) prove themselves to the resources there.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+
+import falcon
+
+from zun_lite.api import paths, versions
+from zun_lite.api.token_cache import TokenCache
+from zun_lite.domain import errors
+from zun_lite.domain.caller import Caller
+from zun_lite.identity.base import Token
+
+LOG = logging.getLogger(__name__)
+REQUEST_ID_HEADER = "X-Openstack-Request-Id"
+PUBLIC_PATHS = frozenset(("/", "/v1", "/healthcheck", "/identity", "/identity/v3", "/network", "/volume", "/volume/v3"))
+TOKENS_PATH = "/identity/v3/auth/tokens"
+_REQUEST_ID = re.compile(r"req-[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_READS = frozenset(("GET", "HEAD", "OPTIONS"))
+
+
+class Receive:
+    """Gives the request its id, refuses what is too large or holds NUL characters, logs each change."""
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        request_id = f"req-{uuid.uuid4()}"
+        req.context.request_id = request_id
+        req.context.caller = req.context.token = None
+        resp.set_header(REQUEST_ID_HEADER, request_id)
+        if req.env.get(paths.TOO_LARGE_KEY):
+            raise falcon.HTTPContentTooLarge(description="The body is larger than this server accepts.")
+        if "\0" in req.path or "%00" in req.query_string:
+            raise errors.Invalid("The path and the query must not hold NUL characters.")
+
+    def process_response(self, req: falcon.Request, resp: falcon.Response, resource: object, succeeded: bool) -> None:
+        if req.method in _READS or req.path.startswith("/node/"):
+            return
+        caller = req.context.caller
+        who = f"user {caller.user_id} of project {caller.project_id}" if caller else "nobody"
+        status = falcon.http_status_to_code(resp.status)
+        LOG.info("%s %s %s answered %d to %s", req.context.request_id, req.method, req.path, status, who)
+
+
+class Authenticate:
+    """Makes req.context.caller (and .token) out of X-Auth-Token; Unauthorized, except on public paths."""
+
+    def __init__(self, tokens: TokenCache) -> None:
+        self._tokens = tokens
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        if is_public(req.method, req.path):
+            return
+        token_id = req.get_header("X-Auth-Token")
+        if not token_id:
+            raise errors.Unauthorized("The request carries no token.")
+        token = self._tokens.validate(token_id)
+        req.context.token = token
+        req.context.caller = make_caller(token, req.context.request_id, req.get_header(REQUEST_ID_HEADER))
+
+
+class Microversions:
+    """For /v1: reads the version asked for into req.context.minor and answers which one was used."""
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        if not _is_versioned(req.path):
+            return
+        resp.set_header(versions.MINIMUM_HEADER, f"container {versions.MINIMUM}")
+        resp.set_header(versions.MAXIMUM_HEADER, f"container {versions.MAXIMUM}")
+        resp.set_header("Vary", versions.HEADER)
+        minor = versions.negotiate(req.get_header(versions.HEADER))
+        req.context.minor = minor
+        resp.set_header(versions.HEADER, f"container 1.{minor}")
+
+
+def is_public(method: str, path: str) -> bool:
+    """Whether no token is asked for here."""
+    return path in PUBLIC_PATHS or path.startswith("/node/v1/") or (method == "POST" and path == TOKENS_PATH)
+
+
+def make_caller(token: Token, request_id: str, global_request_id: str | None) -> Caller:
+    if global_request_id is not None and not _REQUEST_ID.fullmatch(global_request_id):
+        global_request_id = None
+    return Caller(
+        user_id=token.user.id,
+        project_id=token.project.id if token.project else None,
+        roles=token.role_names,
+        request_id=request_id,
+        user_name=token.user.name,
+        project_name=token.project.name if token.project else "",
+        global_request_id=global_request_id,
+        system=token.system,
+    )
+
+
+def _is_versioned(path: str) -> bool:
+    return path == "/v1" or path.startswith("/v1/")

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole API on one screen: (path, resource, suffix of its responders or None).
+
+Paths are in the form that paths.normalise() makes. Networks, volumes and hosts' own paths are
+listed where their resources are.
+"""
+
+from __future__ import annotations
+
+from zun_lite.api import network, node, volume
+from zun_lite.api.container.containers import Container, Containers
+from zun_lite.api.container.documents import ContainerRoot, ContainerV1
+from zun_lite.api.container.history import History
+from zun_lite.api.container.verbs import Verbs
+from zun_lite.api.health import Health
+from zun_lite.api.identity.directory import Projects, Users
+from zun_lite.api.identity.documents import IdentityRoot, IdentityV3
+from zun_lite.api.identity.tokens import Mine, Tokens
+from zun_lite.api.services import Services
+from zun_lite.api.token_cache import TokenCache
+
+Route = tuple[str, object, str | None]
+
+
+def routes(services: Services, cache: TokenCache) -> list[Route]:
+    return [
+        ("/healthcheck", Health(services.means.db), None),
+        *_container(services),
+        *_identity(services, cache),
+        *network.resources(services),
+        *volume.resources(services),
+        *node.resources(services),
+    ]
+
+
+def _container(services: Services) -> list[Route]:
+    one = "/v1/containers/{ident}"
+    verbs, history = Verbs(services.means), History(services.means)
+    return [
+        ("/", ContainerRoot(services.public_url), None),
+        ("/v1", ContainerV1(services.public_url), None),
+        ("/v1/containers", Containers(services), None),
+        (one, Container(services), None),
+        (f"{one}/start", verbs, "start"),
+        (f"{one}/stop", verbs, "stop"),
+        (f"{one}/execute", verbs, "execute"),
+        (f"{one}/logs", verbs, "logs"),
+        (f"{one}/container_actions", history, "list"),
+        (f"{one}/container_actions/{{request_id}}", history, "one"),
+    ]
+
+
+def _identity(services: Services, cache: TokenCache) -> list[Route]:
+    if services.identity is None:
+        return []
+    mine = Mine(services.identity, services.public_url)
+    projects = Projects(services.identity, services.public_url)
+    users = Users(services.identity, services.public_url)
+    return [
+        ("/identity", IdentityRoot(services.public_url), None),
+        ("/identity/v3", IdentityV3(services.public_url), None),
+        ("/identity/v3/auth/tokens", Tokens(services.identity, cache, services.public_url), None),
+        ("/identity/v3/auth/catalog", mine, "catalog"),
+        ("/identity/v3/auth/projects", mine, "projects"),
+        ("/identity/v3/auth/domains", mine, "domains"),
+        ("/identity/v3/auth/system", mine, "system"),
+        ("/identity/v3/projects", projects, "list"),
+        ("/identity/v3/projects/{ident}", projects, "one"),
+        ("/identity/v3/users", users, "list"),
+        ("/identity/v3/users/{ident}", users, "one"),
+        ("/identity/v3/users/{ident}/projects", users, "projects"),
+    ]

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""zun-lite-api: every API under gunicorn, on one port.
+
+The application is built once and workers are forked from it, so that they share its memory; nothing
+is connected before the fork. What clients say of themselves in forwarding headers is not believed.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+from oslo_config import cfg
+
+from zun_lite.api.app import create_app
+from zun_lite.api.services import Services
+from zun_lite.cmd.means import build_means
+from zun_lite.common import config, crash, log
+from zun_lite.identity.embedded import EmbeddedIdentity
+from zun_lite.identity.keys import TokenKeys
+
+GRACEFUL_TIMEOUT_SECONDS = 10
+KEEPALIVE_SECONDS = 65
+LONGEST_REQUEST_LINE = 8190
+
+
+def main() -> int:
+    conf = config.load(sys.argv[1:], prog="zun-lite-api")
+    log.set_up("zun-lite-api", debug=conf.debug)
+    crash.arm(conf.state_dir)
+    Server(conf, build_services(conf)).run()
+    return 0
+
+
+def build_services(conf: cfg.ConfigOpts) -> Services:
+    means = build_means(conf)
+    identity = EmbeddedIdentity(
+        means.db,
+        TokenKeys(conf.identity.key_dir),
+        means.clock,
+        ttl_seconds=conf.identity.token_ttl_seconds,
+        www_authenticate_uri=f"{conf.api.public_url.rstrip('/')}/identity",
+    )
+    return Services(conf, means, tokens=identity, identity=identity)
+
+
+class Server(BaseApplication):
+    """gunicorn, configured by our options and by nothing else: no file, no environment."""
+
+    def __init__(self, conf: cfg.ConfigOpts, services: Services) -> None:
+        self._conf = conf
+        self._services = services
+        super().__init__()
+
+    def load_config(self) -> None:
+        address = self._conf.api.bind
+        bind = f"[{address}]" if ":" in address else address
+        for name, value in {
+            "bind": f"{bind}:{self._conf.api.port}",
+            "workers": self._conf.api.workers,
+            "threads": self._conf.api.threads,
+            "worker_class": "gthread",
+            "preload_app": True,
+            "graceful_timeout": GRACEFUL_TIMEOUT_SECONDS,
+            "keepalive": KEEPALIVE_SECONDS,
+            "limit_request_line": LONGEST_REQUEST_LINE,
+            "accesslog": None,
+            "forwarded_allow_ips": "",
+            "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,
+            "proc_name": "zun-lite-api",
+            "control_socket_disable": True,
+            "pre_fork": _pre_fork,
+            "post_fork": self._post_fork,
+        }.items():
+            # Older gunicorns have no control socket to disable.
+            if name in self.cfg.settings:
+                self.cfg.set(name, value)
+
+    def load(self) -> Callable[..., Any]:
+        return create_app(self._services)
+
+    def _post_fork(self, server: Any, worker: Any) -> None:
+        self._services.means.db.engine.dispose(close=False)
+
+
+def _pre_fork(server: Any, worker: Any) -> None:
+    # What exists now is not looked at by later collections, so that its pages stay shared.
+    gc.freeze()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
