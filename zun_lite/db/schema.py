@@ -9,10 +9,21 @@ import alembic.command
 import alembic.config
 import sqlalchemy as sa
 
-from zun_lite.db import actions, hosts, identity, networks, ports, revisions, subnets, volumes, workloads
+from zun_lite.db import (
+    actions,
+    hosts,
+    identity,
+    networks,
+    ports,
+    revisions,
+    security_groups,
+    subnets,
+    volumes,
+    workloads,
+)
 from zun_lite.db.engine import Database, metadata
 
-TABLES = (actions, hosts, identity, networks, ports, revisions, subnets, volumes, workloads)
+TABLES = (actions, hosts, identity, networks, ports, revisions, security_groups, subnets, volumes, workloads)
 
 
 def sync(db: Database, version: str = "head") -> None:
