@@ -20,7 +20,8 @@ from zun_lite.api.token_cache import TokenCache
 def create_app(services: Services) -> Callable[..., Iterable[bytes]]:
     """Connects to nothing yet, so that a server may fork after it."""
     cache = TokenCache(services.tokens, services.means.clock)
-    app = falcon.App(media_type=media.JSON, middleware=[Receive(), Authenticate(cache), Microversions()])
+    middleware: list[Any] = [Receive(), Authenticate(cache), Microversions()]
+    app = falcon.App(media_type=media.JSON, middleware=middleware)
     configure(app, routes(services, cache), services.tokens.www_authenticate_uri)
     return Normaliser(app, services.conf.api.max_body_bytes)
 

@@ -20,6 +20,8 @@ SERVICE_KEY = "zun_lite.service"
 TOO_LARGE_KEY = "zun_lite.body_too_large"
 _EMBEDDED = frozenset((IDENTITY, NETWORK, VOLUME, "image", NODE))
 _ALONE = frozenset(("v1", "healthcheck"))
+# A host's full report speaks of every workload on it.
+NODE_BODY_BYTES = 8 * 1024 * 1024
 
 
 class Normaliser:
@@ -34,8 +36,9 @@ class Normaliser:
         environ[SERVICE_KEY] = service
         if "HTTP_TRANSFER_ENCODING" in environ:
             self._gather(environ)
-        elif int(environ.get("CONTENT_LENGTH") or 0) > self._max_body_bytes:
-            environ[TOO_LARGE_KEY] = True
+        else:
+            most = NODE_BODY_BYTES if service == NODE else self._max_body_bytes
+            environ[TOO_LARGE_KEY] = int(environ.get("CONTENT_LENGTH") or 0) > most
         return self._application(environ, start_response)
 
     def _gather(self, environ: dict[str, Any]) -> None:

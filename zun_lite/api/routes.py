@@ -29,7 +29,7 @@ def routes(services: Services, cache: TokenCache) -> list[Route]:
         *_identity(services, cache),
         *network.resources(services),
         *volume.resources(services),
-        *node.resources(services),
+        *node.resources(services.means, services.grant_public_key),
     ]
 
 

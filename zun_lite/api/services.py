@@ -14,11 +14,15 @@ from zun_lite.identity.embedded import EmbeddedIdentity
 
 @dataclass(frozen=True)
 class Services:
-    """tokens: who validates tokens. identity: the embedded Keystone behind /identity, if it is that."""
+    """tokens: who validates tokens. identity: the embedded Keystone behind /identity, if it is that.
+
+    grant_public_key: base64 of the key with which hosts check what the API lets them do.
+    """
 
     conf: cfg.ConfigOpts
     means: Means
     tokens: IdentityProvider
+    grant_public_key: str
     identity: EmbeddedIdentity | None = None
 
     @property

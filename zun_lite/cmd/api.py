@@ -19,7 +19,7 @@ from oslo_config import cfg
 from zun_lite.api.app import create_app
 from zun_lite.api.services import Services
 from zun_lite.cmd.means import build_means
-from zun_lite.common import config, crash, log
+from zun_lite.common import config, crash, grants, log
 from zun_lite.identity.embedded import EmbeddedIdentity
 from zun_lite.identity.keys import TokenKeys
 
@@ -45,7 +45,8 @@ def build_services(conf: cfg.ConfigOpts) -> Services:
         ttl_seconds=conf.identity.token_ttl_seconds,
         www_authenticate_uri=f"{conf.api.public_url.rstrip('/')}/identity",
     )
-    return Services(conf, means, tokens=identity, identity=identity)
+    grant_public_key = grants.public_text(grants.make_key(conf.grants.key_file))
+    return Services(conf, means, identity, grant_public_key, identity=identity)
 
 
 class Server(BaseApplication):
