@@ -19,6 +19,9 @@ revisions = sa.Table(
     sa.Column("revision", sa.BigInteger, nullable=False),
 )
 
+# Built once: every list of containers asks it.
+_CURRENT = sa.select(revisions.c.revision).where(revisions.c.scope == sa.bindparam("scope"))
+
 
 def project(project_id: str) -> str:
     return f"project:{project_id}"
@@ -39,4 +42,4 @@ def raise_one(tx: sa.Connection, scope: str) -> None:
 
 def current(tx: sa.Connection, scope: str) -> int:
     """The scope's number, 0 before its first change."""
-    return tx.execute(sa.select(revisions.c.revision).where(revisions.c.scope == scope)).scalar() or 0
+    return tx.execute(_CURRENT, {"scope": scope}).scalar() or 0
