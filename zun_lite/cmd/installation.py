@@ -48,11 +48,12 @@ class Installation:
     cluster: str = "zun"
     bind: str = "127.0.0.1"
     port: int = 9517
+    agent_bind: str = "127.0.0.1"
     agent_port: int = 9518
     docker_socket: str = DEFAULT_DOCKER_SOCKET
     docker_runtime: str = "zun-lite"
     host_name: str = ""
-    host_key: str = ""
+    journal_dir: str = ""
     netd_socket: str = ""
     mount_dir: str = ""
     pool_dir: str = ""
@@ -67,6 +68,11 @@ class Installation:
     @property
     def runtime_path(self) -> str:
         return self.path("bin", "zun-lite-runtime")
+
+    @property
+    def identity_file(self) -> str:
+        """Where the agent notes that it has enrolled; it needs a token only while this is missing."""
+        return os.path.join(self.journal_dir, "identity.json")
 
     @property
     def clouds_file(self) -> str:
@@ -122,11 +128,12 @@ def read(state_dir: str) -> Installation:
         cluster=text("DEFAULT", "cluster", "zun"),
         bind=text("api", "bind", "127.0.0.1"),
         port=number("api", "port", 9517),
+        agent_bind=text("agent", "bind", "127.0.0.1"),
         agent_port=number("agent", "port", 9518),
         docker_socket=text("agent", "docker_socket", DEFAULT_DOCKER_SOCKET),
         docker_runtime=text("agent", "docker_runtime", "zun-lite"),
         host_name=text("agent", "host_name", os.uname().nodename),
-        host_key=text("agent", "key_file", os.path.join(state_dir, "keys/host.key")),
+        journal_dir=text("agent", "journal_dir", os.path.join(state_dir, "agent")),
         netd_socket=text("netd", "socket", os.path.join(state_dir, "run/netd.sock")),
         mount_dir=text("netd", "mount_dir", os.path.join(state_dir, "mounts")),
         pool_dir=text("volume", "pool_dir", os.path.join(state_dir, "volumes")),

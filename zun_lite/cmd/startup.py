@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -31,6 +32,7 @@ def up(state_dir: str, *, port: int | None, agent_port: int | None, docker_socke
     held = lock.take(here.lock_file)
     if held is None:
         return _already_up(here)
+    check_ports(here)
     _set_up(here)
     os.set_inheritable(held, True)
     command = [sys.executable, "-m", "zun_lite.cmd.supervisor", here.state_dir, str(held)]
@@ -51,6 +53,22 @@ def up(state_dir: str, *, port: int | None, agent_port: int | None, docker_socke
     _wait_ready(here, process, started)
     _say(f"up in {time.monotonic() - started:.1f} s at http://{here.api_address[0]}:{here.port}/ (pid {process.pid})")
     return 0
+
+
+def check_ports(here: Installation) -> None:
+    """Refuse early when another program listens where ours would; it would even be taken for ours."""
+    for option, host, port in (("port", here.bind, here.port), ("agent-port", here.agent_bind, here.agent_port)):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+                probe.listen(1)
+            except OSError as error:
+                raise errors.Conflict(
+                    f"{host}:{port} cannot be listened on ({error.strerror}); end the program that has it (ss -ltnp shows "
+                    f"it), or choose another: --{option} the first time, later in {here.config_file}."
+                ) from error
 
 
 def _already_up(here: Installation) -> int:

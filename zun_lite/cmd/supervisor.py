@@ -246,8 +246,8 @@ def programs_of(here: Installation) -> list[Program]:
 
 
 def _join_token(here: Installation) -> dict[str, str]:
-    """A one-time token for an agent that has no key yet; nothing for one that has."""
-    if os.path.exists(here.host_key):
+    """A one-time token for an agent that has not enrolled yet; nothing for one that has."""
+    if os.path.exists(here.identity_file):
         return {}
     command = [sys.executable, "-m", "zun_lite.cmd.manage", "host", "token", "--name", here.host_name]
     made = subprocess.run(
