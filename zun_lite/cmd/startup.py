@@ -66,7 +66,7 @@ def check_ports(here: Installation) -> None:
                 probe.listen(1)
             except OSError as error:
                 raise errors.Conflict(
-                    f"{host}:{port} cannot be listened on ({error.strerror}); end the program that has it (ss -ltnp shows "
+                    f"{host}:{port} cannot be listened on ({error.strerror}); end what has it (ss -ltnp shows "
                     f"it), or choose another: --{option} the first time, later in {here.config_file}."
                 ) from error
 
