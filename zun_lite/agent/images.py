@@ -32,7 +32,7 @@ class Images:
         self._runtime = runtime
         self._timeout_seconds = timeout_seconds
         self._wake = wake
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._slots = threading.Semaphore(MAX_PULLS)
         self._pulls: dict[str, _Pull] = {}
         self._ended: dict[tuple[str, str], errors.ZunError | None] = {}
@@ -63,6 +63,11 @@ class Images:
             for pull in self._pulls.values():
                 pull.waiting.discard(uuid)
 
+    def wait(self, timeout_seconds: float) -> bool:
+        """Whether every pull under way ended, and those who waited were woken, within that time."""
+        with self._lock:
+            return self._lock.wait_for(lambda: not self._pulls, timeout_seconds)
+
     def _pull_for(self, uuid: str, image: str) -> None:
         with self._lock:
             known = image in self._pulls
@@ -83,5 +88,6 @@ class Images:
         with self._lock:
             waiting = self._pulls.pop(image).waiting
             self._ended.update({(uuid, image): error for uuid in waiting})
-        for uuid in waiting:
-            self._wake(uuid)
+            for uuid in waiting:
+                self._wake(uuid)
+            self._lock.notify_all()
