@@ -47,10 +47,12 @@ class PrivateDockerEngine:
         default_runtime: str | None = None,
         live_restore: bool = False,
         extra_args: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
         folder: str | None = None,
     ) -> None:
         """runtimes: runtime name → path of its program, which need not exist before the first container.
 
+        environment: what dockerd, and so the runtimes that it runs, see besides the caller's own.
         folder: where everything lives, short enough for a socket path; default a temporary one.
         """
         self.name = f"zl-test-{uuid.uuid4().hex[:8]}"
@@ -61,6 +63,7 @@ class PrivateDockerEngine:
         self.default_runtime = default_runtime
         self.live_restore = live_restore
         self.extra_args = extra_args
+        self.environment = dict(environment or {})
         self.process: subprocess.Popen[bytes] | None = None
         self._api: docker.APIClient | None = None
 
@@ -170,7 +173,12 @@ class PrivateDockerEngine:
             command.append("--live-restore")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, *self.extra_args], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                [*command, *self.extra_args],
+                env={**os.environ, **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def _wait_until_it_answers(self, timeout_seconds: float) -> bool:

@@ -54,13 +54,12 @@ def serve(conf: cfg.ConfigOpts) -> Server:
     """A server that has put this host in order and answers."""
     with open("/proc/sys/kernel/random/boot_id") as file:
         boot_id = file.read().strip()
-    mount_dir = os.path.realpath(conf.netd.mount_dir)
     server = Server(conf.netd.socket)
     server.claim()
     store, locks = Store(conf.netd.store_dir), ObjectLocks()
     switchboard = Switchboard(conf.cluster, store, locks)
-    volumes = Volumes(mount_dir, store, locks)
-    census = Census(conf.cluster, store, switchboard, volumes, mount_dir, os.path.realpath(conf.volume.pool_dir))
+    volumes = Volumes(os.path.realpath(conf.netd.mount_dir), store, locks)
+    census = Census(conf.cluster, store, switchboard, volumes, os.path.realpath(conf.volume.pool_dir))
     operations = Operations(version("zun_lite"), boot_id, switchboard, volumes, census)
     namespaces.prepare_folder()
     volumes.resume()

@@ -35,14 +35,12 @@ class Strays:
 class Census:
     """Counts for one cluster; pool_dir is where this host's volume files lie."""
 
-    def __init__(
-        self, cluster: str, store: Store, switchboard: Switchboard, volumes: Volumes, mount_dir: str, pool_dir: str
-    ) -> None:
+    def __init__(self, cluster: str, store: Store, switchboard: Switchboard, volumes: Volumes, pool_dir: str) -> None:
         self._cluster = cluster
         self._store = store
         self._switchboard = switchboard
         self._volumes = volumes
-        self._mount_dir = mount_dir
+        self._mount_dir = volumes.mount_dir
         self._pool_dir = pool_dir
 
     def take(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 
     hello    {}                                                → {"version", "boot_id"}
     plug     {container_id, workload, epoch, endpoints, volumes} → {}
-    prepare  {container_id}                                    → {"sources": {volume_id: folder}}
+    prepare  {container_id}                                    → {"sources": {volume_id: folder}, "mount_dir"}
     wire     {container_id, pid}                               → {"interfaces": [{name, port_id, mac, addresses}]}
     unplug   {container_id}                                    → {}
     attach   {an attachment's fields, path}                    → {"source": folder to bind}
@@ -70,7 +70,8 @@ class Operations:
             "sources": {
                 volume.attachment.volume_id: self._volumes.attach(volume.attachment, volume.path)
                 for volume in record.volumes
-            }
+            },
+            "mount_dir": self._volumes.mount_dir,
         }
 
     def _wire(self, body: Body) -> Body:

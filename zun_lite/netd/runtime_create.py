@@ -48,19 +48,22 @@ def main(words: list[str]) -> int:
     crash_point = _crash_points(state_dir)
     made = False
     try:
-        _ask(netd_socket, "prepare", arguments.container_id)
+        prepared = _ask(netd_socket, "prepare", arguments.container_id)
         crash_point("runtime.create.before")
         real = _spawn(real_runtime, argv)
         made = True
         try:
-            joins = joins_another_network_namespace(arguments.bundle)
+            bundle = Bundle(arguments.bundle)
         finally:
             code = _exit_code(real)
         if code:
             return code
         crash_point("runtime.create.after")
-        if not joins:
+        bundle.check_binds(prepared)
+        if bundle.joins is None:
             _ask(netd_socket, "wire", arguments.container_id, _read_pid(arguments.pid_file))
+        elif os.path.samefile(bundle.joins, "/proc/self/ns/net"):
+            raise Refused("a container may not be in the host's own network namespace")
     except (Refused, OSError, ValueError) as error:
         if made:
             _exit_code(_spawn(real_runtime, [*arguments.globals, "delete", "--force", arguments.container_id]))
@@ -69,17 +72,31 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def joins_another_network_namespace(bundle: str) -> bool:
-    """Whether the container is put into the network namespace of another, which is wired already."""
-    import json
+class Bundle:
+    """What matters of a container's config.json.
 
-    with open(os.path.join(bundle, "config.json")) as file:
-        config = json.load(file)
-    for namespace in (config.get("linux") or {}).get("namespaces") or ():
-        if namespace.get("type") == "network":
-            return bool(namespace.get("path"))
-    # the host's own; netd refuses to wire that
-    return False
+    joins: the network namespace of another container, which is wired already, or None where the
+    container gets one of its own. A container given none at all is in the host's; netd refuses that.
+    """
+
+    def __init__(self, folder: str) -> None:
+        import json
+
+        with open(os.path.join(folder, "config.json")) as file:
+            config = json.load(file)
+        spaces = (config.get("linux") or {}).get("namespaces") or ()
+        self.joins = next((space.get("path") or None for space in spaces if space.get("type") == "network"), None)
+        self.binds = [mount.get("source") or "" for mount in config.get("mounts") or ()]
+
+    def check_binds(self, prepared: bytes) -> None:
+        """Nothing under the folder of mounted volumes is bound but the volumes that netd just prepared."""
+        import json
+
+        result = json.loads(prepared)["result"]
+        sources = tuple(result["sources"].values())
+        for bind in self.binds:
+            if bind.startswith(result["mount_dir"] + "/") and bind not in sources:
+                raise Refused(f"{bind} is no volume that is recorded for the container")
 
 
 def _verb_position(argv: list[str]) -> int:
@@ -127,8 +144,11 @@ def _read_pid(path: str | None) -> int:
         return int(file.read())
 
 
-def _ask(path: str, operation: str, container_id: str, pid: int | None = None) -> None:
-    """Have netd do it. A netd that is away, or goes away before it answers, is given time to come back."""
+def _ask(path: str, operation: str, container_id: str, pid: int | None = None) -> bytes:
+    """Have netd do it; answers its line, not yet parsed.
+
+    A netd that is away, or goes away before it answers, is given time to come back.
+    """
     if not container_id.isalnum():
         raise Refused(f"{container_id!r} is not an id that Docker gives to a container")
     process = "" if pid is None else f', "pid": {pid}'
@@ -149,13 +169,11 @@ def _ask(path: str, operation: str, container_id: str, pid: int | None = None) -
                 ) from None
         time.sleep(pause_seconds)
         pause_seconds = min(pause_seconds * 2, 0.2)
-    if line.startswith(b'{"ok": true,'):
-        return
-    import json
+    if not line.startswith(b'{"ok": true,'):
+        import json
 
-    answer = json.loads(line)
-    if not answer["ok"]:
-        raise Refused(answer["error"]["message"])
+        raise Refused(json.loads(line)["error"]["message"])
+    return line
 
 
 def _exchange(path: str, line: bytes) -> bytes:

@@ -54,9 +54,20 @@ class ContainerRecord:
 class VolumeRecord:
     """A volume that is attached to this host, or was about to be."""
 
-    volume_id: str
-    epoch: int
+    attachment: Attachment
     path: str
+
+    @property
+    def volume_id(self) -> str:
+        return self.attachment.volume_id
+
+    @property
+    def epoch(self) -> int:
+        return self.attachment.epoch
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> VolumeRecord:
+        return cls(Attachment.from_json(body["attachment"]), body["path"])
 
 
 class Store:
@@ -72,9 +83,7 @@ class Store:
         self._containers = {
             record.container_id: record for record in self._load(self._container_folder, ContainerRecord.from_json)
         }
-        self._volumes = {
-            record.volume_id: record for record in self._load(self._volume_folder, lambda body: VolumeRecord(**body))
-        }
+        self._volumes = {record.volume_id: record for record in self._load(self._volume_folder, VolumeRecord.from_json)}
 
     def containers(self) -> list[ContainerRecord]:
         with self._guard:

@@ -48,7 +48,7 @@ class Volumes:
     """The attached volumes; holds the locks of their files as long as they are attached."""
 
     def __init__(self, mount_dir: str, store: Store, locks: ObjectLocks) -> None:
-        self._mount_dir = mount_dir
+        self.mount_dir = mount_dir
         self._store = store
         self._locks = locks
         self._held: dict[str, FileLock] = {}
@@ -67,7 +67,7 @@ class Volumes:
                     self._refuse_other_file(record, file_fd)
                 self._hold(volume_id, path, attachment.epoch)
                 try:
-                    wanted = VolumeRecord(volume_id, attachment.epoch, path)
+                    wanted = VolumeRecord(attachment, path)
                     if record != wanted:
                         self._store.save_volume(wanted)
                     self._mount(attachment, path, file_fd)
@@ -97,15 +97,19 @@ class Volumes:
             crash.point("netd.detach.end")
 
     def resume(self) -> None:
-        """Take the locks of mounted volumes again, after a start of netd."""
+        """Take the locks of mounted volumes again, and mount those that a reboot took away.
+
+        Docker refuses to start a container whose bound folder is missing, before any runtime is asked.
+        """
         for state in self.states():
-            if not state.mounted:
-                continue
             record = state.record
             try:
-                self._held[record.volume_id] = FileLock.take(record.path)
+                if state.mounted:
+                    self._held[record.volume_id] = FileLock.take(record.path)
+                else:
+                    self.attach(record.attachment, record.path)
             except errors.ZunError as error:
-                LOG.error("volume %s is mounted, but its lock is not ours: %s", record.volume_id, error.message)
+                LOG.error("volume %s is recorded but not ours to use: %s", record.volume_id, error.message)
 
     def states(self) -> list[VolumeState]:
         """Every recorded volume as it is now."""
@@ -231,7 +235,7 @@ class Volumes:
             raise errors.Conflict(f"volume {record.volume_id} is attached from {record.path}; detach it first")
 
     def _make_point(self, point: str) -> None:
-        os.makedirs(self._mount_dir, mode=0o700, exist_ok=True)
+        os.makedirs(self.mount_dir, mode=0o700, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             os.mkdir(point, 0o700)
         # Docker makes an empty folder where a container was bound by -v while the volume was away
@@ -264,7 +268,7 @@ class Volumes:
         return source
 
     def _point(self, volume_id: str) -> str:
-        return os.path.join(self._mount_dir, volume_id)
+        return os.path.join(self.mount_dir, volume_id)
 
     def _source(self, volume_id: str) -> str:
         return os.path.join(self._point(volume_id), DATA)

@@ -13,7 +13,7 @@ from typing import Any
 from zun_lite.common import crash
 from zun_lite.domain import errors
 from zun_lite.domain.wiring import Endpoint
-from zun_lite.netd import links, names, namespaces
+from zun_lite.netd import announce, links, names, namespaces
 from zun_lite.netd.locks import ObjectLocks
 from zun_lite.netd.store import ContainerRecord, Store
 
@@ -67,6 +67,7 @@ class Switchboard:
                 for position, endpoint in enumerate(record.endpoints)
             ]
             links.configure(container_fd, named)
+            self._announce(record)
             crash.point("netd.wire.end")
         LOG.info("container %s of %s is wired: %s", container_id[:12], record.workload, [name for name, _ in named])
         return [
@@ -113,6 +114,15 @@ class Switchboard:
                 name = links.connect(switch_fd, container_fd, outer_name, wanted_name, endpoint)
         crash.point("netd.wire.veth")
         return name
+
+    def _announce(self, record: ContainerRecord) -> None:
+        """A courtesy to neighbours: caches of theirs would expire all the same."""
+        for endpoint in record.endpoints:
+            try:
+                with namespaces.opened(names.namespace(self._cluster, endpoint.network_id)) as switch_fd:
+                    announce.announce(switch_fd, endpoint)
+            except OSError as error:
+                LOG.warning("port %s is not announced: %s", endpoint.port_id, error)
 
     def _take_away(self, endpoints: list[Endpoint]) -> None:
         self._disconnect([item for item in endpoints if not self._uses(item.port_id)])

@@ -34,21 +34,20 @@ class NetdHost:
         self.log = self.state_dir / "netd.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.client = NetdClient(self.socket)
+        self._crash_points = self.state_dir / "crash-points"
         self.pool_dir.mkdir()
+        self._crash_points.mkdir()
         (self.state_dir / "zun_lite.conf").write_text(f"[DEFAULT]\ncluster = {self.cluster}\n")
 
-    def spawn(self, crash_points: str = "") -> subprocess.Popen[bytes]:
-        environment = {**os.environ, "ZUN_LITE_STATE_DIR": str(self.state_dir)}
-        environment["ZUN_LITE_CRASH_POINTS"] = crash_points
-        if crash_points:
-            (self.state_dir / "crash-points").mkdir(exist_ok=True)
+    def spawn(self) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, "ZUN_LITE_STATE_DIR": str(self.state_dir), "ZUN_LITE_CRASH_POINTS": "on"}
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "zun_lite.cmd.netd"], env=environment, stdout=log, stderr=log
             )
 
-    def start(self, crash_points: str = "") -> NetdHost:
-        self.process = self.spawn(crash_points)
+    def start(self) -> NetdHost:
+        self.process = self.spawn()
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(errors.Unavailable):
@@ -63,8 +62,12 @@ class NetdHost:
     def terminate(self) -> int:
         return self._end(signal.SIGTERM)
 
+    def arm(self, crash_point: str) -> None:
+        """Make netd, or the runtime wrapper, die when it next comes to the point."""
+        (self._crash_points / f"armed.{crash_point}").touch()
+
     def was_hit(self, crash_point: str) -> bool:
-        return (self.state_dir / "crash-points" / crash_point).exists()
+        return (self._crash_points / f"hit.{crash_point}").exists()
 
     def volume_file(self, size_mib: int = 512, fs_type: str = "xfs") -> Path:
         """A new volume file with a file system."""

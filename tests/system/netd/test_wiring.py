@@ -73,6 +73,23 @@ class ReachTests(WiringTestCase):
         self.assertIn("default via 10.1.0.1 dev eth0", routes)
         self.assertIn("192.168.7.0/24 via 10.1.0.9 dev eth0", routes)
 
+    def test_neighbours_find_an_addresss_new_owner_at_once(self) -> None:
+        network_id = new_id()
+
+        def ends(last: int, v6: str) -> Endpoint:
+            addresses = (Address(f"10.1.0.{last}", 24, new_id()), Address(v6, 64, new_id()))
+            return endpoint(network_id, f"10.1.0.{last}", addresses=addresses)
+
+        neighbour, old = self.joined(ends(9, "fd00:1::9")), self.joined(ends(5, "fd00:1::5"))
+        for address in ("10.1.0.5", "fd00:1::5"):
+            self.assertTrue(neighbour.can_ping(address))
+        self.netd.unplug(old.container_id)
+
+        self.joined(ends(5, "fd00:1::5"))
+
+        for address in ("10.1.0.5", "fd00:1::5"):
+            self.assertTrue(neighbour.can_ping(address), address)
+
     def test_a_gateway_that_is_not_on_the_subnet_is_reached_on_the_link(self) -> None:
         end = endpoint(new_id(), "10.1.0.5", addresses=(Address("10.1.0.5", 32, new_id(), "169.254.1.1"),))
 
