@@ -154,16 +154,16 @@ class VolumesTest(DatabaseTestCase):
         self.assertEqual("deleting", self.read(uuid).status)
         self.assertRaises(errors.NotUsable, self.provide, new_id(), uuid)
         with self.db.read() as tx:
-            self.assertEqual(([uuid], []), (embedded.doomed(tx, HOST), embedded.doomed(tx, HOST_2)))
-        self.db.transact(lambda tx: embedded.removed(tx, HOST_2, [uuid]))
+            self.assertEqual(([uuid], []), (volumes.doomed(tx, HOST), volumes.doomed(tx, HOST_2)))
+        self.db.transact(lambda tx: volumes.removed(tx, HOST_2, [uuid]))
         self.assertTrue(self.exists(uuid))
-        self.db.transact(lambda tx: embedded.removed(tx, HOST, [uuid, new_id()]))
+        self.db.transact(lambda tx: volumes.removed(tx, HOST, [uuid, new_id()]))
         self.assertFalse(self.exists(uuid))
 
     def test_a_host_cannot_remove_what_is_not_doomed(self) -> None:
         uuid = self.volume()
         self.provide(new_id(), uuid)
-        self.db.transact(lambda tx: embedded.removed(tx, HOST, [uuid]))
+        self.db.transact(lambda tx: volumes.removed(tx, HOST, [uuid]))
         self.assertTrue(self.exists(uuid))
 
     def test_a_volume_in_use_is_not_deleted(self) -> None:
@@ -206,7 +206,7 @@ class VolumesTest(DatabaseTestCase):
         self.assertEqual((3, True, "/scratch"), (made.size_gib, made.owned, made.target))
         self.provider.release(workload)
         with self.db.read() as tx:
-            self.assertEqual([made.volume_id], embedded.doomed(tx, HOST))
+            self.assertEqual([made.volume_id], volumes.doomed(tx, HOST))
 
     def test_formatted_is_remembered_for_the_next_attachment(self) -> None:
         uuid, workload = self.volume(), new_id()

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import alembic.command
 import alembic.config
@@ -22,14 +24,18 @@ from zun_lite.db import (
     workloads,
 )
 from zun_lite.db.engine import Database, metadata
+from zun_lite.domain import errors
 
 TABLES = (actions, hosts, identity, networks, ports, revisions, security_groups, subnets, volumes, workloads)
 
 
 def sync(db: Database, version: str = "head") -> None:
-    """Bring the schema to this version; does nothing when it is there. One transaction where the database can."""
+    """Bring the schema to this version; does nothing when it is there. One transaction where the database can.
+
+    Of two at the same time the second waits for the first.
+    """
     config = _alembic()
-    with db.engine.begin() as connection:
+    with db.engine.begin() as connection, _alone(connection):
         config.attributes["connection"] = connection
         alembic.command.upgrade(config, version)
 
@@ -46,6 +52,23 @@ def create_all(db: Database) -> None:
     """The newest schema at once, without versions; for tests."""
     with db.engine.begin() as connection:
         metadata.create_all(connection)
+
+
+@contextmanager
+def _alone(connection: sa.Connection) -> Iterator[None]:
+    """Hold what only one sync can hold. SQLite needs nothing: the transaction has the whole file already."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(9517)"))
+    if connection.dialect.name not in ("mysql", "mariadb"):
+        yield
+        return
+    name = f"zun_lite.{connection.engine.url.database}"[:64]
+    if connection.execute(sa.text("SELECT GET_LOCK(:name, 120)"), {"name": name}).scalar() != 1:
+        raise errors.Busy("Another `db sync` of this database does not come to its end; look at it first.")
+    try:
+        yield
+    finally:
+        connection.execute(sa.text("SELECT RELEASE_LOCK(:name)"), {"name": name})
 
 
 def _alembic() -> alembic.config.Config:

@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from zun_lite.db import listing
+from zun_lite.db import listing, revisions
 from zun_lite.db.engine import Moment, metadata, text_type, utc_now
 from zun_lite.domain.names import new_id
 
@@ -298,6 +298,15 @@ def doomed(tx: sa.Connection, host: str) -> list[str]:
     """Ids of the volumes whose file on this host is to be removed."""
     query = sa.select(volumes.c.uuid).where(volumes.c.host == host, volumes.c.status == DELETING)
     return list(tx.execute(query.order_by(volumes.c.id)).scalars())
+
+
+def removed(tx: sa.Connection, host: str, uuids: Iterable[str]) -> None:
+    """The host has removed these volumes' files; ids that were not doomed there are passed over."""
+    gone = set(doomed(tx, host)).intersection(uuids)
+    for uuid in sorted(gone):
+        remove(tx, uuid)
+    if gone:
+        revisions.raise_one(tx, revisions.host(host))
 
 
 def note_formatted(tx: sa.Connection, uuids: Iterable[str]) -> None:

@@ -8,8 +8,6 @@ is known by the container's uuid and the position among its mounts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import sqlalchemy as sa
 
 from zun_lite.db import revisions, volumes
@@ -91,20 +89,6 @@ def delete(tx: sa.Connection, volume: volumes.Volume) -> None:
         volumes.remove(tx, volume.uuid)
     else:
         revisions.raise_one(tx, revisions.host(doomed_volume.host))
-
-
-def doomed(tx: sa.Connection, host: str) -> list[str]:
-    """Ids of the volumes whose file on this host is to be removed."""
-    return volumes.doomed(tx, host)
-
-
-def removed(tx: sa.Connection, host: str, ids: Iterable[str]) -> None:
-    """The host has removed these volumes' files; ids that were not doomed there are passed over."""
-    gone = set(volumes.doomed(tx, host)).intersection(ids)
-    for uuid in sorted(gone):
-        volumes.remove(tx, uuid)
-    if gone:
-        revisions.raise_one(tx, revisions.host(host))
 
 
 def _make(tx: sa.Connection, workload_uuid: str, project_id: str, request: MountRequest) -> str:

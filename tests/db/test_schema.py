@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The migrations make the tables that the code describes, on every database, and may be run again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from tests.databases import DatabaseTestCase, on_every_database
+from zun_lite.db import schema
+from zun_lite.db.engine import Database, metadata
+
+
+@on_every_database
+class SchemaTest(DatabaseTestCase):
+    def test_migrations_and_tables_agree(self):
+        db = self.empty()
+        schema.sync(db)
+        with db.engine.connect() as connection:
+            context = MigrationContext.configure(connection, opts={"compare_type": False})
+            self.assertEqual([], compare_metadata(context, metadata))
+
+    def test_a_second_sync_does_nothing(self):
+        db = self.empty()
+        self.assertIsNone(schema.current(db))
+        schema.sync(db)
+        version = schema.current(db)
+        schema.sync(db)
+        self.assertEqual(version, schema.current(db))
+
+    def test_two_syncs_at_once_both_end_well(self):
+        db = self.empty()
+        url = db.engine.url.render_as_string(hide_password=False)
+        script = "import sys; from zun_lite.db import schema; from zun_lite.db.engine import Database\n"
+        script += "db = Database(sys.argv[1]); schema.sync(db); print(schema.current(db))"
+        both = [
+            subprocess.Popen([sys.executable, "-c", script, url], env=os.environ, stdout=-1, stderr=-1)
+            for _ in range(2)
+        ]
+        said = [process.communicate() for process in both]
+        self.assertEqual([0, 0], [process.returncode for process in both], said)
+        self.assertEqual(1, len({out for out, _ in said}))
+
+    def empty(self) -> Database:
+        db = Database(self.make_empty_database())
+        self.addCleanup(db.close)
+        return db

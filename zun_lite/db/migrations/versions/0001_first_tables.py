@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The first tables."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import mysql
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def moment():
+    return sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+
+
+def text(length):
+    return sa.String(length).with_variant(mysql.VARCHAR(length, collation="utf8mb4_bin"), "mysql", "mariadb")
+
+
+def number():
+    return sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def document():
+    return sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "actions",
+        sa.Column("id", number(), autoincrement=True, nullable=False),
+        sa.Column("request_id", sa.String(length=64), nullable=False),
+        sa.Column("workload_uuid", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("action", sa.String(length=32), nullable=False),
+        sa.Column("generation", sa.BigInteger(), nullable=False),
+        sa.Column("started_at", moment(), nullable=False),
+        sa.Column("finished_at", moment(), nullable=True),
+        sa.Column("message", sa.String(length=255), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_actions"),
+    )
+    op.create_index("ix_actions_request_id", "actions", ["request_id"], unique=False)
+    op.create_index("ix_actions_workload_uuid", "actions", ["workload_uuid"], unique=False)
+
+    op.create_table(
+        "domains",
+        sa.Column("id", text(64), nullable=False),
+        sa.Column("name", text(64), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_domains"),
+        sa.UniqueConstraint("name", name="uq_domains_name"),
+    )
+    op.create_table(
+        "hosts",
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("name", text(255), nullable=False),
+        sa.Column("address", sa.String(length=255), nullable=False),
+        sa.Column("public_key", sa.String(length=64), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("problem", sa.Text(), nullable=True),
+        sa.Column("disabled", sa.Boolean(), nullable=False),
+        sa.Column("disabled_reason", sa.String(length=255), nullable=True),
+        sa.Column("availability_zone", sa.String(length=255), nullable=False),
+        sa.Column("boot_id", sa.String(length=64), nullable=True),
+        sa.Column("inventory", document(), nullable=True),
+        sa.Column("seen_at", moment(), nullable=True),
+        sa.Column("created_at", moment(), nullable=False),
+        sa.PrimaryKeyConstraint("uuid", name="pk_hosts"),
+        sa.UniqueConstraint("name", name="uq_hosts_name"),
+    )
+    op.create_table(
+        "join_tokens",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("host_name", text(255), nullable=False),
+        sa.Column("created_at", moment(), nullable=False),
+        sa.Column("expires_at", moment(), nullable=False),
+        sa.Column("used_at", moment(), nullable=True),
+        sa.PrimaryKeyConstraint("digest", name="pk_join_tokens"),
+    )
+    op.create_table(
+        "networks",
+        sa.Column("id", number(), autoincrement=True, nullable=False),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("name", text(255), nullable=False),
+        sa.Column("description", text(255), nullable=False),
+        sa.Column("admin_state_up", sa.Boolean(), nullable=False),
+        sa.Column("shared", sa.Boolean(), nullable=False),
+        sa.Column("external", sa.Boolean(), nullable=False),
+        sa.Column("mtu", sa.Integer(), nullable=False),
+        sa.Column("vni", sa.Integer(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("created_at", moment(), nullable=False),
+        sa.Column("updated_at", moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_networks"),
+        sa.UniqueConstraint("uuid", name="uq_networks_uuid"),
+        sa.UniqueConstraint("vni", name="uq_networks_vni"),
+    )
+    op.create_index("ix_networks_project_id_name", "networks", ["project_id", "name"], unique=False)
+
+    op.create_table(
+        "revisions",
+        sa.Column("scope", text(80), nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("scope", name="pk_revisions"),
+    )
+    op.create_table(
+        "revoked_tokens",
+        sa.Column("audit_id", text(32), nullable=False),
+        sa.Column("expires_at", moment(), nullable=False),
+        sa.PrimaryKeyConstraint("audit_id", name="pk_revoked_tokens"),
+    )
+    op.create_index("ix_revoked_tokens_expires_at", "revoked_tokens", ["expires_at"], unique=False)
+
+    op.create_table(
+        "roles",
+        sa.Column("id", text(64), nullable=False),
+        sa.Column("name", text(255), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_roles"),
+        sa.UniqueConstraint("name", name="uq_roles_name"),
+    )
+    op.create_table(
+        "security_groups",
+        sa.Column("id", number(), autoincrement=True, nullable=False),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("name", text(255), nullable=False),
+        sa.Column("description", text(255), nullable=False),
+        sa.Column("default_of", sa.String(length=64), nullable=True),
+        sa.Column("created_at", moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_security_groups"),
+        sa.UniqueConstraint("default_of", name="uq_security_groups_default_of"),
+        sa.UniqueConstraint("uuid", name="uq_security_groups_uuid"),
+    )
+    op.create_index("ix_security_groups_project_id_name", "security_groups", ["project_id", "name"], unique=False)
+
+    op.create_table(
+        "volumes",
+        sa.Column("id", number(), autoincrement=True, nullable=False),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("name", text(255), nullable=False),
+        sa.Column("description", text(255), nullable=True),
+        sa.Column("size_gib", sa.Integer(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("volume_type", sa.String(length=255), nullable=False),
+        sa.Column("availability_zone", sa.String(length=255), nullable=False),
+        sa.Column("fs_type", sa.String(length=16), nullable=False),
+        sa.Column("formatted", sa.Boolean(), nullable=False),
+        sa.Column("host", sa.String(length=36), nullable=True),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("made_for", sa.String(length=36), nullable=True),
+        sa.Column("created_at", moment(), nullable=False),
+        sa.Column("updated_at", moment(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_volumes"),
+        sa.UniqueConstraint("uuid", name="uq_volumes_uuid"),
+    )
+    op.create_index("ix_volumes_host_status", "volumes", ["host", "status"], unique=False)
+    op.create_index("ix_volumes_project_id_name", "volumes", ["project_id", "name"], unique=False)
+
+    op.create_table(
+        "workloads",
+        sa.Column("id", number(), autoincrement=True, nullable=False),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("name", text(255), nullable=False),
+        sa.Column("image", text(255), nullable=False),
+        sa.Column("spec", document(), nullable=False),
+        sa.Column("generation", sa.BigInteger(), nullable=False),
+        sa.Column("presence", sa.String(length=8), nullable=False),
+        sa.Column("power", sa.String(length=8), nullable=False),
+        sa.Column("run", sa.Integer(), nullable=False),
+        sa.Column("build", sa.Integer(), nullable=False),
+        sa.Column("stop_timeout_seconds", sa.Integer(), nullable=False),
+        sa.Column("host", sa.String(length=36), nullable=True),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("ready", sa.Boolean(), nullable=False),
+        sa.Column("failure", sa.Text(), nullable=True),
+        sa.Column("wiring", document(), nullable=True),
+        sa.Column("observed", document(), nullable=True),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("task_state", sa.String(length=32), nullable=True),
+        sa.Column("status_reason", sa.Text(), nullable=True),
+        sa.Column("cpus", sa.Float(), nullable=False),
+        sa.Column("memory_mib", sa.BigInteger(), nullable=False),
+        sa.Column("disk_gib", sa.BigInteger(), nullable=False),
+        sa.Column("auto_remove", sa.Boolean(), nullable=False),
+        sa.Column("created_at", moment(), nullable=False),
+        sa.Column("updated_at", moment(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_workloads"),
+        sa.UniqueConstraint("uuid", name="uq_workloads_uuid"),
+    )
+    op.create_index("ix_workloads_host", "workloads", ["host"], unique=False)
+    op.create_index("ix_workloads_project_id_id", "workloads", ["project_id", "id"], unique=False)
+    op.create_index("ix_workloads_project_id_name", "workloads", ["project_id", "name"], unique=False)
+    op.create_index("ix_workloads_ready_presence", "workloads", ["ready", "presence"], unique=False)
+
+    op.create_table(
+        "ports",
+        sa.Column("id", number(), autoincrement=True, nullable=False),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("network_uuid", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("name", text(255), nullable=False),
+        sa.Column("description", text(255), nullable=False),
+        sa.Column("mac", sa.String(length=17), nullable=False),
+        sa.Column("admin_state_up", sa.Boolean(), nullable=False),
+        sa.Column("device_id", text(255), nullable=False),
+        sa.Column("device_owner", text(255), nullable=False),
+        sa.Column("host", text(255), nullable=True),
+        sa.Column("workload_uuid", sa.String(length=36), nullable=True),
+        sa.Column("position", sa.Integer(), nullable=True),
+        sa.Column("owned", sa.Boolean(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("created_at", moment(), nullable=False),
+        sa.Column("updated_at", moment(), nullable=False),
+        sa.ForeignKeyConstraint(["network_uuid"], ["networks.uuid"], name="fk_ports_network_uuid"),
+        sa.PrimaryKeyConstraint("id", name="pk_ports"),
+        sa.UniqueConstraint("network_uuid", "mac", name="uq_ports_network_uuid_mac"),
+        sa.UniqueConstraint("uuid", name="uq_ports_uuid"),
+        sa.UniqueConstraint("workload_uuid", "position", name="uq_ports_workload_uuid_position"),
+    )
+    op.create_index("ix_ports_device_id", "ports", ["device_id"], unique=False)
+    op.create_index("ix_ports_project_id_name", "ports", ["project_id", "name"], unique=False)
+
+    op.create_table(
+        "projects",
+        sa.Column("id", text(64), nullable=False),
+        sa.Column("domain_id", text(64), nullable=False),
+        sa.Column("name", text(64), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["domain_id"], ["domains.id"], name="fk_projects_domain_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_projects"),
+        sa.UniqueConstraint("domain_id", "name", name="uq_projects_domain_id_name"),
+    )
+    op.create_table(
+        "subnets",
+        sa.Column("id", number(), autoincrement=True, nullable=False),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("network_uuid", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("name", text(255), nullable=False),
+        sa.Column("description", text(255), nullable=False),
+        sa.Column("ip_version", sa.Integer(), nullable=False),
+        sa.Column("cidr", sa.String(length=64), nullable=False),
+        sa.Column("gateway_ip", sa.String(length=64), nullable=True),
+        sa.Column("enable_dhcp", sa.Boolean(), nullable=False),
+        sa.Column("pools", document(), nullable=False),
+        sa.Column("dns", document(), nullable=False),
+        sa.Column("routes", document(), nullable=False),
+        sa.Column("ipv6_mode", sa.String(length=32), nullable=True),
+        sa.Column("free_from", sa.String(length=40), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("created_at", moment(), nullable=False),
+        sa.Column("updated_at", moment(), nullable=False),
+        sa.ForeignKeyConstraint(["network_uuid"], ["networks.uuid"], name="fk_subnets_network_uuid"),
+        sa.PrimaryKeyConstraint("id", name="pk_subnets"),
+        sa.UniqueConstraint("uuid", name="uq_subnets_uuid"),
+    )
+    op.create_index("ix_subnets_network_uuid", "subnets", ["network_uuid"], unique=False)
+    op.create_index("ix_subnets_project_id_name", "subnets", ["project_id", "name"], unique=False)
+
+    op.create_table(
+        "users",
+        sa.Column("id", text(64), nullable=False),
+        sa.Column("domain_id", text(64), nullable=False),
+        sa.Column("name", text(255), nullable=False),
+        sa.Column("password_hash", sa.String(length=255), nullable=True),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("default_project_id", text(64), nullable=True),
+        sa.Column("email", sa.String(length=255), nullable=True),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["domain_id"], ["domains.id"], name="fk_users_domain_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_users"),
+        sa.UniqueConstraint("domain_id", "name", name="uq_users_domain_id_name"),
+    )
+    op.create_table(
+        "volume_attachments",
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("volume_uuid", sa.String(length=36), nullable=False),
+        sa.Column("workload_uuid", sa.String(length=36), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("host", sa.String(length=36), nullable=False),
+        sa.Column("target", sa.Text(), nullable=False),
+        sa.Column("read_only", sa.Boolean(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("writer", sa.String(length=36), nullable=True),
+        sa.Column("attached_at", moment(), nullable=False),
+        sa.ForeignKeyConstraint(["volume_uuid"], ["volumes.uuid"], name="fk_volume_attachments_volume_uuid"),
+        sa.PrimaryKeyConstraint("uuid", name="pk_volume_attachments"),
+        sa.UniqueConstraint("workload_uuid", "position", name="uq_volume_attachments_workload_uuid_position"),
+        sa.UniqueConstraint("writer", name="uq_volume_attachments_writer"),
+    )
+    op.create_index("ix_volume_attachments_volume_uuid", "volume_attachments", ["volume_uuid"], unique=False)
+
+    op.create_table(
+        "volume_metadata",
+        sa.Column("volume_uuid", sa.String(length=36), nullable=False),
+        sa.Column("key", text(255), nullable=False),
+        sa.Column("value", text(255), nullable=False),
+        sa.ForeignKeyConstraint(["volume_uuid"], ["volumes.uuid"], name="fk_volume_metadata_volume_uuid"),
+        sa.PrimaryKeyConstraint("volume_uuid", "key", name="pk_volume_metadata"),
+    )
+    op.create_table(
+        "addresses",
+        sa.Column("id", number(), autoincrement=True, nullable=False),
+        sa.Column("network_uuid", sa.String(length=36), nullable=False),
+        sa.Column("subnet_uuid", sa.String(length=36), nullable=False),
+        sa.Column("port_uuid", sa.String(length=36), nullable=False),
+        sa.Column(
+            "ip", sa.String(length=40).with_variant(sa.String(length=40, collation="C"), "postgresql"), nullable=False
+        ),
+        sa.Column(
+            "after",
+            sa.String(length=40).with_variant(sa.String(length=40, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(["port_uuid"], ["ports.uuid"], name="fk_addresses_port_uuid"),
+        sa.ForeignKeyConstraint(["subnet_uuid"], ["subnets.uuid"], name="fk_addresses_subnet_uuid"),
+        sa.PrimaryKeyConstraint("id", name="pk_addresses"),
+        sa.UniqueConstraint("network_uuid", "ip", name="uq_addresses_network_uuid_ip"),
+    )
+    op.create_index("ix_addresses_port_uuid", "addresses", ["port_uuid"], unique=False)
+    op.create_index("ix_addresses_subnet_uuid_ip", "addresses", ["subnet_uuid", "ip"], unique=False)
+
+    op.create_table(
+        "port_security_groups",
+        sa.Column("port_uuid", sa.String(length=36), nullable=False),
+        sa.Column("group_uuid", sa.String(length=36), nullable=False),
+        sa.ForeignKeyConstraint(["group_uuid"], ["security_groups.uuid"], name="fk_port_security_groups_group_uuid"),
+        sa.ForeignKeyConstraint(["port_uuid"], ["ports.uuid"], name="fk_port_security_groups_port_uuid"),
+        sa.PrimaryKeyConstraint("port_uuid", "group_uuid", name="pk_port_security_groups"),
+    )
+    op.create_index("ix_port_security_groups_group_uuid", "port_security_groups", ["group_uuid"], unique=False)
+
+    op.create_table(
+        "role_assignments",
+        sa.Column("user_id", text(64), nullable=False),
+        sa.Column("scope", sa.String(length=16), nullable=False),
+        sa.Column("target_id", text(64), nullable=False),
+        sa.Column("role_id", text(64), nullable=False),
+        sa.ForeignKeyConstraint(["role_id"], ["roles.id"], name="fk_role_assignments_role_id", ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_role_assignments_user_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("user_id", "scope", "target_id", "role_id", name="pk_role_assignments"),
+    )
+    op.create_index("ix_role_assignments_scope_target_id", "role_assignments", ["scope", "target_id"], unique=False)
