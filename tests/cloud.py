@@ -83,12 +83,25 @@ class Cloud:
         options = ("--port", str(self.port), "--agent-port", str(self.agent_port))
         return self.command("up", "--detach", *options, "--docker-socket", self.engine.socket)
 
+    def start_up(self) -> subprocess.Popen[bytes]:
+        """`zun-lite up` under way, for who wants to watch it; up() would wait for its end."""
+        if not (self.state_dir / "zun_lite.conf").exists():
+            self._write_settings()
+        words = ["up", "--state-dir", str(self.state_dir), "--detach"]
+        return subprocess.Popen(
+            [sys.executable, "-m", "zun_lite.cmd.up", *words],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
     def down(self) -> str:
         return self.command("down")
 
     def command(self, *words: str, check: bool = True) -> str:
         """A `zun-lite` command; what it printed. Fails the test when the command fails, unless check is off."""
-        return self.program("up", "--state-dir", str(self.state_dir), *words, check=check)
+        return self.program("up", *words, check=check)
 
     def program(self, module: str, *words: str, check: bool = True) -> str:
         """Any of our programs, by the name of its module in zun_lite.cmd."""
@@ -118,6 +131,10 @@ class Cloud:
         if cloud not in self._tokens:
             self._tokens[cloud] = self.take_token(cloud)
         return self._tokens[cloud]
+
+    def forget_tokens(self) -> None:
+        """Take new ones from now on, as after a start from nothing."""
+        self._tokens.clear()
 
     def take_token(self, cloud: str) -> str:
         user = {"name": cloud, "domain": {"id": "default"}, "password": self.password(cloud)}

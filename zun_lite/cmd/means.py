@@ -22,7 +22,7 @@ def build_means(conf: cfg.ConfigOpts) -> Means:
     db = Database(conf.database.connection)
     return Means(
         db=db,
-        networks=EmbeddedNetworks(db, mtu=conf.network.mtu),
+        networks=EmbeddedNetworks(db),
         volumes=EmbeddedVolumes(db),
         agents=AgentsClient(grants.make_key(conf.grants.key_file), clock),
         waker=Waker(conf.controller.wake_socket),
