@@ -25,6 +25,7 @@ VENV_PACKAGE := $(if $(shell $(PYTHON) -c 'import ensurepip; print(1)' 2>/dev/nu
 RUN_PACKAGES := $(DOCKER_PACKAGE) $(VENV_PACKAGE) nftables iproute2 iptables busybox-static xfsprogs e2fsprogs \
       util-linux ca-certificates
 TEST_PACKAGES := $(RUN_PACKAGES) postgresql mariadb-server docker-registry git
+BENCH_PACKAGES := wrk
 
 help:
 	@sed -n '2,8s/^# \{0,1\}//p' Makefile
@@ -41,6 +42,7 @@ test: test-setup
 test-setup: test-packages $(VENV)/.test $(CLIENTS_VENV)/.clients
 
 bench: test-setup
+	@$(call install,$(BENCH_PACKAGES))
 	@CLIENTS_VENV="$(abspath $(CLIENTS_VENV))" $(VENV)/bin/python -m tests.bench
 
 chaos: test-setup

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an authenticated read and an accepted create cost, against a hello-world under the same server settings."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import subprocess
+from pathlib import Path
+
+from tests.bench import measure
+from tests.bench.alone import AloneApi
+from tests.bench.measure import Row
+
+ROUNDS = 7
+LOAD_SECONDS = 2
+CONNECTIONS = 8
+LISTED = 100
+POSTS = 200
+WARM_UP = 20
+
+
+def run() -> list[Row]:
+    with AloneApi() as api:
+        return [*accepts(api), *reads(api)]
+
+
+def reads(api: AloneApi) -> list[Row]:
+    """GET of one and a list of 100, in requests a second."""
+    one = api.seed(LISTED)[0]
+    listed = f"/v1/containers?limit={LISTED}"
+    found = api.ask("GET", listed)["containers"]
+    if len(found) != LISTED or not found[0]["addresses"] or found[0]["status"] != "Running":
+        raise AssertionError(f"the list is not what is to be measured: {len(found)} containers, first {found[:1]}")
+    hello = api.hello()
+    sides = (hello, f"{api.url}/v1/containers/{one}", f"{api.url}{listed}")
+    for url in sides:
+        rate(url, api.token)
+    background = measure.background()
+    greeted, shown, lists = measure.in_turns(ROUNDS, *(lambda url=url: rate(url, api.token) for url in sides))
+    return [
+        Row("GET of one container", "requests/s", shown, greeted, "hello", background=background),
+        Row(
+            f"list of {LISTED} containers",
+            "requests/s",
+            lists,
+            greeted,
+            "hello",
+            "at least 1/3",
+            measure.ratio_at_least(1 / 3),
+            background,
+        ),
+    ]
+
+
+def rate(url: str, token: str) -> float:
+    """Requests a second that wrk gets answered; one that was not answered well is an error."""
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{LOAD_SECONDS}s", "-H", f"X-Auth-Token: {token}"]
+    done = subprocess.run(
+        [*command, "-H", "OpenStack-API-Version: container 1.40", url], capture_output=True, text=True, check=True
+    )
+    found = re.search(r"Requests/sec: +([0-9.]+)", done.stdout)
+    if found is None or "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
+        raise AssertionError(f"{url} was not answered well:\n{done.stdout}")
+    return float(found[1])
+
+
+def accepts(api: AloneApi) -> list[Row]:
+    """POST until the answer, one at a time, in turns with a bare commit of the same durability."""
+    connection = api.connection()
+    numbers = iter(range(10_000))
+
+    def post() -> float:
+        body = {
+            "name": f"accept-{next(numbers)}",
+            "image": "demo:latest",
+            "command": ["sh", "-c", "exec sleep 86400"],
+            "cpu": 0.1,
+            "memory": "16",
+            "nets": [{"network": network}],
+        }
+        return measure.timed(lambda: api.ask("POST", "/v1/containers?run=true", body, connection))
+
+    network = api.ask("POST", "/network/v2.0/networks", {"network": {"name": "bench"}}, connection)["network"]["id"]
+    subnet = {"network_id": network, "cidr": "10.0.0.0/16", "ip_version": 4}
+    api.ask("POST", "/network/v2.0/subnets", {"subnet": subnet}, connection)
+    bare = BareCommit(api.folder / "bare.sqlite")
+    for _ in range(WARM_UP):
+        post()
+        bare.commit()
+    background = measure.background()
+    answered, committed = measure.in_turns(POSTS, post, bare.commit)
+    bare.close()
+    late = [measure.percentile(answered, 99)]
+    return [
+        Row(
+            "POST of a container until 202, p50",
+            "ms",
+            answered,
+            committed,
+            "bare SQLite commit",
+            "below 50 ms",
+            measure.median_below(50),
+            background,
+        ),
+        Row(
+            "POST of a container until 202, p99",
+            "ms",
+            late,
+            [measure.percentile(committed, 99)],
+            "bare SQLite commit",
+            background=background,
+        ),
+    ]
+
+
+class BareCommit:
+    """One row a transaction, as durable as the product's."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=FULL")
+        self._connection.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, note TEXT)")
+
+    def commit(self) -> float:
+        """Milliseconds."""
+
+        def work() -> None:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute("INSERT INTO notes (note) VALUES (?)", ("x" * 1000,))
+            self._connection.execute("COMMIT")
+
+        return measure.timed(work)
+
+    def close(self) -> None:
+        self._connection.close()
