@@ -152,7 +152,7 @@ class AgentAtWork(AgentBase):
     def test_orders_to_remove_are_followed(self):
         workload = a_workload()
         self.api.put(workload)
-        agent = self.start()
+        agent = self.start(heartbeat_seconds=0.05)
         self.assert_state(workload.uuid, "running")
         self.api.drop(workload.uuid)
         self.api.orders = [(workload.uuid, 1)]

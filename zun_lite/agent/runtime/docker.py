@@ -42,7 +42,7 @@ CAPABILITIES = (
     "SETPCAP",
     "SETUID",
 )
-# lets any user ping without CAP_NET_RAW
+# lets any user ping without CAP_NET_RAW, where the ping program knows datagram sockets (busybox's does not)
 SYSCTLS = {"net.ipv4.ping_group_range": "0 2147483647"}
 EVENTS = ("create", "start", "die", "destroy", "pause", "unpause", "rename")
 

@@ -18,7 +18,7 @@ MAX_REASON = 255
 _STATES = ("created", "running", "paused", "restarting", "exited", "dead")
 # what runc says when the fault is in what the user asked to run
 _USERS_FAULT = (
-    re.compile(r'exec: (?P<what>".*?"): (?P<why>[^:]*(?:in \$PATH)?)'),
+    re.compile(r'(?P<what>exec: ".*?"): (?P<why>[^:]*(?:in \$PATH)?)'),
     re.compile(r'(?P<what>chdir to cwd \(".*?"\)) set in config.json failed: (?P<why>[^:]*)'),
     re.compile(r"(?P<what>unable to find (?:user|group)) (?P<why>[^:]*)"),
     re.compile(r"(?P<what>exec (?:user process|/\S+))(?: caused)?: (?P<why>exec format error|permission denied)"),
