@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""/network/v2.0/ports"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import falcon
+import sqlalchemy as sa
+
+from zun_lite.api import media
+from zun_lite.api.network import bodies, queries, views
+from zun_lite.api.network import networks as networks_edge
+from zun_lite.api.network.bodies import Attribute
+from zun_lite.api.network.queries import Filter
+from zun_lite.api.services import Services
+from zun_lite.db import hosts, networks, ports
+from zun_lite.domain import errors
+from zun_lite.domain.caller import Caller
+from zun_lite.domain.names import as_id
+from zun_lite.network import cidr
+from zun_lite.network import ports as rules
+
+FILTERS = {
+    "id": Filter("uuid", queries.identifier),
+    "name": Filter("name", queries.text),
+    "description": Filter("description", queries.text),
+    "project_id": Filter("project_id", queries.text),
+    "tenant_id": Filter("project_id", queries.text),
+    "network_id": Filter("network_uuid", queries.identifier),
+    "mac_address": Filter("mac", lambda key, value: value.lower()),
+    "admin_state_up": Filter("admin_state_up", queries.boolean),
+    "device_id": Filter("device_id", queries.text),
+    "device_owner": Filter("device_owner", queries.text),
+}
+SORTABLE = {
+    "id": "uuid",
+    "name": "name",
+    "project_id": "project_id",
+    "tenant_id": "project_id",
+    "network_id": "network_uuid",
+    "mac_address": "mac",
+    "admin_state_up": "admin_state_up",
+    "device_id": "device_id",
+    "device_owner": "device_owner",
+    "created_at": "created_at",
+    "updated_at": "updated_at",
+}
+ATTRIBUTES = {
+    "network_id": Attribute("network_id", bodies.identifier, required=True),
+    "name": Attribute("name", bodies.text, change=True),
+    "description": Attribute("description", bodies.text, change=True),
+    "admin_state_up": Attribute("admin_state_up", bodies.boolean, change=True),
+    "fixed_ips": Attribute("fixed_ips", bodies.fixed_ips, change=True),
+    "mac_address": Attribute("mac", bodies.mac),
+    "device_id": Attribute("device_id", bodies.text_or_nothing, change=True, null=True),
+    "device_owner": Attribute("device_owner", bodies.text_or_nothing, change=True, null=True),
+    "security_groups": Attribute("security_group_ids", bodies.identifiers, change=True),
+    "binding:host_id": Attribute("host", bodies.text_or_null, change=True, admin=True, null=True),
+    "binding:vnic_type": Attribute("", bodies.one_of("normal"), change=True),
+    "binding:profile": Attribute("", bodies.one_of({}), change=True),
+    "port_security_enabled": Attribute("", bodies.one_of(True), change=True),
+    "allowed_address_pairs": Attribute("", bodies.one_of([]), change=True),
+    "extra_dhcp_opts": Attribute("", bodies.one_of([]), change=True),
+    "dns_name": Attribute("", bodies.one_of(""), change=True),
+    "qos_policy_id": Attribute("", bodies.one_of(), change=True),
+    "project_id": Attribute("project_id", bodies.text),
+    "tenant_id": Attribute("project_id", bodies.text),
+}
+
+
+def find(tx: sa.Connection, caller: Caller, ident: str) -> ports.Port:
+    uuid = as_id(ident)
+    visible = [] if caller.is_admin else [ports.visible_to(caller.project_id)]
+    found = ports.page(tx, [ports.ports.c.uuid == uuid, *visible]) if uuid else []
+    if not found:
+        raise errors.NotFound(f"Port {ident} could not be found.", kind="PortNotFound")
+    return found[0]
+
+
+class Ports:
+    def __init__(self, services: Services) -> None:
+        self._db = services.means.db
+        self._public_url = services.public_url
+        self._max_limit = services.conf.api.max_limit
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        caller = req.context.caller
+        query = queries.read_query(req, FILTERS, SORTABLE, self._max_limit)
+        with self._db.read() as tx:
+            where = [] if caller.is_admin else [ports.visible_to(caller.project_id)]
+            where += _clauses(query, _host_names(tx, caller) if caller.is_admin else None)
+            found = ports.page(tx, where, query.columns, query.page)
+            shown = [queries.project(view, query.fields) for view in _views(tx, found, caller)]
+        page = queries.links(req, self._public_url, "ports", query, [port.uuid for port in found])
+        media.answer(resp, {"ports": shown, **page})
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        caller = req.context.caller
+        items, bulk = bodies.read_items(req, "port", "ports")
+        wanted = [(bodies.project_of(item, caller), _read(item, caller)) for item in items]
+
+        def work(tx: sa.Connection) -> list[dict[str, Any]]:
+            made = [_create(tx, caller, project_id, values) for project_id, values in wanted]
+            return _views(tx, made, caller)
+
+        shown = self._db.transact(work)
+        media.answer(resp, {"ports": shown} if bulk else {"port": shown[0]}, 201)
+
+
+class Port:
+    def __init__(self, services: Services) -> None:
+        self._db = services.means.db
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
+        caller = req.context.caller
+        with self._db.read() as tx:
+            (shown,) = _views(tx, [find(tx, caller, ident)], caller)
+        media.answer(resp, {"port": queries.project(shown, queries.read_pairs(req).get("fields", ()))})
+
+    def on_put(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
+        caller = req.context.caller
+        (item,), _ = bodies.read_items(req, "port")
+        changes = bodies.read_changes(item, ATTRIBUTES, caller)
+        changes.pop("", None)
+        _check_owner_word(changes, caller)
+        fixed_ips = changes.pop("fixed_ips", None)
+        group_ids = changes.pop("security_group_ids", None)
+
+        def work(tx: sa.Connection) -> dict[str, Any]:
+            port = find(tx, caller, ident)
+            _check_addresses(tx, caller, port.network_uuid, fixed_ips)
+            changed = rules.change_port(tx, port, changes, fixed_ips=fixed_ips, security_group_ids=group_ids)
+            return _views(tx, [changed], caller)[0]
+
+        media.answer(resp, {"port": self._db.transact(work)})
+
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
+        caller = req.context.caller
+        self._db.transact(lambda tx: rules.delete_port(tx, find(tx, caller, ident)))
+        resp.status = falcon.HTTP_204
+
+
+def _read(item: dict[str, Any], caller: Caller) -> dict[str, Any]:
+    """The arguments of create_port(), and the network's id."""
+    values = bodies.read_new(item, ATTRIBUTES, caller)
+    _check_owner_word(values, caller)
+    return {key: value for key, value in values.items() if key not in ("", "project_id")}
+
+
+def _create(tx: sa.Connection, caller: Caller, project_id: str, values: dict[str, Any]) -> ports.Port:
+    arguments = dict(values)
+    network = networks_edge.find(tx, caller, arguments.pop("network_id"))
+    if not networks_edge.is_owner(caller, network):
+        if network.external and not network.shared:
+            raise errors.Forbidden(
+                f"Network {network.uuid} is external; only an administrator may make ports on it.",
+                kind="PolicyNotAuthorized",
+            )
+        if "mac" in arguments:
+            raise errors.Forbidden(
+                f"Only the owner of network {network.uuid} may choose a mac_address on it.", kind="PolicyNotAuthorized"
+            )
+    _check_addresses(tx, caller, network.uuid, arguments.get("fixed_ips"))
+    return rules.create_port(tx, network, project_id, **arguments)
+
+
+def _check_owner_word(values: dict[str, Any], caller: Caller) -> None:
+    if str(values.get("device_owner", "")).startswith("network:") and not caller.is_admin:
+        raise bodies.forbidden("a device_owner that begins with network:")
+
+
+def _check_addresses(
+    tx: sa.Connection, caller: Caller, network_uuid: str, fixed_ips: Sequence[rules.Wanted] | None
+) -> None:
+    """On another project's network one takes the addresses that come."""
+    network = networks.get(tx, network_uuid)
+    if network is None or networks_edge.is_owner(caller, network):
+        return
+    if any(wanted.ip_address is not None for wanted in fixed_ips or ()):
+        raise errors.Forbidden(
+            f"Only the owner of network {network_uuid} may choose an ip_address on it.", kind="PolicyNotAuthorized"
+        )
+
+
+def _clauses(query: queries.Query, host_names: dict[str, str] | None) -> list[sa.ColumnElement[bool]]:
+    """Filters that are not plain columns. host_names: for administrators, who may filter by host."""
+    clauses: list[sa.ColumnElement[bool]] = []
+    for condition in query.others.get("fixed_ips", ()):
+        key, _, value = condition.partition("=")
+        if key == "ip_address":
+            clauses.append(ports.on_address(str(cidr.parse_ip(value, "fixed_ips"))))
+        elif key == "subnet_id":
+            clauses.append(ports.on_subnet(as_id(value) or value))
+        else:
+            raise bodies.invalid("fixed_ips", f"'{condition}' must be ip_address=ADDRESS or subnet_id=ID")
+    if "security_groups" in query.others:
+        clauses.append(ports.in_groups([as_id(value) or value for value in query.others["security_groups"]]))
+    if "status" in query.others:
+        asked = set(query.others["status"])
+        choices = [ports.bound(bound) for word, bound in (("ACTIVE", True), ("DOWN", False)) if word in asked]
+        clauses.append(sa.or_(sa.false(), *choices))
+    if host_names is not None and "binding:host_id" in query.others:
+        asked = set(query.others["binding:host_id"])
+        uuids = {uuid for uuid, name in host_names.items() if name in asked}
+        clauses.append(ports.ports.c.host.in_(sorted(asked | uuids)))
+    return clauses
+
+
+def _views(tx: sa.Connection, found: Sequence[ports.Port], caller: Caller) -> list[dict[str, Any]]:
+    names = _host_names(tx, caller)
+    return [views.port(port, admin=caller.is_admin, host_names=names) for port in found]
+
+
+def _host_names(tx: sa.Connection, caller: Caller) -> dict[str, str]:
+    return {host.uuid: host.name for host in hosts.every(tx)} if caller.is_admin else {}
