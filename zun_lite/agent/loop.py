@@ -43,6 +43,8 @@ class NodeApi(Protocol):
 
     def fetch(self, known_revision: int | None) -> DesiredSet | None: ...
 
+    report_wanted: bool
+
     def heartbeat(self, boot_id: str, problem: str | None) -> int: ...
 
     def report(self, report: Report) -> Orders: ...
@@ -97,6 +99,7 @@ class Agent:
         self._stopping = threading.Event()
         self._fetch_now = threading.Event()
         self._compare_now = threading.Event()
+        self._beat_now = threading.Event()
         self._registered = threading.Event()
         self._begun = False
         self._revision: int | None = None
@@ -112,6 +115,7 @@ class Agent:
         self._stopping.set()
         self._fetch_now.set()
         self._compare_now.set()
+        self._beat_now.set()
         self._events.stop()
         ended = self._worklist.stop(timeout_seconds)
         self._reporter.stop()
@@ -162,6 +166,7 @@ class Agent:
                 self._heard()
                 self._begin_work()
                 self._registered.set()
+                self._beat_now.set()
                 return
             except errors.ZunError as error:
                 failures += 1
@@ -221,6 +226,7 @@ class Agent:
             for uuid in self._reconciler.uuids():
                 self._worklist.mark(uuid)
         self._compare_now.set()
+        self._beat_now.set()
 
     def _keep_compared(self) -> None:
         """Everything against the engine, now and then, for events can be lost."""
@@ -246,6 +252,7 @@ class Agent:
 
     def _keep_alive(self) -> None:
         while not self._stopping.is_set():
+            self._beat_now.clear()
             try:
                 revision = self._api.heartbeat(self._settings.boot_id, self._problem())
                 self._heard()
@@ -255,7 +262,8 @@ class Agent:
                 LOG.debug("no heartbeat: %s", error.message)
             except Exception:
                 LOG.exception("the heartbeat broke")
-            self._stopping.wait(self._settings.heartbeat_seconds)
+            # sooner when what keeps it from taking work has ended, so that nobody waits for a host that is ready
+            self._beat_now.wait(self._settings.heartbeat_seconds)
 
     def _problem(self) -> str | None:
         """What keeps this host from taking work."""

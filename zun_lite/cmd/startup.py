@@ -133,7 +133,7 @@ def _wait_ready(here: Installation, process: subprocess.Popen[bytes], started: f
     _say(f"the API answers, after {time.monotonic() - started:.1f} s")
     deadline = time.monotonic() + READY_TIMEOUT_SECONDS
     while (state := _host_state(here)) != "ready":
-        _still_going(here, process, deadline, f"host {here.host_name} is {state}, not ready")
+        _still_going(here, process, deadline, f"host {here.host_name} is not ready: {state}")
         time.sleep(0.3)
 
 
@@ -163,7 +163,7 @@ def _host_state(here: Installation) -> str:
     if asked.returncode:
         return f"unknown ({asked.stderr.strip()[-300:]})"
     try:
-        hosts = {host["name"]: host["state"] for host in json.loads(asked.stdout)}
+        hosts = {host["name"]: host.get("problem") or host["state"] for host in json.loads(asked.stdout)}
     except (ValueError, KeyError, TypeError):
         return f"unknown ({asked.stdout.strip()[-300:]})"
     return hosts.get(here.host_name, "not enrolled")
