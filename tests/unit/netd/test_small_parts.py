@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names, locks, frames, and the reading of mountinfo."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+import threading
+import uuid
+
+import testtools
+
+from zun_lite.domain import errors
+from zun_lite.domain.wiring import Address, Endpoint
+from zun_lite.netd import announce, mounts, names
+from zun_lite.netd.filelock import FileLock
+from zun_lite.netd.locks import ObjectLocks
+
+ID = "0123abcd-4567-89ab-cdef-0123456789ab"
+
+
+class NameTests(testtools.TestCase):
+    def test_names_are_the_same_each_time_and_fit_the_kernel(self) -> None:
+        self.assertEqual("zlzun-0123abcd4567", names.namespace("zun", ID))
+        self.assertEqual(names.link("zun", ID), names.link("zun", ID))
+        self.assertRegex(names.link("zun", ID), r"^zv[0-9a-f]{11}$")
+        self.assertLessEqual(len(names.link("a" * 16, ID)), 15)
+
+    def test_clusters_never_share_a_name(self) -> None:
+        self.assertNotEqual(names.link("one", ID), names.link("two", ID))
+        self.assertFalse(names.namespace("zun2", ID).startswith(names.namespace_prefix("zun")))
+
+    def test_ports_do_not_share_a_link(self) -> None:
+        self.assertEqual(2000, len({names.link("zun", str(uuid.UUID(int=number))) for number in range(2000)}))
+
+
+class ObjectLockTests(testtools.TestCase):
+    def test_one_object_is_worked_on_by_one_thread_and_others_go_on(self) -> None:
+        locks, entered, other_entered = ObjectLocks(), threading.Event(), threading.Event()
+
+        def same() -> None:
+            with locks.held("container", "a"):
+                entered.set()
+
+        def other() -> None:
+            with locks.held("container", "b"), locks.held("volume", "a"):
+                other_entered.set()
+
+        with locks.held("container", "a"):
+            threads = [threading.Thread(target=work) for work in (same, other)]
+            for thread in threads:
+                thread.start()
+            self.assertTrue(other_entered.wait(10))
+            self.assertFalse(entered.is_set())
+        for thread in threads:
+            thread.join(10)
+        self.assertTrue(entered.is_set())
+        self.assertEqual({}, locks._locks)
+
+
+class FileLockTests(testtools.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = os.path.join(folder.name, "volume.img")
+
+    def test_a_held_file_is_refused_until_it_is_released(self) -> None:
+        lock = FileLock.take(self.path)
+        self.assertRaises(errors.Conflict, FileLock.take, self.path)
+        lock.release()
+
+        FileLock.take(self.path).release()
+
+    def test_epochs_only_grow_and_outlive_the_lock(self) -> None:
+        lock = FileLock.take(self.path)
+        for epoch in (3, 3, 12):
+            lock.advance(epoch)
+        lock.release()
+        again = FileLock.take(self.path)
+        self.addCleanup(again.release)
+
+        self.assertRaises(errors.Conflict, again.advance, 11)
+        again.advance(12)
+
+    def test_an_unreadable_epoch_refuses_everybody(self) -> None:
+        with open(f"{self.path}.lock", "w") as file:
+            file.write("twelve")
+        lock = FileLock.take(self.path)
+        self.addCleanup(lock.release)
+
+        self.assertRaises(errors.Failed, lock.advance, 2**62)
+
+    def test_a_lock_that_is_a_link_is_refused(self) -> None:
+        os.symlink("/dev/null", f"{self.path}.lock")
+
+        self.assertRaises(errors.Failed, FileLock.take, self.path)
+
+    def test_the_lock_is_one_that_other_programs_see(self) -> None:
+        lock = FileLock.take(self.path)
+        self.addCleanup(lock.release)
+        with open(f"{self.path}.lock") as other:
+            self.assertRaises(BlockingIOError, fcntl.flock, other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class FrameTests(testtools.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        addresses = (Address("10.1.0.5", 24, ID), Address("fd00:1::5", 64, ID))
+        self.frames = announce.frames(Endpoint(ID, ID, 1, "fa:16:3e:01:02:03", 1450, addresses))
+
+    def test_ipv4_is_announced_by_a_gratuitous_arp_request(self) -> None:
+        self.assertEqual(
+            "ffffffffffff" "fa163e010203" "0806" "0001" "0800" "06" "04" "0001"
+            "fa163e010203" "0a010005" "000000000000" "0a010005",
+            self.frames[0].hex(),
+        )  # fmt: skip
+
+    def test_ipv6_is_announced_by_an_advertisement_whose_checksum_is_right(self) -> None:
+        frame = self.frames[1]
+        source, target, message = frame[22:38], frame[38:54], frame[54:]
+        pseudo = source + target + len(message).to_bytes(4, "big") + (58).to_bytes(4, "big") + message
+
+        total = sum(int.from_bytes(pseudo[at : at + 2], "big") for at in range(0, len(pseudo), 2))
+        while total >> 16:
+            total = (total & 0xFFFF) + (total >> 16)
+        self.assertEqual(0xFFFF, total)
+        self.assertEqual("33330000000186dd", (frame[:6] + frame[12:14]).hex())
+        self.assertEqual((136, 0x20, "fa163e010203"), (message[0], message[4], message[-6:].hex()))
+
+
+class MountTests(testtools.TestCase):
+    def test_a_line_of_mountinfo_is_read_with_its_octal_blanks(self) -> None:
+        line = r"36 35 7:3 / /mnt/a\040b\134c ro,nodev shared:1 master:2 - xfs /dev/loop3 rw,nouuid"
+
+        self.assertEqual(mounts.Mount("7:3", "/mnt/a b\\c", True, "xfs", "/dev/loop3"), mounts._parse(line))
+
+    def test_the_root_is_mounted(self) -> None:
+        self.assertIsNotNone(mounts.at("/"))
+        self.assertIsNone(mounts.at("/no/such/mount"))
