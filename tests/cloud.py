@@ -41,7 +41,10 @@ class Cloud:
         self.state_dir = self.folder / "state"
         self.port, self.agent_port = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}"
-        self.engine = PrivateDockerEngine({"zun-lite": str(self.state_dir / "bin" / "zun-lite-runtime")})
+        self.engine = PrivateDockerEngine(
+            {"zun-lite": str(self.state_dir / "bin" / "zun-lite-runtime")},
+            environment={"ZUN_LITE_CRASH_POINTS": "on"} if crash_points else None,
+        )
         self._crash_points = crash_points
         self._settings = {"DEFAULT": {"cluster": self.name}, **(settings or {})}
         self._tokens: dict[str, str] = {}
