@@ -179,7 +179,9 @@ class Cloud:
         ]
 
     def container_body(self, name: str, **fields: Any) -> dict[str, Any]:
-        usual = {"image": "demo:latest", "command": ["sh", "-c", "echo hello; exec sleep 86400"]}
+        # The first process of a container ends on TERM only if it says so.
+        script = "trap 'exit 0' TERM; echo hello; sleep 86400 & wait"
+        usual = {"image": "demo:latest", "command": ["sh", "-c", script]}
         return {"name": name, **usual, "cpu": 0.1, "memory": "16", **fields}
 
     def run_container(self, name: str, *, cloud: str = "demo", **fields: Any) -> str:
