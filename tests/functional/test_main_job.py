@@ -22,6 +22,7 @@ from typing import Any
 
 from tests.docker_engine import PrivateDockerEngine
 from zun_lite.cmd import processes
+from zun_lite.cmd.installation import cluster_of
 
 TOP = Path(__file__).resolve().parent.parent.parent
 PROGRAMS = ("netd", "api", "controller", "agent")
@@ -47,7 +48,6 @@ class MainJobTest(unittest.TestCase):
         self.addCleanup(self._make_clean)
 
     def test_a_newcomer_gets_a_container_with_a_network_and_a_volume_and_can_take_all_of_it_back(self) -> None:
-        namespaces, loops = network_namespaces(), loop_devices()
         subprocess.run(["git", "clone", "--quiet", str(TOP), str(self.clone)], check=True)
 
         first = self.make("run")
@@ -64,6 +64,8 @@ class MainJobTest(unittest.TestCase):
         self.assertEqual(2, visits(second))
         self.assertEqual(container_id(first), container_id(second))
         self.assertEqual(["running"], self.docker_states())
+        self.assertEqual(1, len(self.network_namespaces()))
+        self.assertEqual(1, len(self.loop_devices()))
 
         status, said = self.zun_lite("status")
         self.assertEqual(0, status, said)
@@ -101,8 +103,8 @@ class MainJobTest(unittest.TestCase):
         self.assertFalse(self.state_dir.exists())
         self.assertEqual([], self.docker_states())
         self.assertEqual([], self.engine.api.images("demo"))
-        self.assertEqual(namespaces, network_namespaces())
-        self.assertEqual(loops, loop_devices())
+        self.assertEqual([], self.network_namespaces())
+        self.assertEqual([], self.loop_devices())
         self.assertNotIn(str(self.state_dir), Path("/proc/self/mountinfo").read_text())
         self.assertEqual([], programs_of(self.state_dir))
         self.assertFalse((self.clone / ".venv").exists())
@@ -145,6 +147,13 @@ class MainJobTest(unittest.TestCase):
     def docker_states(self) -> list[str]:
         return [container["State"] for container in self.engine.api.containers(all=True)]
 
+    def network_namespaces(self) -> list[str]:
+        return [path.name for path in Path("/run/netns").glob(f"zl{cluster_of(str(self.state_dir))}-*")]
+
+    def loop_devices(self) -> list[str]:
+        found = [path.read_text().strip() for path in Path("/sys/block").glob("loop*/loop/backing_file")]
+        return [path for path in found if path.startswith(f"{self.state_dir}/")]
+
     def git_status(self) -> str:
         command = ["git", "-C", str(self.clone), "status", "--porcelain", "--ignored"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -184,15 +193,6 @@ def free_ports(count: int) -> list[int]:
     for one in held:
         one.close()
     return ports
-
-
-def network_namespaces() -> list[str]:
-    folder = Path("/run/netns")
-    return sorted(path.name for path in folder.glob("zl*")) if folder.exists() else []
-
-
-def loop_devices() -> list[str]:
-    return sorted(path.read_text().strip() for path in Path("/sys/block").glob("loop*/loop/backing_file"))
 
 
 def programs_of(state_dir: Path) -> list[int]:
