@@ -67,6 +67,12 @@ class CloudTestCase(unittest.TestCase):
         )
         return done.stdout
 
+    def reaches(self, uuid: str, address: str) -> bool:
+        """Whether a ping from the container's namespace is answered; containers themselves may not send raw packets."""
+        pid = self.one_in_docker(uuid)["State"]["Pid"]
+        command = ["nsenter", f"--net=/proc/{pid}/ns/net", "busybox", "ping", "-c", "1", "-W", "1", address]
+        return subprocess.run(command, capture_output=True, timeout=30).returncode == 0
+
     def links(self, uuid: str) -> dict[str, dict[str, Any]]:
         """The kernel's links in the container's namespace, by name, without the loopback."""
         found = json.loads(self.in_network_namespace(uuid, "ip", "-json", "address", "show"))

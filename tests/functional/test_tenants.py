@@ -25,13 +25,10 @@ class TenantsTest(CloudTestCase):
         at("10.70.0.12", theirs, "admin")
         double = at("10.70.0.10", theirs, "admin")
 
-        def reaches(uuid: str, address: str, cloud: str) -> bool:
-            return self.execute(uuid, f"ping -c 1 -W 1 {address}", cloud=cloud)[0] == 0
-
-        self.assertTrue(reaches(here, "10.70.0.11", "demo"), "a neighbour on the same network is reached")
-        self.assertTrue(reaches(double, "10.70.0.12", "admin"), "the other project's neighbours reach each other")
-        self.assertFalse(reaches(here, "10.70.0.12", "demo"), "the other project's container is not there")
-        self.assertFalse(reaches(double, "10.70.0.11", "admin"), "nor is ours for the other project")
+        self.assertTrue(self.reaches(here, "10.70.0.11"), "a neighbour on the same network is reached")
+        self.assertTrue(self.reaches(double, "10.70.0.12"), "the other project's neighbours reach each other")
+        self.assertFalse(self.reaches(here, "10.70.0.12"), "the other project's container is not there")
+        self.assertFalse(self.reaches(double, "10.70.0.11"), "nor is ours for the other project")
 
     def test_what_is_written_to_a_volume_outlives_the_container(self):
         network = self.cloud.make_network("10.71.0.0/24", name="outlives")
