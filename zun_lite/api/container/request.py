@@ -246,14 +246,15 @@ def _mounts(value: list[dict[str, Any]]) -> tuple[WantedMount, ...]:
 def _mount(where: str, mount: dict[str, Any]) -> WantedMount:
     if mount.get("type") == "bind":
         raise errors.Invalid(f"{where}: this server does not support mounts of type bind; use a volume.")
-    target = posixpath.normpath(mount["destination"])
-    if not mount["destination"].startswith("/") or ".." in mount["destination"].split("/"):
+    given = mount["destination"]
+    if not given.startswith("/") or ".." in given.split("/"):
         raise errors.Invalid(f"{where}.destination must be an absolute path without '..'.")
-    if target.strip("/") == "" or any(target == path or target.startswith(f"{path}/") for path in _SYSTEM_PATHS):
+    target = "/" + posixpath.normpath(given).lstrip("/")
+    if target == "/" or any(target == path or target.startswith(f"{path}/") for path in _SYSTEM_PATHS):
         raise errors.Invalid(f"{where}.destination must be a path of the container's own, not {target}.")
-    source, size = mount.get("source") or None, mount.get("size")
+    source, size = mount.get("source") or None, None if mount.get("size") == "" else mount.get("size")
     if (source is None) == (size is None):
         raise errors.Invalid(f"{where} needs either the source, a volume's id or name, or the size of a new one.")
     if size is not None and not 1 <= int(size) <= 16384:
         raise errors.Invalid(f"{where}.size must be from 1 to 16384 GiB, not {size}.")
-    return WantedMount(source, None if size is None else int(size), "/" + target.lstrip("/"))
+    return WantedMount(source, None if size is None else int(size), target)

@@ -75,13 +75,14 @@ _NET = {
     "additionalProperties": False,
     "description": "an object that names a network or a port",
 }
+_SIZE = _digits("a size in GiB")
 _MOUNT = {
     "type": "object",
     "properties": {
-        "type": {"enum": ["volume", "bind", None], "description": "'volume' or 'bind'"},
+        "type": {"enum": ["volume", "bind", "", None], "description": "'volume' or 'bind'"},
         "source": _STRING_OR_NULL,
         "destination": _short("an absolute path in the container"),
-        "size": _digits("a size in GiB"),
+        "size": {**_SIZE, "anyOf": [*_SIZE["anyOf"], {"enum": [""]}]},
     },
     "required": ["destination"],
     "additionalProperties": False,

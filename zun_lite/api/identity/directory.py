@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""/v3/projects and /v3/users: lists are an administrator's, everyone may look at what is their own."""
+"""/v3/projects and /v3/users: lists are an administrator's, everyone may look at what is their own.
+
+Clients turn a name into an id by a list with that name; so such a list is not refused, but has only
+what is the caller's own.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import falcon
 from zun_lite.api import policy
 from zun_lite.api.identity import views
 from zun_lite.api.media import answer
+from zun_lite.db.identity import Project, User
 from zun_lite.domain import errors
 from zun_lite.identity.embedded import EmbeddedIdentity
 
@@ -20,9 +25,12 @@ class Projects:
         self._url = f"{public_url}/identity/v3"
 
     def on_get_list(self, req: falcon.Request, resp: falcon.Response) -> None:
-        policy.enforce(req.context.caller, "identity:list_projects")
-        equal = _filters(req)
-        rows = self._identity.projects(**equal)
+        caller, equal = req.context.caller, _filters(req)
+        if "name" in equal and not policy.allows(caller, "identity:list_projects"):
+            rows = _matching(self._identity.projects_of(caller.user_id), equal)
+        else:
+            policy.enforce(caller, "identity:list_projects")
+            rows = self._identity.projects(**equal)
         # A project at the top has its domain for a parent, and there are no others.
         parent_id = req.get_param("parent_id")
         items = [views.project(row, self._url) for row in rows if parent_id in (None, row.domain_id)]
@@ -42,8 +50,12 @@ class Users:
         self._url = f"{public_url}/identity/v3"
 
     def on_get_list(self, req: falcon.Request, resp: falcon.Response) -> None:
-        policy.enforce(req.context.caller, "identity:list_users")
-        items = [views.user(row, self._url) for row in self._identity.users(**_filters(req))]
+        caller, equal = req.context.caller, _filters(req)
+        if "name" in equal and not policy.allows(caller, "identity:list_users"):
+            equal["id"] = caller.user_id
+        else:
+            policy.enforce(caller, "identity:list_users")
+        items = [views.user(row, self._url) for row in self._identity.users(**equal)]
         answer(resp, views.collection("users", items, f"{self._url}/users"))
 
     def on_get_one(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
@@ -53,20 +65,19 @@ class Users:
     def on_get_projects(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
         policy.enforce(req.context.caller, "identity:list_user_projects", ident)
         user = self._find(ident)
-        equal = _filters(req)
-        rows = [
-            row
-            for row in self._identity.projects_of(user.id)
-            if all(getattr(row, name) == value for name, value in equal.items())
-        ]
+        rows = _matching(self._identity.projects_of(user.id), _filters(req))
         items = [views.project(row, self._url) for row in rows]
         answer(resp, views.collection("projects", items, f"{self._url}/users/{user.id}/projects"))
 
-    def _find(self, ident: str) -> Any:
+    def _find(self, ident: str) -> User:
         rows = self._identity.users(id=ident)
         if not rows:
             raise errors.NotFound(f"Could not find user: {ident}.")
         return rows[0]
+
+
+def _matching(rows: list[Project], equal: dict[str, Any]) -> list[Project]:
+    return [row for row in rows if all(getattr(row, name) == value for name, value in equal.items())]
 
 
 def _filters(req: falcon.Request) -> dict[str, Any]:

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tokens are made of: payloads, keys and passwords."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import uuid
+
+import testtools
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from zun_lite.api.token_cache import LIFETIME_SECONDS, TokenCache
+from zun_lite.common.clock import StoppedClock
+from zun_lite.domain import errors
+from zun_lite.identity import keys, passwords, payload
+from zun_lite.identity.base import Named, Owned, Token, with_implied
+from zun_lite.identity.payload import Payload
+
+
+def a_payload(**changes):
+    said = {
+        "user_id": uuid.uuid4().hex,
+        "generation": 1,
+        "methods": ("token", "password"),
+        "scope": payload.PROJECT,
+        "scope_id": uuid.uuid4().hex,
+        "issued_us": 1_700_000_000_123_456,
+        "expires_us": 1_700_014_400_123_456,
+        "audit_ids": (payload.audit_text(os.urandom(16)), payload.audit_text(os.urandom(16))),
+    }
+    return Payload(**{**said, **changes})
+
+
+class PayloadTest(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.fernet = MultiFernet([Fernet(Fernet.generate_key())])
+
+    def test_what_is_sealed_comes_out_again(self):
+        for changes in (
+            {},
+            {"scope": payload.UNSCOPED, "scope_id": ""},
+            {"scope": payload.DOMAIN, "scope_id": "default"},
+            {"user_id": "bücher", "scope_id": "x" * 64},
+            {"methods": ("application_credential",), "audit_ids": ("A" * 22,)},
+        ):
+            said = a_payload(**changes)
+            self.assertEqual(said, payload.open_sealed(self.fernet, payload.seal(self.fernet, said)))
+
+    def test_a_token_fits_into_a_header_line(self):
+        self.assertTrue(len(payload.seal(self.fernet, a_payload())) < 250)
+
+    def test_forgeries_are_unauthorized(self):
+        token = payload.seal(self.fernet, a_payload())
+        strange = MultiFernet([Fernet(Fernet.generate_key())])
+        short = self.fernet.encrypt(b"\x01").decode()
+        newer = self.fernet.encrypt(b"\x02" + b"\0" * 60).decode()
+        flipped = token[:60] + ("A" if token[60] != "A" else "B") + token[61:]
+        for forged in ("", "x", token[:-4], flipped, short, newer, "é" * 40, payload.seal(strange, a_payload())):
+            self.assertRaises(errors.Unauthorized, payload.open_sealed, self.fernet, forged)
+
+
+class KeysTest(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = os.path.join(folder.name, "keys")
+
+    def add(self, name):
+        with open(os.path.join(self.folder, name), "wb") as stream:
+            stream.write(Fernet.generate_key())
+
+    def test_the_first_key_is_made_once_and_is_private(self):
+        self.assertEqual((True, False), (keys.make_first(self.folder), keys.make_first(self.folder)))
+        self.assertEqual(["1"], os.listdir(self.folder))
+        self.assertEqual(0o700, os.stat(self.folder).st_mode & 0o777)
+        self.assertEqual(0o600, os.stat(os.path.join(self.folder, "1")).st_mode & 0o777)
+
+    def test_rotation_is_noticed_and_old_tokens_stay_good(self):
+        keys.make_first(self.folder)
+        held = keys.TokenKeys(self.folder)
+        old = held.fernet().encrypt(b"x")
+        self.add("2")
+        self.add("10")
+        new = held.fernet().encrypt(b"x")
+        self.assertEqual(b"x", held.fernet().decrypt(old))
+        with open(os.path.join(self.folder, "10"), "rb") as stream:
+            self.assertEqual(b"x", Fernet(stream.read()).decrypt(new))
+        os.unlink(os.path.join(self.folder, "1"))
+        self.assertRaises(InvalidToken, held.fernet().decrypt, old)
+        self.assertEqual(b"x", held.fernet().decrypt(new))
+
+    def test_without_a_key_the_service_is_unavailable_and_says_what_helps(self):
+        refused = self.assertRaises(errors.Unavailable, keys.TokenKeys(self.folder).fernet)
+        self.assertIn("bootstrap", refused.message)
+        os.mkdir(self.folder)
+        self.assertRaises(errors.Unavailable, keys.TokenKeys(self.folder).fernet)
+
+
+class PasswordTest(testtools.TestCase):
+    def test_only_the_password_fits(self):
+        stored = passwords.hashed("right")
+        self.assertEqual((True, False), (passwords.fits("right", stored), passwords.fits("wrong", stored)))
+        self.assertNotIn("right", stored)
+        self.assertNotEqual(stored, passwords.hashed("right"))
+
+    def test_a_check_costs_between_10_and_500_milliseconds_of_work_with_or_without_a_user(self):
+        for stored in (passwords.hashed("x"), None):
+            begun = time.thread_time()
+            passwords.fits("x", stored)
+            self.assertTrue(0.01 < time.thread_time() - begun < 0.5, stored)
+
+    def test_nothing_fits_where_there_is_no_password(self):
+        for stored in (None, "", "*", "plain"):
+            self.assertFalse(passwords.fits("plain", stored))
+
+
+class RolesTest(testtools.TestCase):
+    def test_roles_bring_those_that_they_imply(self):
+        self.assertEqual({"admin", "manager", "member", "reader"}, with_implied({"admin"}))
+        self.assertEqual({"member", "reader", "service"}, with_implied({"member", "service"}))
+        self.assertEqual(set(), with_implied(set()))
+
+
+class Provider:
+    www_authenticate_uri = ""
+
+    def __init__(self, expires_at):
+        self.asked = 0
+        self.expires_at = expires_at
+
+    def validate(self, token_id):
+        self.asked += 1
+        if token_id == "bad":
+            raise errors.Unauthorized("No.")
+        return Token(Owned("u", "u", Named("d", "d")), ("password",), ("a",), 0.0, self.expires_at)
+
+
+class TokenCacheTest(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.clock = StoppedClock()
+        self.provider = Provider(self.clock.now() + 3600)
+
+    def test_a_token_is_asked_for_once_in_its_lifetime(self):
+        cache = TokenCache(self.provider, self.clock)
+        for _ in range(3):
+            cache.validate("good")
+        self.assertEqual(1, self.provider.asked)
+        self.clock.advance(LIFETIME_SECONDS)
+        cache.validate("good")
+        cache.forget("good")
+        cache.validate("good")
+        self.assertEqual(3, self.provider.asked)
+
+    def test_it_never_outlives_the_token(self):
+        self.provider.expires_at = self.clock.now() + 1
+        cache = TokenCache(self.provider, self.clock)
+        cache.validate("good")
+        self.clock.advance(1)
+        cache.validate("good")
+        self.assertEqual(2, self.provider.asked)
+
+    def test_a_refusal_is_not_remembered(self):
+        cache = TokenCache(self.provider, self.clock)
+        for _ in range(2):
+            self.assertRaises(errors.Unauthorized, cache.validate, "bad")
+        self.assertEqual(2, self.provider.asked)
+
+    def test_it_is_bounded_and_the_oldest_goes_first(self):
+        cache = TokenCache(self.provider, self.clock, most=2)
+        for token_id in ("a", "b", "c", "b", "c"):
+            cache.validate(token_id)
+        self.assertEqual(3, self.provider.asked)
+        cache.validate("a")
+        self.assertEqual(4, self.provider.asked)
