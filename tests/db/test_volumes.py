@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import sqlalchemy as sa
 
 from tests.databases import DatabaseTestCase, on_every_database
-from zun_lite.db import revisions, volumes
+from zun_lite.db import listing, revisions, volumes
 from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
 from zun_lite.domain.names import new_id
@@ -224,6 +225,15 @@ class VolumesTest(DatabaseTestCase):
         self.assertRaises(errors.NotUsable, self.provider.resolve, caller(), uuid)
         self.volume()
         self.assertRaises(errors.Ambiguous, self.provider.resolve, caller(), "data")
+
+    def test_pages_by_age_follow_a_marker(self) -> None:
+        uuids = [self.volume() for _ in range(3)]
+        newest_first = listing.Page(limit=2, order=(("created_at", True),))
+        with self.db.read() as tx:
+            first = [volume.uuid for volume in volumes.page(tx, wanted=newest_first)]
+            rest = [volume.uuid for volume in volumes.page(tx, wanted=replace(newest_first, marker=first[-1]))]
+        self.assertEqual(sorted(uuids), sorted(first + rest))
+        self.assertEqual((2, 1), (len(first), len(rest)))
 
     def test_metadata_is_added_replaced_and_dropped(self) -> None:
         uuid = self.volume()

@@ -71,7 +71,8 @@ class utc_now(FunctionElement):  # noqa: N801 - reads as a SQL function
 
 @compiles(utc_now)
 def _utc_now_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
-    return "strftime('%Y-%m-%d %H:%M:%f', 'now')"
+    # Six digits, as SQLAlchemy writes a bound moment: SQLite compares the two as text.
+    return "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
 
 
 @compiles(utc_now, "postgresql")
