@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The API as it is shipped: a gunicorn of its own, asked by keystoneauth and by a raw socket."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from keystoneauth1 import adapter, exceptions, session
+from keystoneauth1.identity import v3
+
+from zun_lite.common import config
+from zun_lite.db import schema
+from zun_lite.db.engine import Database
+from zun_lite.identity.bootstrap import bootstrap
+
+
+class ServerTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.port = _free_port()
+        with open(os.path.join(folder.name, "zun_lite.conf"), "w") as stream:
+            stream.write(f"[api]\nport = {cls.port}\nmax_body_bytes = 65536\n")
+        conf = config.load([], state_dir=folder.name)
+        db = Database(conf.database.connection)
+        schema.create_all(db)
+        bootstrap(db, conf.identity.key_dir, "admin's", "demo's")
+        db.close()
+        cls.url = conf.api.public_url
+        cls.server = subprocess.Popen(
+            [sys.executable, "-m", "zun_lite.cmd.api"],
+            env={**os.environ, "ZUN_LITE_STATE_DIR": folder.name},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        cls.addClassCleanup(cls._stop)
+        for line in cls.server.stderr:
+            if "Listening at" in line:
+                return
+        raise AssertionError("the server ended before it listened")
+
+    @classmethod
+    def _stop(cls) -> None:
+        cls.server.send_signal(signal.SIGTERM)
+        cls.server.communicate(timeout=30)
+
+    def session(self, password: str = "demo's", **scope: str) -> session.Session:
+        auth = v3.Password(
+            f"{self.url}/identity", username="demo", password=password, user_domain_id="default", **scope
+        )
+        return session.Session(auth)
+
+    def scoped(self) -> session.Session:
+        return self.session(project_name="demo", project_domain_id="default")
+
+    def test_keystoneauth_finds_every_service_in_the_catalogue(self) -> None:
+        asked = self.scoped()
+        for kind, path in (
+            ("identity", "/identity"),
+            ("network", "/network"),
+            ("block-storage", "/volume/v3"),
+            ("volumev3", "/volume/v3"),
+            ("container", "/v1"),
+        ):
+            self.assertEqual(self.url + path, asked.get_endpoint(service_type=kind, interface="public"))
+
+    def test_keystoneauth_discovers_the_range_of_microversions(self) -> None:
+        found = self.scoped().get_endpoint_data(service_type="container", interface="public")
+        self.assertEqual(((1, 1), (1, 40)), (found.min_microversion, found.max_microversion))
+
+    def test_a_wrong_password_and_an_unscoped_token_are_what_keystoneauth_expects(self) -> None:
+        with self.assertRaises(exceptions.Unauthorized):
+            self.session("wrong").get_token()
+        unscoped = self.session(unscoped=True)
+        self.assertTrue(unscoped.get_token())
+        self.assertIsNone(unscoped.get_project_id())
+
+    def test_a_revoked_token_is_got_anew_and_the_request_repeated(self) -> None:
+        asked = self.scoped()
+        containers = adapter.Adapter(asked, service_type="container", interface="public")
+        first = asked.get_token()
+        asked.delete(
+            "/v3/auth/tokens",
+            endpoint_filter={"service_type": "identity", "interface": "public"},
+            headers={"X-Subject-Token": first},
+        )
+        # Ask until every worker has noticed; each answers at once, and none for longer than a few seconds.
+        while asked.get_token() == first:
+            self.assertEqual(200, containers.get("/containers").status_code)
+        self.assertEqual(200, containers.get("/containers").status_code)
+
+    def test_a_chunked_body_is_read(self) -> None:
+        asked = self.scoped()
+        answer = asked.post(
+            f"{self.url}/v1/containers",
+            data=iter([b'{"image"', b': "Not A Reference"}']),
+            headers={"Content-Type": "application/json"},
+            raise_exc=False,
+        )
+        self.assertEqual(400, answer.status_code)
+        self.assertIn("Not A Reference", answer.text)
+
+    def test_a_body_over_the_limit_is_refused_while_the_client_still_holds_it(self) -> None:
+        head = (
+            "POST /v1/containers HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"X-Auth-Token: {self.scoped().get_token()}\r\nContent-Length: 65537\r\n\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as client:
+            client.sendall(head.encode())
+            self.assertTrue(client.recv(64).startswith(b"HTTP/1.1 413 "))
+
+    def test_forwarding_headers_change_nothing(self) -> None:
+        answer = self.scoped().get(
+            f"{self.url}/",
+            headers={"X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example", "Host": "evil.example"},
+        )
+        self.assertNotIn("evil", answer.text)
+        self.assertIn(f"{self.url}/v1/", answer.text)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
