@@ -360,5 +360,7 @@ class ProtocolTests(NetdTestCase):
             container.end()
             return len(os.listdir(f"/proc/{host.process.pid}/fd"))  # type: ignore[union-attr]
 
+        # the socket of the last request may still be about to close, at the beginning and at the end
         first = cycle()
-        self.assertEqual({first}, {cycle() for _ in range(8)})
+        counts = [cycle() for _ in range(20)]
+        self.assertLess(max(counts), first + 5)
