@@ -49,8 +49,11 @@ class FolderNetd(FakeNetd):
 class DockerCase(unittest.TestCase):
     """runtime: the product's, on a real engine; what it labels is removed when the test ends."""
 
+    def an_engine(self) -> PrivateDockerEngine:
+        return shared_engine()
+
     def setUp(self) -> None:
-        self.engine = shared_engine()
+        self.engine = self.an_engine()
         self.cluster = f"t{uuid.uuid4().hex[:8]}"
         self.runtime = self.a_runtime()
         folder = tempfile.TemporaryDirectory(prefix="zl-agent-")

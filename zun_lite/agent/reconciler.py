@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from zun_lite.agent.disks import Disks
@@ -35,6 +35,15 @@ REMOVAL_GRACE_SECONDS = 10
 
 # failures of these end after a few tries; those of taking away are tried for ever
 _MAKING = (Step.IMAGE, Step.DISKS, Step.CREATE, Step.PLUG, Step.START)
+
+
+@dataclass(frozen=True)
+class _Tries:
+    """How often one goal of a workload failed; refused: without a break, by what could answer."""
+
+    generation: int
+    all: int = 0
+    refused: int = 0
 
 
 class Observer(Protocol):
@@ -74,7 +83,7 @@ class Reconciler:
         self._lock = threading.Lock()
         self._desired: dict[str, Desired] = {}
         self._told_by_api = False
-        self._tries: dict[str, tuple[int, int]] = {}
+        self._tries: dict[str, _Tries] = {}
         self._said: set[str] = set()
 
     # what should be
@@ -150,7 +159,7 @@ class Reconciler:
             container = self._look_for_pass(uuid, done)
         except errors.ZunError as error:
             LOG.warning("workload %s: %s", uuid, error.message)
-            return self._seconds_to_next_try(uuid, generation)
+            return self._seconds_to_next_try(uuid, generation, error)
         if done is None:
             done = recovered(desired.goal, container.seen if container else None)
         return self._pass(Turn(desired, done, container))
@@ -225,12 +234,12 @@ class Reconciler:
         self._tell(turn)
 
     def _fail(self, turn: Turn, step: Step, error: errors.ZunError) -> float | None:
-        retry_seconds = self._seconds_to_next_try(turn.uuid, turn.desired.generation)
+        generation = turn.desired.generation
+        retry_seconds = self._seconds_to_next_try(turn.uuid, generation, error)
         final = turn.desired.goal.presence != ABSENT and self._is_final(turn.uuid, step, error)
         LOG.warning("workload %s: %s failed%s: %s", turn.uuid, step, " for good" if final else "", error.message)
         if final:
             self._tries.pop(turn.uuid, None)
-            generation = turn.desired.generation
             turn.done = replace(
                 turn.done, generation=generation, failed_generation=generation, error=error.message[:255]
             )
@@ -241,14 +250,16 @@ class Reconciler:
     def _is_final(self, uuid: str, step: Step, error: errors.ZunError) -> bool:
         if isinstance(error, errors.Invalid) or (step is Step.DISKS and isinstance(error, errors.NotFound)):
             return True
-        _, tries = self._tries[uuid]
-        return isinstance(error, (errors.Failed, errors.NotFound)) and step in _MAKING and tries >= FINAL_AFTER_TRIES
+        return step in _MAKING and self._tries[uuid].refused >= FINAL_AFTER_TRIES
 
-    def _seconds_to_next_try(self, uuid: str, generation: int) -> float:
-        tried_generation, tries = self._tries.get(uuid, (generation, 0))
-        tries = tries + 1 if tried_generation == generation else 1
-        self._tries[uuid] = (generation, tries)
-        return min(MAX_RETRY_SECONDS, 2.0 ** (min(tries, 10) - 1))
+    def _seconds_to_next_try(self, uuid: str, generation: int, error: errors.ZunError) -> float:
+        """Longer each time for one goal. What is away for a while is no refusal, however long it is away."""
+        before = self._tries.get(uuid)
+        if before is None or before.generation != generation:
+            before = _Tries(generation)
+        refused = before.refused + 1 if isinstance(error, (errors.Failed, errors.NotFound)) else 0
+        self._tries[uuid] = _Tries(generation, before.all + 1, refused)
+        return min(MAX_RETRY_SECONDS, 2.0 ** min(before.all, 10))
 
     # looking and telling
 

@@ -268,6 +268,16 @@ class Failures(Base):
         self.assertIsNone(self.host.look(workload.uuid))
         self.assertEqual(self.status(workload), "Running")
 
+    def test_an_engine_that_was_away_is_no_reason_to_give_up(self):
+        workload = a_workload()
+        self.host.put(workload)
+        away, refused = errors.Unavailable("away"), errors.Failed("shutting down")
+        self.host.runtime.fail_next("start", away, away, refused, refused, away, refused, refused)
+        for _ in range(7):
+            self.assertIsNotNone(self.host.look(workload.uuid))
+        self.assertIsNone(self.host.look(workload.uuid))
+        self.assertEqual(self.status(workload), "Running")
+
     def test_netd_that_does_not_answer_is_tried_for_ever(self):
         self.host.netd.refusals["plug"] = [errors.Unavailable("netd does not answer")] * 5
         workload = a_workload()
