@@ -21,10 +21,13 @@ from zun_lite.domain.wiring import Wiring
 SPEC = ContainerSpec(BUSYBOX_TAG, command=("sleep", "600"), cpus=0.5, memory_mib=32)
 
 
+def at_once(workload):
+    """The same without the time that a program gets to end well."""
+    return replace(workload, goal=replace(workload.goal, stop_timeout_seconds=0))
+
+
 def deleted_at_once(workload):
-    """Deleted without the time that a program gets to end well."""
-    gone = deleted(workload)
-    return replace(gone, goal=replace(gone.goal, stop_timeout_seconds=0))
+    return at_once(deleted(workload))
 
 
 class AgentCase(DockerCase):
@@ -72,9 +75,7 @@ class AgentOnDocker(AgentCase):
         workload = a_workload(spec=SPEC, wiring=Wiring((), (an_attachment(),)))
         self.follow(agent, workload, "Running")
         self.assertTrue(self.docker_state(workload)["Running"])
-        workload = stopped(workload)
-        workload = replace(workload, goal=replace(workload.goal, stop_timeout_seconds=0))
-        self.follow(agent, workload, "Stopped")
+        self.follow(agent, workload := at_once(stopped(workload)), "Stopped")
         self.follow(agent, workload := started(workload), "Running")
         self.follow(agent, workload := rebuilt(workload), "Running")
         self.follow(agent, deleted_at_once(workload), "absent")

@@ -280,6 +280,9 @@ class Agent:
         return inventory.take(engine, self._settings.pool_dir)
 
     def _heard(self) -> None:
+        """The API answered. One that missed this host for long wants to know everything before it gives work."""
+        if self._registered.is_set() and not self._hears_the_api():
+            self._compare_now.set()
         self._heard_at = self._clock.monotonic()
 
     def _hears_the_api(self) -> bool:

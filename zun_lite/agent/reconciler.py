@@ -19,6 +19,7 @@ from zun_lite.agent.journal import Journal
 from zun_lite.agent.looks import Looks
 from zun_lite.agent.removals import Removals, most_at_once
 from zun_lite.agent.runtime.base import Container, Listed, Runtime
+from zun_lite.agent.runtime.words import reason
 from zun_lite.agent.steps import LOST, Netd, Performer, Turn, Waiting
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors, names
@@ -238,13 +239,12 @@ class Reconciler:
         retry_seconds = self._seconds_to_next_try(turn.uuid, generation, error)
         final = turn.desired.goal.presence != ABSENT and self._is_final(turn.uuid, step, error)
         LOG.warning("workload %s: %s failed%s: %s", turn.uuid, step, " for good" if final else "", error.message)
+        told = reason(error.message)
         if final:
             self._tries.pop(turn.uuid, None)
-            turn.done = replace(
-                turn.done, generation=generation, failed_generation=generation, error=error.message[:255]
-            )
+            turn.done = replace(turn.done, generation=generation, failed_generation=generation, error=told)
         self._journal.write(turn.uuid, turn.done)
-        self._tell(turn, error=error.message[:255])
+        self._tell(turn, error=told)
         return None if final else retry_seconds
 
     def _is_final(self, uuid: str, step: Step, error: errors.ZunError) -> bool:

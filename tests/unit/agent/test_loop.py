@@ -106,6 +106,17 @@ class AgentAtWork(AgentBase):
         self.api.away = False
         self.assert_state(workload.uuid, "exited")
 
+    def test_an_api_that_missed_the_host_for_long_is_told_everything(self):
+        agent = self.start(heartbeat_seconds=0.02, silent_after_seconds=0.2)
+        self.assertTrue(agent.wait_until_registered(5))
+        self.assertTrue(self.api.wait_for(lambda: None in self.api.beats))
+        self.api.away = True
+        calls = len(self.api.calls)
+        self.assertTrue(self.api.wait_for(lambda: len(self.api.calls) > calls + 20))
+        reports = len(self.api.reports)
+        self.api.away = False
+        self.assertTrue(self.api.wait_for(lambda: any(report.full for report in self.api.reports[reports:])))
+
     def test_an_engine_that_is_away_is_said_and_loses_nothing(self):
         workload = a_workload()
         agent = self.start(heartbeat_seconds=0.05)
