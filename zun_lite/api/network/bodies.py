@@ -21,6 +21,7 @@ from zun_lite.network import cidr
 from zun_lite.network.ports import Wanted
 
 NAME_LENGTH = 255
+MOST_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ def read_items(req: falcon.Request, singular: str, plural: str | None = None) ->
             return [body[singular]], False
         items = body.get(plural) if plural else None
         if isinstance(items, list) and items and all(isinstance(item, dict) for item in items):
+            if len(items) > MOST_AT_ONCE:
+                raise bad_request(f"At most {MOST_AT_ONCE} {plural} can be made by one request.")
             return items, True
     raise bad_request(f'Resource body required: the body must be an object {{"{singular}": {{...}}}}.')
 

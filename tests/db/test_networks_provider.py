@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the embedded network provider promises to the control plane."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from tests.databases import on_every_database
+from tests.db.network_case import HOST, OTHER, PROJECT, NetworkTestCase, caller
+from zun_lite.db import ports
+from zun_lite.domain import errors
+from zun_lite.domain.names import new_id
+from zun_lite.domain.spec import NetworkRequest
+from zun_lite.network.ports import change_port, delete_port
+
+
+@on_every_database
+class EmbeddedNetworksTest(NetworkTestCase):
+    def provide(self, workload: str, request: NetworkRequest, position: int = 0, host: str = HOST) -> Any:
+        return self.provider.provide(workload, PROJECT, host, position, request)
+
+    def test_provide_makes_a_bound_port_once(self) -> None:
+        network = self.network()
+        subnet = self.subnet(network, dns=["9.9.9.9"], routes=[("10.9.0.0/16", "10.0.0.1")])
+        workload = new_id()
+        endpoint = self.provide(workload, NetworkRequest(network.uuid))
+        self.assertEqual(endpoint, self.provide(workload, NetworkRequest(network.uuid)))
+        (address,) = endpoint.addresses
+        self.assertEqual(
+            ("10.0.0.2", 24, subnet.uuid, "10.0.0.1"),
+            (address.ip, address.prefix_length, address.subnet_id, address.gateway),
+        )
+        self.assertEqual(
+            (network.vni, 1450, True, True), (endpoint.vni, endpoint.mtu, endpoint.default_route, endpoint.owned)
+        )
+        self.assertEqual(((("10.9.0.0/16", "10.0.0.1"),), ("9.9.9.9",)), (endpoint.routes, endpoint.dns))
+        with self.db.read() as tx:
+            (port,) = ports.page(tx)
+        self.assertEqual((workload, "compute:kuryr", HOST), (port.device_id, port.device_owner, port.host))
+        self.assertFalse(self.provide(workload, NetworkRequest(network.uuid), position=1).default_route)
+
+    def test_provide_at_once_from_two_controllers_makes_one_port(self) -> None:
+        network = self.network()
+        self.subnet(network)
+        workload = new_id()
+        starting = threading.Barrier(6)
+
+        def provide(number: int) -> str:
+            starting.wait(30)
+            return self.provide(workload, NetworkRequest(network.uuid)).port_id
+
+        with ThreadPoolExecutor(6) as threads:
+            self.assertEqual(1, len(set(threads.map(provide, range(6)))))
+        with self.db.read() as tx:
+            self.assertEqual(1, len(ports.page(tx)))
+
+    def test_release_deletes_what_was_made_and_gives_back_what_was_brought(self) -> None:
+        network = self.network()
+        self.subnet(network)
+        brought = self.port(network)
+        workload = new_id()
+        self.provide(workload, NetworkRequest(network.uuid, port_id=brought.uuid))
+        self.provide(workload, NetworkRequest(network.uuid), position=1)
+        self.provider.release(workload)
+        self.provider.release(workload)
+        with self.db.read() as tx:
+            (left,) = ports.page(tx)
+        self.assertEqual((brought.uuid, "", "", None), (left.uuid, left.device_id, left.device_owner, left.host))
+        self.assertEqual(brought.addresses, left.addresses)
+        self.assertEqual("10.0.0.3", self.port(network).addresses[0].ip)
+
+    def test_a_port_serves_one_container(self) -> None:
+        network = self.network()
+        self.subnet(network)
+        port = self.port(network, name="mine")
+        self.assertEqual((port.uuid, network.uuid), self.provider.resolve_port(caller(), "mine"))
+        starting = threading.Barrier(6)
+
+        def provide(number: int) -> str:
+            starting.wait(30)
+            try:
+                return self.provide(new_id(), NetworkRequest(network.uuid, port_id=port.uuid)).port_id
+            except errors.InUse as error:
+                return error.kind
+
+        with ThreadPoolExecutor(6) as threads:
+            answers = list(threads.map(provide, range(6)))
+        self.assertEqual((1, 5), (answers.count(port.uuid), answers.count("PortInUse")))
+        self.assertRaises(errors.InUse, self.provider.resolve_port, caller(), "mine")
+        with self.db.read() as tx:
+            taken = ports.get(tx, port.uuid)
+        assert taken is not None
+        self.refused("PortInUse", lambda: self.db.transact(lambda tx: delete_port(tx, taken)))
+        self.refused("PortInUse", lambda: self.db.transact(lambda tx: change_port(tx, taken, {"device_id": "x"})))
+
+    def test_a_wished_address_is_given_or_refused(self) -> None:
+        network = self.network()
+        self.subnet(network)
+        wish = NetworkRequest(network.uuid, fixed_ip="10.0.0.77")
+        self.assertEqual("10.0.0.77", self.provide(new_id(), wish).addresses[0].ip)
+        self.refused("IpAddressInUse", lambda: self.provide(new_id(), wish))
+
+    def test_a_network_without_subnet_cannot_be_joined(self) -> None:
+        network = self.network()
+        error = self.assertRaises(errors.Invalid, self.provide, new_id(), NetworkRequest(network.uuid))
+        self.assertIn("create a subnet", error.message)
+        self.assertRaises(errors.NotFound, self.provide, new_id(), NetworkRequest(new_id()))
+
+    def test_another_projects_port_is_not_there(self) -> None:
+        network = self.network(OTHER)
+        self.subnet(network)
+        port = self.port(network)
+        self.assertRaises(errors.NotFound, self.provider.resolve_port, caller(), port.uuid)
+        self.assertRaises(errors.NotFound, self.provide, new_id(), NetworkRequest(network.uuid, port_id=port.uuid))
+
+    def test_networks_are_resolved_by_what_the_caller_may_see(self) -> None:
+        own, foreign = self.network(name="own"), self.network(OTHER, name="foreign")
+        shared, external = self.network(OTHER, name="all", shared=True), self.network(OTHER, name="out", external=True)
+        self.assertEqual(own.uuid, self.provider.resolve(caller(), "own"))
+        self.assertEqual(own.uuid, self.provider.resolve(caller(), own.uuid.replace("-", "").upper()))
+        self.assertEqual(shared.uuid, self.provider.resolve(caller(), "all"))
+        self.assertRaises(errors.NotFound, self.provider.resolve, caller(), "foreign")
+        self.assertRaises(errors.NotFound, self.provider.resolve, caller(), foreign.uuid)
+        self.assertRaises(errors.Forbidden, self.provider.resolve, caller(), "out")
+        self.assertEqual(external.uuid, self.provider.resolve(caller(PROJECT, "admin"), "out"))
+        self.assertEqual(foreign.uuid, self.provider.resolve(caller(PROJECT, "admin"), foreign.uuid))
+        self.network(name="own")
+        self.assertRaises(errors.Ambiguous, self.provider.resolve, caller(), "own")
+
+    def test_the_default_network_is_the_callers_oldest_else_a_shared_one(self) -> None:
+        self.assertRaises(errors.Conflict, self.provider.default_network, caller())
+        shared = self.network(OTHER, shared=True)
+        self.assertEqual(shared.uuid, self.provider.default_network(caller()))
+        self.network(external=True)
+        first = self.network()
+        self.network()
+        self.assertEqual(first.uuid, self.provider.default_network(caller()))
