@@ -21,6 +21,7 @@ from zun_lite.agent.loop import Agent, Settings
 from zun_lite.agent.permits import Permits
 from zun_lite.agent.runtime.base import Limits
 from zun_lite.agent.runtime.docker import DockerRuntime
+from zun_lite.agent.runtime.etc import EtcFiles
 from zun_lite.agent.server import make_app
 from zun_lite.client import node
 from zun_lite.client.netd import NetdClient
@@ -71,7 +72,8 @@ def run(conf: cfg.ConfigOpts, join_token: str | None, stopping: threading.Event)
         stopping=stopping,
     )
     limits = Limits(conf.container.pids_limit, conf.container.log_max_mib, conf.container.log_max_files)
-    runtime = DockerRuntime(conf.agent.docker_socket, conf.cluster, conf.agent.docker_runtime, limits)
+    etc = EtcFiles(os.path.join(conf.agent.journal_dir, "etc"))
+    runtime = DockerRuntime(conf.agent.docker_socket, conf.cluster, conf.agent.docker_runtime, limits, etc)
     agent = Agent(
         node.NodeClient(conf.agent.api_url, identity.host_uuid, key, clock),
         runtime,

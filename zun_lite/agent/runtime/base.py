@@ -50,7 +50,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Bind:
-    """A folder of the host that the container sees at target."""
+    """A folder or file of the host that the container sees at target."""
 
     source: str
     target: str

@@ -23,7 +23,8 @@ import docker.types
 import requests
 
 from zun_lite.agent.runtime import words
-from zun_lite.agent.runtime.base import Container, Engine, Event, Executed, Limits, Listed, Order
+from zun_lite.agent.runtime.base import Bind, Container, Engine, Event, Executed, Limits, Listed, Order
+from zun_lite.agent.runtime.etc import EtcFiles
 from zun_lite.agent.runtime.processes import end_tree
 from zun_lite.domain import errors, names
 from zun_lite.domain.resources import Resources
@@ -52,7 +53,14 @@ _STOP_MARGIN_SECONDS = 15.0
 _FRAME_HEADER = struct.Struct(">BxxxL")
 
 
-def host_config(api: docker.APIClient, order: Order, limits: Limits, runtime: str, host_cpus: float) -> dict[str, Any]:
+def host_config(
+    api: docker.APIClient,
+    order: Order,
+    limits: Limits,
+    runtime: str,
+    host_cpus: float,
+    etc_binds: tuple[Bind, ...] = (),
+) -> dict[str, Any]:
     """All that a container may do to its host, from an allow-list: nothing of a spec gets in by another way."""
     spec = order.spec
     cpus = max(0.01, min(spec.cpus, host_cpus))
@@ -76,20 +84,24 @@ def host_config(api: docker.APIClient, order: Order, limits: Limits, runtime: st
         ),
         mounts=[
             docker.types.Mount(bind.target, bind.source, type="bind", read_only=bind.read_only, propagation="rprivate")
-            for bind in order.binds
+            for bind in (*order.binds, *etc_binds)
         ],
         dns=list(order.dns) or None,
     )
 
 
 class DockerRuntime:
-    """One host's Docker Engine, for the containers labelled with one cluster."""
+    """One host's Docker Engine, for the containers labelled with one cluster.
 
-    def __init__(self, socket: str, cluster: str, runtime: str, limits: Limits) -> None:
+    etc: writes what Docker's network sandbox would; without it, containers get such a sandbox.
+    """
+
+    def __init__(self, socket: str, cluster: str, runtime: str, limits: Limits, etc: EtcFiles | None = None) -> None:
         self._socket = socket
         self._cluster = cluster
         self._runtime = runtime
         self._limits = limits
+        self._etc = etc
         self._connecting = threading.Lock()
         self._client: _Client | None = None
         self._host_cpus: float | None = None
@@ -190,6 +202,10 @@ class DockerRuntime:
     def remove(self, container_id: str) -> None:
         try:
             with self._asking(_CHANGE_SECONDS) as api:
+                if self._etc is not None:
+                    # before the container, so that nothing is left when this is cut off
+                    labels = api.inspect_container(container_id)["Config"].get("Labels") or {}
+                    self._etc.remove(labels.get(names.LABEL_UUID, ""))
                 api.remove_container(container_id, v=True, force=True)
         except errors.NotFound:
             return
@@ -249,6 +265,7 @@ class DockerRuntime:
 
     def _create(self, order: Order) -> str:
         spec = order.spec
+        etc_binds = self._etc.write(order) if self._etc is not None else ()
         with self._asking(_CHANGE_SECONDS) as api:
             config = api.create_container_config(
                 spec.image,
@@ -260,7 +277,8 @@ class DockerRuntime:
                 entrypoint=list(spec.entrypoint) if spec.entrypoint is not None else None,
                 stdin_open=spec.interactive,
                 tty=spec.tty,
-                host_config=host_config(api, order, self._limits, self._runtime, self._cpus(api)),
+                network_disabled=self._etc is not None,
+                host_config=host_config(api, order, self._limits, self._runtime, self._cpus(api), etc_binds),
             )
             try:
                 return api.create_container_from_config(config, names.docker_name(order.uuid))["Id"]
