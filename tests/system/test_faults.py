@@ -60,10 +60,19 @@ class FaultCase(unittest.TestCase):
         (found,) = self.cloud.in_docker(uuid)
         self.assertTrue(found["State"]["Running"])
         self.assertEqual(0, found["RestartCount"])
-        said = self.cloud.ask("POST", f"/v1/containers/{uuid}/execute", {"command": "ip -4 -o addr show eth0"})
-        self.assertIn("10.1.0.", said["output"])
-        said = self.cloud.ask("POST", f"/v1/containers/{uuid}/execute", {"command": "sh -c 'mount | grep /data'"})
-        self.assertIn("/dev/loop", said["output"])
+        self.assertIn("10.1.0.", self.execute_for_sure(uuid, "ip -4 -o addr show eth0"))
+        self.assertIn("/dev/loop", self.execute_for_sure(uuid, "sh -c 'mount | grep /data'"))
+
+    def execute_for_sure(self, uuid: str, command: str) -> str:
+        """A command's output; while the agent is down the answer is 503, and it is asked again."""
+
+        def ask() -> requests.Response | None:
+            answer = self.cloud.call("POST", f"/v1/containers/{uuid}/execute", {"command": command})
+            return None if answer.status_code == 503 else answer
+
+        answer = self.cloud.wait(ask, f"{command} runs in {uuid}")
+        self.assertEqual(200, answer.status_code, answer.text)
+        return answer.json()["output"]
 
     def check_books(self) -> None:
         self.assertEqual([], self.cloud.audit())

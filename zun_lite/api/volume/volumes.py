@@ -102,6 +102,7 @@ class Volumes:
 class Volume:
     def __init__(self, services: Services) -> None:
         self._db = services.means.db
+        self._waker = services.means.waker
         self._public_url = services.public_url
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
@@ -126,6 +127,7 @@ class Volume:
     def on_delete(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
         caller = req.context.caller
         self._db.transact(lambda tx: embedded.delete(tx, find(tx, caller, ident)))
+        self._waker.wake()
         resp.status = falcon.HTTP_202
 
     def _view(self, tx: sa.Connection, caller: Caller, ident: str) -> dict[str, Any]:
