@@ -50,7 +50,7 @@ chaos: test-setup
 
 clean:
 	@$(PYTHON) -B -m zun_lite.cmd.up clean --yes $(STATE)
-	@rm -rf $(VENV) $(CLIENTS_VENV) .stestr .mypy_cache .ruff_cache .hypothesis .import_linter_cache zun_lite.egg-info build
+	@rm -rf $(filter $(CURDIR)/%,$(abspath $(VENV) $(CLIENTS_VENV))) .stestr .mypy_cache .ruff_cache .hypothesis .import_linter_cache zun_lite.egg-info build
 	@find zun_lite tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "==> clean; Debian's packages stay"
 

@@ -125,6 +125,7 @@ class MainJobTest(unittest.TestCase):
         done = subprocess.run(
             ["make", target, *self.settings],
             cwd=self.clone,
+            env=newcomers_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -173,7 +174,14 @@ class MainJobTest(unittest.TestCase):
 
     def _make_clean(self) -> None:
         if (self.clone / "Makefile").exists():
-            subprocess.run(["make", "clean", *self.settings], cwd=self.clone, capture_output=True, check=False)
+            command = ["make", "clean", *self.settings]
+            subprocess.run(command, cwd=self.clone, env=newcomers_environment(), capture_output=True, check=False)
+
+
+def newcomers_environment() -> dict[str, str]:
+    """Without what the make that runs the tests has set, or `make clean` would take that one's folders."""
+    ours = ("MAKE", "MFLAGS", "VENV", "CLIENTS_VENV", "VIRTUAL_ENV", "ZUN_LITE_", "OS_")
+    return {name: text for name, text in os.environ.items() if not name.startswith(ours)}
 
 
 def visits(output: str) -> int:
