@@ -34,8 +34,13 @@ Result = TypeVar("Result")
 class Cloud:
     """start() brings it up; stop() takes everything back. Use `with`, or both."""
 
-    def __init__(self, *, crash_points: bool = False, settings: dict[str, dict[str, str]] | None = None) -> None:
-        """crash_points: its programs heed arm_point(). settings: {section: {option: value}} besides the usual."""
+    def __init__(
+        self, *, crash_points: bool = False, bridge: bool = False, settings: dict[str, dict[str, str]] | None = None
+    ) -> None:
+        """crash_points: its programs heed arm_point(). bridge: its engine has docker0 for other containers.
+
+        settings: {section: {option: value}} besides the usual.
+        """
         self.name = f"t{uuid.uuid4().hex[:7]}"
         self.folder = Path(tempfile.mkdtemp(prefix=f"zl-{self.name}-"))
         self.state_dir = self.folder / "state"
@@ -43,6 +48,7 @@ class Cloud:
         self.url = f"http://127.0.0.1:{self.port}"
         self.engine = PrivateDockerEngine(
             {"zun-lite": str(self.state_dir / "bin" / "zun-lite-runtime")},
+            bridge=bridge,
             environment={"ZUN_LITE_CRASH_POINTS": "on"} if crash_points else None,
         )
         self._crash_points = crash_points

@@ -46,6 +46,7 @@ class PrivateDockerEngine:
         *,
         default_runtime: str | None = None,
         live_restore: bool = False,
+        bridge: bool = False,
         extra_args: tuple[str, ...] = (),
         environment: Mapping[str, str] | None = None,
         folder: str | None = None,
@@ -53,6 +54,7 @@ class PrivateDockerEngine:
         """runtimes: runtime name → path of its program, which need not exist before the first container.
 
         environment: what dockerd, and so the runtimes that it runs, see besides the caller's own.
+        bridge: have docker0, in its own network namespace, as an engine has that nobody configured.
         folder: where everything lives, short enough for a socket path; default a temporary one.
         """
         self.name = f"zl-test-{uuid.uuid4().hex[:8]}"
@@ -62,6 +64,7 @@ class PrivateDockerEngine:
         self.runtimes = dict(runtimes or {})
         self.default_runtime = default_runtime
         self.live_restore = live_restore
+        self.bridge = bridge
         self.extra_args = extra_args
         self.environment = dict(environment or {})
         self.process: subprocess.Popen[bytes] | None = None
@@ -160,11 +163,13 @@ class PrivateDockerEngine:
             *("--config-file", str(self.folder / "daemon.json")),
             *("--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "exec")),
             *("--pidfile", str(self.folder / "docker.pid"), "--host", self.url),
-            *("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-masq=false"),
+            *("--iptables=false", "--ip6tables=false", "--ip-masq=false"),
             f"--cgroup-parent=/{self.name}",
             "--shutdown-timeout=3",
             "--raw-logs",
         ]
+        if not self.bridge:
+            command.append("--bridge=none")
         for name, path in self.runtimes.items():
             command.append(f"--add-runtime={name}={path}")
         if self.default_runtime:

@@ -47,7 +47,7 @@ def main(names: list[str]) -> int:
         cloud = None
         for name, bench in ON_A_CLOUD.items():
             if name in names:
-                cloud = cloud or stack.enter_context(Cloud())
+                cloud = cloud or stack.enter_context(Cloud(bridge=True))
                 rows += noted(name, lambda bench=bench, cloud=cloud: bench(cloud))  # type: ignore[misc]
         engine = (cloud.engine if cloud else stack.enter_context(PrivateDockerEngine())).api.version()
     if "lines" in names:
