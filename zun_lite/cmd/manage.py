@@ -54,7 +54,7 @@ def bootstrap(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     schema.sync(db)
     grants.make_key(conf.grants.key_file)
     clouds = os.path.join(conf.state_dir, "clouds.yaml")
-    passwords = (None, None)
+    passwords: tuple[str, str] | tuple[None, None] = (None, None)
     if not os.path.exists(clouds):
         passwords = (secrets.token_urlsafe(18), secrets.token_urlsafe(18))
     identity.bootstrap(db, conf.identity.key_dir, *passwords)

@@ -10,8 +10,10 @@ from zun_lite.scheduler.filters import Candidate, Request, check, explain
 RATIOS = Ratios(cpu=1, memory=1, disk=1)
 SMALL = Request(Resources(1, 100, 1))
 
+NOTHING = Resources()
 
-def host(name="a", state="ready", disabled=False, problem=None, used=Resources()):
+
+def host(name="a", state="ready", disabled=False, problem=None, used=NOTHING):
     return Candidate(name, name, state, disabled, problem, Resources(4, 1000, 10), used)
 
 
