@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bugs that we put in on purpose, each of which a test must find: the proof that the tests bite.
+
+Each is a few changed words in a copy of the tree. The named test passes on the tree as it is (it is
+part of this suite) and must fail on the copy.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from dataclasses import dataclass
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent.parent
+
+
+@dataclass(frozen=True)
+class Bug:
+    """path: the file, below the top. before: the text to be replaced, which must stand there once."""
+
+    what: str
+    path: str
+    before: str
+    after: str
+    found_by: str
+
+
+BUGS = (
+    Bug(
+        "the quota is counted before the project is held",
+        "zun_lite/control/create.py",
+        "        revisions.raise_one(tx, revisions.project(project_id))\n        check_quota(",
+        "        check_quota(",
+        "tests.db.test_accept.AcceptTestOnPostgresql.test_racing_creates_never_pass_the_quota",
+    ),
+    Bug(
+        "a host's use is not counted again once the host is held",
+        "zun_lite/control/place.py",
+        "        now_used = workloads.usage_of_host(tx, candidate.uuid)\n",
+        "        now_used = used.get(candidate.uuid, Resources())\n",
+        "tests.db.test_accept.AcceptTestOnPostgresql.test_racing_creates_of_many_projects_never_overfill_a_host",
+    ),
+    Bug(
+        "a deleted container's ports are forgotten",
+        "zun_lite/control/release.py",
+        "        means.networks.release(workload.uuid)\n",
+        "",
+        "tests.system.test_faults.WholeCloudTest.test_a_container_that_docker_restarts_is_wired_again",
+    ),
+    Bug(
+        "a container is made under a new name each time",
+        "zun_lite/domain/names.py",
+        '    return f"zun-{workload_uuid}"\n',
+        '    return f"zun-{workload_uuid}-{random.randint(1, 10**9)}"\n',
+        "tests.system.test_faults.CrashPointTest.test_death_at_agent_create_after",
+    ),
+    Bug(
+        "any host is believed about any workload",
+        "zun_lite/control/reports.py",
+        "        if workload.host != host.uuid or observed.epoch < workload.epoch:\n",
+        "        if observed.epoch < workload.epoch:\n",
+        "tests.db.test_reports.TrustTest.test_another_host_is_not_believed_and_told_to_remove",
+    ),
+    Bug(
+        "an older observation overwrites a newer one",
+        "zun_lite/control/reports.py",
+        "observed.generation < before.generation:\n        return\n",
+        "observed.generation < before.generation:\n        pass\n",
+        "tests.db.test_reports.TrustTest.test_an_older_generation_does_not_overwrite_a_newer",
+    ),
+    Bug(
+        "a look-up by name goes over all projects",
+        "zun_lite/control/actions.py",
+        "    anywhere = caller.is_admin or all_projects\n",
+        "    anywhere = True\n",
+        "tests.db.test_accept.LookUpTest.test_another_projects_container_is_not_found",
+    ),
+    Bug(
+        "a workload is forgotten before its host let go",
+        "zun_lite/db/workloads.py",
+        'sa.or_(workloads.c.host.is_(None), workloads.c.status == "Deleted")',
+        "sa.true()",
+        "tests.db.test_reports.LifeTest.test_a_deleted_workload_is_forgotten_only_after_its_host_let_go",
+    ),
+)
+
+
+class SeededBugTest(unittest.TestCase):
+    def check_found(self, bug: Bug) -> None:
+        copy = Path(tempfile.mkdtemp(prefix="zl-seeded-"))
+        self.addCleanup(shutil.rmtree, copy, ignore_errors=True)
+        for name in ("zun_lite", "tests"):
+            shutil.copytree(TOP / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        text = (copy / bug.path).read_text()
+        self.assertEqual(1, text.count(bug.before), f"{bug.path} does not hold this text once:\n{bug.before}")
+        (copy / bug.path).write_text(text.replace(bug.before, bug.after))
+        done = subprocess.run(
+            [sys.executable, "-m", "unittest", bug.found_by],
+            cwd=copy,
+            env={**os.environ, "PYTHONPATH": str(copy)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+        )
+        self.assertIn("Ran 1 test", done.stdout)
+        self.assertNotEqual(0, done.returncode, f"not found: {bug.what}\n{done.stdout[-3000:]}")
+        self.assertIn("FAIL", done.stdout, f"it broke instead of failing: {bug.what}\n{done.stdout[-3000:]}")
+
+
+def _case(bug: Bug):
+    def test(self: SeededBugTest) -> None:
+        self.check_found(bug)
+
+    return test
+
+
+for _bug in BUGS:
+    setattr(SeededBugTest, f"test_it_is_found_that_{_bug.what.replace(' ', '_').replace(chr(39), '')}", _case(_bug))
