@@ -8,8 +8,10 @@ place where the two become the wire's `status` and `task_state`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+from zun_lite.domain.stored import known
 
 PRESENT, ABSENT = "present", "absent"
 ON, OFF = "on", "off"
@@ -34,7 +36,7 @@ class Goal:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Goal:
-        return cls(**_known(cls, body))
+        return cls(**known(cls, body))
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,11 @@ class Observed:
     def from_json(cls, body: dict[str, Any] | None) -> Observed | None:
         if body is None:
             return None
-        known = _known(cls, body)
+        found = known(cls, body)
         for key in ("command", "entrypoint", "ports", "formatted"):
-            if known.get(key) is not None:
-                known[key] = tuple(known[key])
-        return cls(**known)
+            if found.get(key) is not None:
+                found[key] = tuple(found[key])
+        return cls(**found)
 
 
 @dataclass(frozen=True)
@@ -200,8 +202,3 @@ def carried_out(goal: Goal, generation: int, observed: Observed) -> bool:
 def failed(generation: int, observed: Observed) -> bool:
     """Whether the agent has given up on this goal."""
     return observed.generation >= generation and observed.final and observed.error is not None
-
-
-def _known(cls: type, body: dict[str, Any]) -> dict[str, Any]:
-    names = {item.name for item in fields(cls)}
-    return {key: value for key, value in body.items() if key in names}

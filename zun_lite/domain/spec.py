@@ -8,10 +8,11 @@ Unknown keys in stored JSON are kept out, so that older and newer programs under
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from zun_lite.domain.resources import Resources
+from zun_lite.domain.stored import known
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,12 @@ class ContainerSpec:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> ContainerSpec:
-        names = {item.name for item in fields(cls)}
-        known = {key: value for key, value in body.items() if key in names}
+        found = known(cls, body)
         for key in ("command", "entrypoint"):
-            if known.get(key) is not None:
-                known[key] = tuple(known[key])
-        if known.get("restart_policy") is not None:
-            known["restart_policy"] = RestartPolicy(**known["restart_policy"])
-        known["networks"] = tuple(NetworkRequest(**item) for item in known.get("networks", ()))
-        known["mounts"] = tuple(MountRequest(**item) for item in known.get("mounts", ()))
-        return cls(**known)
+            if found.get(key) is not None:
+                found[key] = tuple(found[key])
+        if found.get("restart_policy") is not None:
+            found["restart_policy"] = RestartPolicy(**found["restart_policy"])
+        found["networks"] = tuple(NetworkRequest(**item) for item in found.get("networks", ()))
+        found["mounts"] = tuple(MountRequest(**item) for item in found.get("mounts", ()))
+        return cls(**found)
