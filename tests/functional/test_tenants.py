@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import datetime
+import os
+import signal
 import time
 
 from tests.functional.case import CloudTestCase
@@ -46,6 +48,46 @@ class TenantsTest(CloudTestCase):
         refused = self.cloud.call("DELETE", f"/volume/v3/volumes/{volume}")
         self.assertEqual(400, refused.status_code, refused.text)
         self.assertEqual((0, "kept\n"), self.execute(second, "cat /data/note"))
+
+    def test_a_container_that_docker_restarts_comes_back_with_its_network_and_volume(self):
+        network = self.cloud.make_network("10.73.0.0/24", name="restarts")
+        volume = self.cloud.make_volume(name="restarts")
+        uuid = self.running(
+            "restarts",
+            nets=[{"network": network}],
+            mounts=[{"source": volume, "destination": "/data"}],
+            restart_policy={"Name": "always"},
+        )["uuid"]
+        neighbour = self.running("neighbour", nets=[{"network": network}])["uuid"]
+        self.assertEqual(0, self.execute(uuid, "touch /data/here")[0])
+        before, was = self.links(uuid)["eth0"], self.one_in_docker(uuid)["State"]
+        (address,) = [found["local"] for found in before["addr_info"] if found["family"] == "inet"]
+        self.assertTrue(self.reaches(neighbour, address))
+
+        def listed() -> str | None:
+            answer = self.cloud.call("POST", f"/v1/containers/{uuid}/execute", {"command": "ls /data"})
+            return answer.json()["output"] if answer.status_code == 200 else None
+
+        def again(what: str) -> None:
+            def look() -> bool:
+                state = self.one_in_docker(uuid)["State"]
+                return state["Running"] and state["Pid"] not in (0, was["Pid"])
+
+            self.cloud.wait(look, f"it runs again after {what}")
+            now = self.links(uuid)["eth0"]
+            self.assertEqual(before["address"], now["address"], what)
+            self.assertIn(address, [found["local"] for found in now["addr_info"]], what)
+            self.assertTrue(self.reaches(neighbour, address), f"it is reached after {what}")
+            # A command is refused while the cloud still shows the moment between the two lives.
+            self.assertEqual("here\n", self.cloud.wait(listed, f"a command runs in it after {what}"))
+
+        os.kill(was["Pid"], signal.SIGKILL)
+        again("its process was killed")
+        was = self.one_in_docker(uuid)["State"]
+        self.cloud.kill("netd")
+        os.kill(was["Pid"], signal.SIGKILL)
+        again("its process and netd were killed")
+        self.cloud.wait_status(uuid, "Running")
 
     def test_a_container_that_ends_by_itself_shows_within_a_second_and_stays_ended(self):
         network = self.cloud.make_network("10.72.0.0/24", name="ends")
