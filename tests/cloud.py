@@ -25,7 +25,8 @@ from typing import Any, TypeVar
 import requests
 
 from tests.docker_engine import PrivateDockerEngine
-from zun_lite.common import crash
+from zun_lite.cmd import audit
+from zun_lite.common import config, crash
 
 LIMIT_SECONDS = 60.0
 Result = TypeVar("Result")
@@ -130,9 +131,10 @@ class Cloud:
             raise AssertionError(f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout}\n{self.logs()}")
         return done.stdout
 
-    def audit(self) -> list[dict[str, str]]:
+    def audit(self) -> list[str]:
         """What `zun-lite-audit` finds, once all is settled."""
-        return json.loads(self.program("audit", "--wait", "60", "--json", check=False))
+        found, _ = audit.audit(config.load([], state_dir=str(self.state_dir)), LIMIT_SECONDS)
+        return [f"{finding.invariant}: {finding.sentence}" for finding in found]
 
     # The API, as a project's user.
 

@@ -26,29 +26,38 @@ from zun_lite.domain.audit import Books, ContainerFact, Finding, HostFacts, Netd
 from zun_lite.domain.resources import Limits, Ratios
 
 SUFFIX = ".img"
+NOT_SETTLED = "not settled: "
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     conf = config.load([], prog="zun-lite-audit")
+    try:
+        found, read = audit(conf, arguments.wait)
+    except errors.ZunError as error:
+        print(f"zun-lite-audit: {error.message}", file=sys.stderr)
+        return 3
+    _print(found, read, as_json=arguments.json)
+    if any(finding.sentence.startswith(NOT_SETTLED) for finding in found):
+        return 2
+    return 1 if found else 0
+
+
+def audit(conf: cfg.ConfigOpts, wait_seconds: float) -> tuple[list[Finding], Books]:
+    """What is found, once nothing is under way or the time is over; and the books that were read."""
     db = Database(conf.database.connection)
     try:
-        waiting = _settle(db, arguments.wait)
+        waiting = _settle(db, wait_seconds)
         with db.read() as tx:
             host = hosts.by_name(tx, conf.agent.host_name)
         facts = [_look(conf, host.uuid)] if host else []
         read = _read(db)
-        limits = Limits(conf.quota.containers, conf.quota.cpu, conf.quota.memory, conf.quota.disk)
-        ratios = Ratios(conf.scheduler.cpu_ratio, conf.scheduler.memory_ratio, conf.scheduler.disk_ratio)
-        found = judge(read, facts, limits, ratios)
-    except errors.ZunError as error:
-        print(f"zun-lite-audit: {error.message}", file=sys.stderr)
-        return 3
-    found += [Finding("I1", f"not settled: {sentence}") for sentence in waiting]
-    _print(found, read, as_json=arguments.json)
-    if waiting:
-        return 2
-    return 1 if found else 0
+    finally:
+        db.close()
+    limits = Limits(conf.quota.containers, conf.quota.cpu, conf.quota.memory, conf.quota.disk)
+    ratios = Ratios(conf.scheduler.cpu_ratio, conf.scheduler.memory_ratio, conf.scheduler.disk_ratio)
+    found = judge(read, facts, limits, ratios)
+    return found + [Finding("I1", f"{NOT_SETTLED}{sentence}") for sentence in waiting], read
 
 
 def _settle(db: Database, seconds: float) -> list[str]:
