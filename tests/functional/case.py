@@ -35,6 +35,14 @@ class CloudTestCase(unittest.TestCase):
         cls.addClassCleanup(cls.cloud.stop)
         cls.cloud.start()
 
+    @classmethod
+    def tearDownClass(cls) -> None:
+        """After all that the tests did, records, Docker and the kernel agree."""
+        super().tearDownClass()
+        found = cls.cloud.audit()
+        if found:
+            raise AssertionError(f"zun-lite-audit finds {found}\n{cls.cloud.logs()}")
+
     def running(self, name: str, *, cloud: str = "demo", **fields: Any) -> dict[str, Any]:
         """The record of a container once it runs; deleted, with what it holds, at the end of the test."""
         uuid = self.cloud.run_container(name, cloud=cloud, **{"command": PATIENT, **fields})
