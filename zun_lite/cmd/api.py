@@ -27,14 +27,16 @@ from zun_lite.identity.keys import TokenKeys
 GRACEFUL_TIMEOUT_SECONDS = 10
 KEEPALIVE_SECONDS = 65
 LONGEST_REQUEST_LINE = 8190
-_M_ARENA_MAX, _ARENAS = -8, 2
+# glibc's mallopt(3): few arenas; large blocks are mapped, so that they go back when freed; but the
+# top of the heap is kept, as giving it back after each answer costs more than the answer.
+_MALLOPT = {"arena_max": (-8, 2), "mmap_threshold": (-3, 1024 * 1024), "trim_threshold": (-1, 8 * 1024 * 1024)}
 
 
 def main() -> int:
     conf = config.load(sys.argv[1:], prog="zun-lite-api")
     log.set_up("zun-lite-api", debug=conf.debug)
     crash.arm(conf.state_dir)
-    _share_arenas()
+    _spare_memory()
     Server(conf, build_services(conf)).run()
     return 0
 
@@ -96,11 +98,12 @@ def _pre_fork(server: Any, worker: Any) -> None:
     gc.freeze()
 
 
-def _share_arenas() -> None:
-    # glibc gives each thread an arena of its own, and password checks leave 20 MiB in each.
+def _spare_memory() -> None:
+    # Else each thread has an arena of its own and keeps there the 20 MiB of its last password check.
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_ARENA_MAX, _ARENAS)
+        for option, value in _MALLOPT.values():
+            mallopt(option, value)
 
 
 if __name__ == "__main__":
