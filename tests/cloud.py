@@ -27,6 +27,7 @@ import requests
 from tests.docker_engine import PrivateDockerEngine
 from zun_lite.cmd import audit
 from zun_lite.common import config, crash
+from zun_lite.domain import errors
 
 LIMIT_SECONDS = 60.0
 Result = TypeVar("Result")
@@ -133,8 +134,17 @@ class Cloud:
 
     def audit(self) -> list[str]:
         """What `zun-lite-audit` finds, once all is settled."""
-        found, _ = audit.audit(config.load([], state_dir=str(self.state_dir)), LIMIT_SECONDS)
-        return [f"{finding.invariant}: {finding.sentence}" for finding in found]
+        conf = config.load([], state_dir=str(self.state_dir))
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while True:
+            try:
+                found, _ = audit.audit(conf, LIMIT_SECONDS)
+                return [f"{finding.invariant}: {finding.sentence}" for finding in found]
+            except errors.Unavailable:
+                # A program that was just killed is on its way back.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     # The API, as a project's user.
 
