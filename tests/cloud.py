@@ -25,11 +25,13 @@ from typing import Any, TypeVar
 import requests
 
 from tests.docker_engine import PrivateDockerEngine
-from zun_lite.cmd import audit
+from zun_lite.cmd import audit, processes
 from zun_lite.common import config, crash
 from zun_lite.domain import errors
 
 LIMIT_SECONDS = 60.0
+PREFIX = "zl-cloud-"
+OWNER = "owner"
 Result = TypeVar("Result")
 
 
@@ -44,7 +46,7 @@ class Cloud:
         settings: {section: {option: value}} besides the usual.
         """
         self.name = f"t{uuid.uuid4().hex[:7]}"
-        self.folder = Path(tempfile.mkdtemp(prefix=f"zl-{self.name}-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{self.name}-"))
         self.state_dir = self.folder / "state"
         self.port, self.agent_port = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}"
@@ -74,7 +76,9 @@ class Cloud:
         return {**kept, **more}
 
     def start(self) -> None:
+        sweep()
         self.state_dir.mkdir(mode=0o700)
+        (self.folder / OWNER).write_text(f"{os.getpid()} {processes.started_ticks(os.getpid())}")
         (self.state_dir / ".zun_lite").touch()
         if self._crash_points:
             (self.state_dir / "crash-points").mkdir()
@@ -285,6 +289,22 @@ class Cloud:
             for section, values in sections.items()
         )
         (self.state_dir / "zun_lite.conf").write_text(text)
+
+
+def sweep() -> None:
+    """Take back the clouds of test processes that were killed before they could do it themselves."""
+    for owner in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{OWNER}"):
+        pid, ticks = owner.read_text().split()
+        if str(processes.started_ticks(int(pid))) == ticks:
+            continue
+        subprocess.run(
+            [sys.executable, "-m", "zun_lite.cmd.up", "clean", "--yes"],
+            env={**os.environ, "ZUN_LITE_STATE_DIR": str(owner.parent / "state")},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=120,
+        )
+        shutil.rmtree(owner.parent, ignore_errors=True)
 
 
 def free_ports(count: int) -> list[int]:
