@@ -48,8 +48,8 @@ class YesNetworks:
         made = Endpoint(names.new_id(), request.network_id, 1000, "fa:16:3e:00:00:01", 1450, ())
         return self.given.setdefault((workload_uuid, position), made)
 
-    def release(self, workload_uuid):
-        self.given = {key: port for key, port in self.given.items() if key[0] != workload_uuid}
+    def release(self, workload_uuid, *, keep=frozenset()):
+        self.given = {key: port for key, port in self.given.items() if key[0] != workload_uuid or key[1] in keep}
 
 
 class YesVolumes:

@@ -127,7 +127,7 @@ def _change(
     host = hosts.get(tx, workload.host) if workload.host else None
     rule = ACTIONS[action]
     check_state(_status(workload, host), workload, recorded_as, rule.allowed)
-    changed = workloads.change_goal(tx, workload, _with_timeout(rule.change(workload.goal), stop_timeout_seconds))
+    changed = workloads.change(tx, workload, _with_timeout(rule.change(workload.goal), stop_timeout_seconds))
     if changed is None:
         raise errors.Busy(f"Container {uuid} is being changed by another request; try again.")
     action_rows.begin(

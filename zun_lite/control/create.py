@@ -7,6 +7,8 @@ controller's and the agent's, from the record alone.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import sqlalchemy as sa
 
 from zun_lite.common import crash
@@ -30,6 +32,7 @@ def create_container(
     """
     project_id = _project_of(caller)
     uuid = names.new_id()
+    spec = replace(spec, networks=tuple(replace(net, position=i) for i, net in enumerate(spec.networks)))
     goal = Goal(power=ON if run else OFF, run=1 if run else 0)
     request = Request(spec.claim, _pinned_host(means, caller, spec))
 

@@ -8,6 +8,8 @@ provider that does not answer is asked again in the next pass.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import sqlalchemy as sa
 
 from zun_lite.common import crash
@@ -38,14 +40,21 @@ def provision(means: Means, workload: Workload) -> str:
 def _wire(means: Means, workload: Workload) -> Wiring:
     assert workload.host is not None
     endpoints = []
-    for position, network in enumerate(workload.spec.networks):
-        endpoints.append(means.networks.provide(workload.uuid, workload.project_id, workload.host, position, network))
+    for network in workload.spec.networks:
+        endpoints.append(
+            means.networks.provide(workload.uuid, workload.project_id, workload.host, network.position, network)
+        )
         crash.point("controller.provision.port")
+    if workload.generation > 1:
+        # Networks may have been left since the ports were made.
+        kept = frozenset(network.position for network in workload.spec.networks)
+        means.networks.release(workload.uuid, keep=kept)
     attachments = []
     for position, mount in enumerate(workload.spec.mounts):
         attachments.append(means.volumes.provide(workload.uuid, workload.project_id, workload.host, position, mount))
         crash.point("controller.provision.volume")
-    return Wiring(tuple(endpoints), tuple(attachments))
+    first = (replace(endpoint, default_route=number == 0) for number, endpoint in enumerate(endpoints))
+    return Wiring(tuple(first), tuple(attachments))
 
 
 def _unwanted(means: Means, workload: Workload) -> str:

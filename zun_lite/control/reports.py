@@ -121,7 +121,7 @@ def _take_observed(tx: sa.Connection, host: Host, workload: Workload, observed: 
         actions.finish(tx, workload.uuid, workload.generation)
     if _ended_for_good(workload, observed):
         seen = replace(workload, observed=observed)
-        workloads.change_goal(tx, seen, replace(workload.goal, presence=ABSENT, power=OFF))
+        workloads.change(tx, seen, replace(workload.goal, presence=ABSENT, power=OFF))
 
 
 def _ended_for_good(workload: Workload, observed: Observed) -> bool:

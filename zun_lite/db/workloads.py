@@ -126,8 +126,7 @@ def insert(
             project_id=project_id,
             user_id=user_id,
             name=name,
-            image=spec.image,
-            spec=spec.to_json(),
+            **_spec_values(spec),
             generation=1,
             **_goal_values(goal),
             host=host,
@@ -135,10 +134,6 @@ def insert(
             ready=False,
             failure=failure,
             **_status_values(status),
-            cpus=spec.cpus,
-            memory_mib=spec.memory_mib,
-            disk_gib=spec.disk_gib,
-            auto_remove=spec.auto_remove,
             created_at=utc_now(),
         )
     )
@@ -242,17 +237,42 @@ def to_release(tx: sa.Connection, limit: int) -> list[Workload]:
     return [read_row(row) for row in tx.execute(query).mappings()]
 
 
-def change_goal(tx: sa.Connection, workload: Workload, goal: Goal) -> Workload | None:
-    """A new goal in the next generation; None when another change came first."""
+def change(
+    tx: sa.Connection,
+    workload: Workload,
+    goal: Goal,
+    *,
+    spec: ContainerSpec | None = None,
+    ready: bool | None = None,
+) -> Workload | None:
+    """A new goal, and a new spec if one is given, in the next generation; None when another change came first.
+
+    ready: False when ports or volumes must be provided for the new spec before its host may act on it.
+    """
     _touch(tx, workload)
-    changed = replace(workload, goal=goal, generation=workload.generation + 1)
+    changed = replace(workload, goal=goal, spec=spec or workload.spec, generation=workload.generation + 1)
     status = _status(changed)
+    values: dict[str, Any] = {} if ready is None else {"ready": ready}
+    if spec is not None:
+        values |= _spec_values(spec)
     done = tx.execute(
         sa.update(workloads)
         .where(workloads.c.uuid == workload.uuid, workloads.c.generation == workload.generation)
-        .values(generation=changed.generation, **_goal_values(goal), **_status_values(status), updated_at=utc_now())
+        .values(
+            generation=changed.generation,
+            **_goal_values(goal),
+            **_status_values(status),
+            **values,
+            updated_at=utc_now(),
+        )
     )
     return get(tx, workload.uuid) if done.rowcount else None
+
+
+def rename(tx: sa.Connection, workload: Workload, name: str) -> None:
+    """Another name for users; its host knows it by its uuid."""
+    _touch(tx, workload)
+    tx.execute(sa.update(workloads).where(workloads.c.uuid == workload.uuid).values(name=name, updated_at=utc_now()))
 
 
 def provide(tx: sa.Connection, workload: Workload, wiring: Wiring) -> bool:
@@ -356,6 +376,19 @@ def _status(workload: Workload, *, host_known: bool = True) -> Status:
 
 def _status_values(status: Status) -> dict[str, Any]:
     return {"status": status.status, "task_state": status.task_state, "status_reason": status.reason}
+
+
+def _spec_values(spec: ContainerSpec) -> dict[str, Any]:
+    """The spec, and the columns of it that sums and filters need."""
+    claim = spec.claim
+    return {
+        "spec": spec.to_json(),
+        "image": spec.image,
+        "auto_remove": spec.auto_remove,
+        "cpus": claim.cpus,
+        "memory_mib": claim.memory_mib,
+        "disk_gib": claim.disk_gib,
+    }
 
 
 def _goal_values(goal: Goal) -> dict[str, Any]:

@@ -17,11 +17,16 @@ from zun_lite.domain.stored import known
 
 @dataclass(frozen=True)
 class NetworkRequest:
-    """One network to join: by network, with an address if wished, or by a port that exists."""
+    """One network to join: by network, with an address if wished, or by a port that exists.
+
+    position: its number among all that the workload ever joined; it stays when others are left, and
+    its port is known by it.
+    """
 
     network_id: str
     port_id: str | None = None
     fixed_ip: str | None = None
+    position: int = 0
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,14 @@ class NetworkProvider(Protocol):
     ) -> Endpoint:
         """The port at this position of the workload, made or bound now if it is not yet.
 
-        Position 0 carries the default route. InUse, Invalid, NotFound: it cannot be had; final.
-        Unavailable: try again.
+        Which endpoint carries the default route is for the caller to say. InUse, Invalid, NotFound: it
+        cannot be had; final. Unavailable: try again.
         """
         ...
 
-    def release(self, workload_uuid: str) -> None:
-        """Delete the ports that were made for the workload, and unbind those that its user brought."""
+    def release(self, workload_uuid: str, *, keep: frozenset[int] = frozenset()) -> None:
+        """Delete the ports that were made for the workload, and unbind those that its user brought.
+
+        keep: the positions whose ports stay.
+        """
         ...

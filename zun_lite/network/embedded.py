@@ -79,11 +79,13 @@ class EmbeddedNetworks:
 
         return self._db.transact(work)
 
-    def release(self, workload_uuid: str) -> None:
+    def release(self, workload_uuid: str, *, keep: frozenset[int] = frozenset()) -> None:
         """Delete the ports that were made for the workload, and unbind those that its user brought."""
 
         def work(tx: sa.Connection) -> None:
             for port in ports.of_workload(tx, workload_uuid):
+                if port.position in keep:
+                    continue
                 if port.owned:
                     ports.delete(tx, port)
                 else:
