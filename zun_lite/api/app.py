@@ -12,17 +12,21 @@ from zun_lite.api import media
 from zun_lite.api.errors import ErrorHandlers
 from zun_lite.api.middleware import Authenticate, Microversions, Receive
 from zun_lite.api.paths import Normaliser
+from zun_lite.api.policy import Policy, check_routes
 from zun_lite.api.routes import Route, routes
 from zun_lite.api.services import Services
 from zun_lite.api.token_cache import TokenCache
 
 
 def create_app(services: Services) -> Callable[..., Iterable[bytes]]:
-    """Connects to nothing yet, so that a server may fork after it."""
+    """Connects to nothing yet, so that a server may fork after it. Failed, Invalid: a rule is missing or unreadable."""
     cache = TokenCache(services.tokens, services.means.clock)
-    middleware: list[Any] = [Receive(), Authenticate(cache), Microversions()]
+    rules = Policy(services.conf.api.policy_file, services.means.clock)
+    table = routes(services, cache)
+    check_routes(table)
+    middleware: list[Any] = [Receive(), Authenticate(cache, rules), Microversions()]
     app = falcon.App(media_type=media.JSON, middleware=middleware)
-    configure(app, routes(services, cache), services.tokens.www_authenticate_uri)
+    configure(app, table, services.tokens.www_authenticate_uri)
     return Normaliser(app, services.conf.api.max_body_bytes)
 
 

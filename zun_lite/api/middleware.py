@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 import re
 import uuid
+from dataclasses import replace
 
 import falcon
 
 from zun_lite.api import paths, versions
+from zun_lite.api.policy import Policy
 from zun_lite.api.token_cache import TokenCache
 from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
@@ -52,8 +54,9 @@ class Receive:
 class Authenticate:
     """Makes req.context.caller (and .token) out of X-Auth-Token; Unauthorized, except on public paths."""
 
-    def __init__(self, tokens: TokenCache) -> None:
+    def __init__(self, tokens: TokenCache, policy: Policy) -> None:
         self._tokens = tokens
+        self._policy = policy
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         if is_public(req.method, req.path):
@@ -63,7 +66,7 @@ class Authenticate:
             raise errors.Unauthorized("The request carries no token.")
         token = self._tokens.validate(token_id)
         req.context.token = token
-        req.context.caller = make_caller(token, req.context.request_id, req.get_header(REQUEST_ID_HEADER))
+        req.context.caller = make_caller(token, req.context.request_id, req.get_header(REQUEST_ID_HEADER), self._policy)
 
 
 class Microversions:
@@ -85,10 +88,10 @@ def is_public(method: str, path: str) -> bool:
     return path in PUBLIC_PATHS or path.startswith("/node/v1/") or (method == "POST" and path == TOKENS_PATH)
 
 
-def make_caller(token: Token, request_id: str, global_request_id: str | None) -> Caller:
+def make_caller(token: Token, request_id: str, global_request_id: str | None, policy: Policy) -> Caller:
     if global_request_id is not None and not _REQUEST_ID.fullmatch(global_request_id):
         global_request_id = None
-    return Caller(
+    asking = Caller(
         user_id=token.user.id,
         project_id=token.project.id if token.project else None,
         roles=token.role_names,
@@ -97,7 +100,11 @@ def make_caller(token: Token, request_id: str, global_request_id: str | None) ->
         project_name=token.project.name if token.project else "",
         global_request_id=global_request_id,
         system=token.system,
+        judge=policy,
     )
+    # One that the rules and the role agree on is not made twice.
+    admin = policy.is_admin(asking)
+    return asking if admin == asking.is_admin else replace(asking, admin=admin)
 
 
 def _is_versioned(path: str) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from oslo_config import cfg
 
 DEFAULT_STATE_DIR = "/var/lib/zun_lite"
+POLICY_FILE = "/etc/zun_lite/policy.yaml"
 
 core_opts = [
     cfg.StrOpt("state_dir", default=DEFAULT_STATE_DIR, help="Where this installation keeps everything it makes."),
@@ -33,6 +34,7 @@ api_opts = [
     cfg.StrOpt("public_url", help="URL under which clients reach the API; default http://BIND:PORT."),
     cfg.IntOpt("max_limit", default=1000, min=1, help="Most records in one page."),
     cfg.IntOpt("max_body_bytes", default=1048576, min=1024, help="Largest accepted JSON body."),
+    cfg.StrOpt("policy_file", help="Rules that override the built-in ones; default STATE_DIR/policy.yaml."),
 ]
 database_opts = [
     cfg.StrOpt("connection", secret=True, help="SQLAlchemy URL; default SQLite under state_dir."),
@@ -154,6 +156,7 @@ def derive(conf: cfg.ConfigOpts) -> None:
     conf.set_default("public_url", f"http://{conf.api.bind}:{conf.api.port}", group="api")
     conf.set_default("connection", f"sqlite:///{state}/zun_lite.sqlite", group="database")
     for group, option, path in (
+        ("api", "policy_file", "policy.yaml"),
         ("identity", "key_dir", "keys/tokens"),
         ("volume", "pool_dir", "volumes"),
         ("controller", "wake_socket", "run/controller.sock"),
@@ -165,6 +168,8 @@ def derive(conf: cfg.ConfigOpts) -> None:
         ("grants", "key_file", "keys/grant.key"),
     ):
         conf.set_default(option, f"{state}/{path}", group=group)
+    if state == DEFAULT_STATE_DIR and os.path.exists(POLICY_FILE) and not os.path.exists(conf.api.policy_file):
+        conf.set_default("policy_file", POLICY_FILE, group="api")
     conf.set_default("host_name", os.uname().nodename, group="agent")
     conf.set_default("address", f"{conf.agent.bind}:{conf.agent.port}", group="agent")
     conf.set_default("api_url", conf.api.public_url, group="agent")

@@ -3,7 +3,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class Judge(Protocol):
+    """Whoever knows the rules in force."""
+
+    def allows(self, caller: Caller, rule: str, owner_id: str | None, owner_user_id: str | None = None) -> bool:
+        """Whether the rule lets this caller act on what belongs to the owner."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -12,6 +21,8 @@ class Caller:
 
     project_id is None for an unscoped token. roles are names, already expanded through implied roles.
     request_id: req-UUID, ours. global_request_id: req-UUID, the client's, or None.
+    judge: the rules that the request is held against. admin: what these say of the caller as such; None is
+    by the role of that name.
     """
 
     user_id: str
@@ -22,7 +33,9 @@ class Caller:
     project_name: str = ""
     global_request_id: str | None = None
     system: bool = False
+    judge: Judge | None = field(default=None, compare=False, repr=False)
+    admin: bool | None = None
 
     @property
     def is_admin(self) -> bool:
-        return "admin" in self.roles
+        return "admin" in self.roles if self.admin is None else self.admin
