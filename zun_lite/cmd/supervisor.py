@@ -3,7 +3,7 @@
 
 It imports the standard library alone, is one thread, and knows nothing of containers: a program is
 a name, a command line and an environment. A program that ends is started again, after 0.5 s that
-double up to 10 s, and from 0.5 s again once it had lived for 3 s. Each has a process group of its
+double up to 10 s, and from 0.5 s again once it had lived for 1 s. Each has a process group of its
 own, so that nothing of it is left when it is gone; and each is told by the kernel to end when the
 supervisor itself is killed. Containers and the Docker Engine are not its business: they live on.
 
@@ -30,7 +30,7 @@ from zun_lite.domain import errors
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 10.0
-STEADY_SECONDS = 3.0
+STEADY_SECONDS = 1.0
 GRACE_SECONDS = 10.0
 ALL_GRACE_SECONDS = 25.0
 LOG_LIMIT_BYTES = 20 * 1024 * 1024
