@@ -6,8 +6,8 @@ from __future__ import annotations
 import testtools
 
 from tests.api.case import ApiTestCase
-from zun_lite.api.container.image_reference import is_reference
 from zun_lite.domain import errors
+from zun_lite.domain.image_reference import is_reference
 from zun_lite.domain.resources import Limits
 
 # field, value that is refused, a word of the sentence, value that passes (or None for none)

@@ -17,9 +17,9 @@ from oslo_config import cfg
 
 from zun_lite.api import policy
 from zun_lite.api.container import schema
-from zun_lite.api.container.image_reference import is_reference
 from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
+from zun_lite.domain.image_reference import is_reference
 from zun_lite.domain.spec import ContainerSpec, RestartPolicy
 
 RESERVED_LABELS = "zun."
