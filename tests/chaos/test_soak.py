@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The long version of the tests of faults: many random kills, many cycles; `make chaos` runs it.
+
+The seed is printed; ZUN_LITE_TEST_SEED repeats a run's choices.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from pathlib import Path
+
+from tests.system.test_faults import PROGRAMS, FaultCase
+
+ROUNDS = 60
+CYCLES = 200
+
+
+class SoakTest(FaultCase):
+    def setUp(self) -> None:
+        seed = int(os.environ.get("ZUN_LITE_TEST_SEED", random.randrange(10**9)))
+        print(f"seed {seed}", flush=True)
+        self.random = random.Random(seed)
+
+    def test_random_kills_lose_and_double_nothing(self) -> None:
+        kills = 0
+        for number in range(ROUNDS):
+            volumes = [self.cloud.make_volume() for _ in range(2)]
+            made: list[str] = []
+            makers = [
+                threading.Thread(target=lambda v=volume, n=n: made.append(self.make_for_sure(f"r{number}-{n}", v)))
+                for n, volume in enumerate(volumes)
+            ]
+            for maker in makers:
+                maker.start()
+            kills += self._kill_some()
+            for maker in makers:
+                maker.join()
+            self.assertEqual(2, len(set(made)))
+            for uuid in made:
+                self.check_running_once(uuid)
+            enders = [threading.Thread(target=self.delete_for_sure, args=(uuid,)) for uuid in made]
+            for ender in enders:
+                ender.start()
+            kills += self._kill_some()
+            for ender in enders:
+                ender.join()
+            for volume in volumes:
+                self.drop_volume(volume)
+            self.check_books()
+        print(f"{kills} kills in {ROUNDS} rounds", flush=True)
+
+    def test_many_cycles_leave_nothing_in_the_kernel(self) -> None:
+        volume = self.cloud.make_volume()
+        self._cycle(volume)
+        before = self._kernel_objects()
+        for _ in range(CYCLES):
+            self._cycle(volume)
+        self.assertEqual(before, self._kernel_objects())
+        self.drop_volume(volume)
+        self.check_books()
+
+    def _cycle(self, volume: str) -> None:
+        uuid = self.make_for_sure("cycle", volume)
+        self.cloud.wait_status(uuid, "Running")
+        self.delete_for_sure(uuid)
+
+    def _kill_some(self) -> int:
+        count = self.random.choice((1, 1, 2))
+        for _ in range(count):
+            time.sleep(self.random.uniform(0.0, 0.5))
+            program = self.random.choice(PROGRAMS)
+            try:
+                self.cloud.kill(program)
+            except ProcessLookupError:
+                continue
+        return count
+
+    def _kernel_objects(self) -> dict[str, int]:
+        """Counts of what a leak would grow. Loop devices free themselves a moment after they are let go."""
+        time.sleep(1)
+        return {
+            "namespaces": len([path for path in Path("/run/netns").glob(f"zl{self.cloud.name}-*")]),
+            "links": len(list(Path("/sys/class/net").iterdir())),
+            "mounts": Path("/proc/mounts").read_text().count(str(self.cloud.state_dir)),
+            "loops": sum((path / "loop").exists() for path in Path("/sys/block").glob("loop*")),
+            "agent's descriptors": len(os.listdir(f"/proc/{self.cloud.pid('agent')}/fd")),
+            "netd's descriptors": len(os.listdir(f"/proc/{self.cloud.pid('netd')}/fd")),
+        }
