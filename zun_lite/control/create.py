@@ -17,6 +17,7 @@ from zun_lite.control.place import NO_HOST, place
 from zun_lite.db import actions, revisions, workloads
 from zun_lite.domain import errors, names
 from zun_lite.domain.caller import Caller
+from zun_lite.domain.capsule import CAPSULE, CONTAINER, CapsuleSpec
 from zun_lite.domain.lifecycle import OFF, ON, Goal
 from zun_lite.domain.spec import ContainerSpec
 from zun_lite.scheduler.filters import Request
@@ -30,10 +31,19 @@ def create_container(
     spec names networks and volumes by id, looked up with the caller's rights before.
     OverQuota: the project may not have that much; nothing is recorded.
     """
+    goal = Goal(power=ON if run else OFF, run=1 if run else 0)
+    return _create(means, caller, CONTAINER, name or names.made_up_name(), spec, goal)
+
+
+def create_capsule(means: Means, caller: Caller, name: str, spec: CapsuleSpec) -> workloads.Workload:
+    """The record of a capsule that will come to be and run; in status Error if no host has room for all of it."""
+    return _create(means, caller, CAPSULE, name, spec, Goal(power=ON, run=1))
+
+
+def _create(means: Means, caller: Caller, kind: str, name: str, spec: ContainerSpec, goal: Goal) -> workloads.Workload:
     project_id = _project_of(caller)
     uuid = names.new_id()
     spec = replace(spec, networks=tuple(replace(net, position=i) for i, net in enumerate(spec.networks)))
-    goal = Goal(power=ON if run else OFF, run=1 if run else 0)
     request = Request(spec.claim, _pinned_host(means, caller, spec))
 
     def accept(tx: sa.Connection) -> workloads.Workload:
@@ -43,10 +53,10 @@ def create_container(
         made = workloads.insert(
             tx,
             uuid=uuid,
-            kind=workloads.CONTAINER,
+            kind=kind,
             project_id=project_id,
             user_id=caller.user_id,
-            name=name or names.made_up_name(),
+            name=name,
             spec=spec,
             goal=goal,
             host=host,
@@ -75,7 +85,7 @@ def create_container(
 def check_quota(tx: sa.Connection, means: Means, project_id: str, spec: ContainerSpec) -> None:
     """OverQuota if one more such workload would pass the project's limits. The caller holds the project."""
     count, used = workloads.usage_of_project(tx, project_id)
-    exceeded = means.limits.exceeded_by(count + 1, used + spec.claim)
+    exceeded = means.limits.exceeded_by(count + spec.container_count, used + spec.claim)
     if exceeded:
         raise errors.OverQuota(f"Quota exceeded for resources: {exceeded}")
 

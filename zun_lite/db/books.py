@@ -9,7 +9,9 @@ import sqlalchemy as sa
 
 from zun_lite.db import actions, hosts, ports, volumes, workloads
 from zun_lite.domain.audit import Books, PortEntry, VolumeEntry, WorkloadEntry
+from zun_lite.domain.capsule import CapsuleSpec
 from zun_lite.domain.resources import Resources
+from zun_lite.domain.spec import ContainerSpec
 
 
 def read(tx: sa.Connection) -> Books:
@@ -43,9 +45,15 @@ def _workloads(tx: sa.Connection) -> list[WorkloadEntry]:
             failure=workload.failure,
             wiring=workload.wiring,
             claim=workload.spec.claim,
+            containers=workload.spec.container_count,
+            members=_members(workload.spec),
         )
         for workload in map(workloads.read_row, rows)
     ]
+
+
+def _members(spec: ContainerSpec) -> tuple[str, ...]:
+    return tuple(member.uuid for member in spec.every_member) if isinstance(spec, CapsuleSpec) else ()
 
 
 def _ports(tx: sa.Connection) -> list[PortEntry]:

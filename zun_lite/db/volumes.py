@@ -121,6 +121,11 @@ class Volume:
     metadata: tuple[tuple[str, str], ...] = ()
 
 
+def give_away(tx: sa.Connection, volume_uuid: str, workload_uuid: str) -> None:
+    """Its user said that it is to go with the workload."""
+    tx.execute(sa.update(volumes).where(volumes.c.uuid == volume_uuid).values(made_for=workload_uuid))
+
+
 def insert(
     tx: sa.Connection,
     *,

@@ -17,13 +17,12 @@ import sqlalchemy as sa
 
 from zun_lite.db import revisions
 from zun_lite.db.engine import Json, Moment, metadata, text_type, utc_now
+from zun_lite.domain.capsule import CONTAINER, read_spec
 from zun_lite.domain.desired import Desired
 from zun_lite.domain.lifecycle import ABSENT, PRESENT, Goal, Observed, Status, status_of
 from zun_lite.domain.resources import Resources
 from zun_lite.domain.spec import ContainerSpec
 from zun_lite.domain.wiring import Wiring
-
-CONTAINER = "container"
 
 workloads = sa.Table(
     "workloads",
@@ -51,6 +50,8 @@ workloads = sa.Table(
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("task_state", sa.String(32)),
     sa.Column("status_reason", sa.Text),
+    # How many containers it counts for in its project's quota.
+    sa.Column("containers", sa.Integer, nullable=False),
     sa.Column("cpus", sa.Float, nullable=False),
     sa.Column("memory_mib", sa.BigInteger, nullable=False),
     sa.Column("disk_gib", sa.BigInteger, nullable=False),
@@ -101,6 +102,7 @@ class Workload:
             self.spec,
             self.wiring,
             self.ready,
+            self.kind,
         )
 
 
@@ -150,10 +152,15 @@ def get(tx: sa.Connection, uuid: str, *, lock: bool = False) -> Workload | None:
 
 
 def find(
-    tx: sa.Connection, project_id: str | None, *, uuid: str | None = None, name: str | None = None
+    tx: sa.Connection,
+    project_id: str | None,
+    *,
+    uuid: str | None = None,
+    name: str | None = None,
+    kind: str = CONTAINER,
 ) -> list[Workload]:
     """By uuid or exact name within a project; project_id None looks through all projects."""
-    query = sa.select(workloads).limit(2)
+    query = sa.select(workloads).where(workloads.c.kind == kind).limit(2)
     if project_id is not None:
         query = query.where(workloads.c.project_id == project_id)
     query = query.where(workloads.c.uuid == uuid) if uuid else query.where(workloads.c.name == name)
@@ -186,7 +193,7 @@ def page(
 
 
 def usage_of_project(tx: sa.Connection, project_id: str) -> tuple[int, Resources]:
-    """How many workloads the project has and what they claim; deleting ones count until they are gone."""
+    """How many containers the project has and what its workloads claim; deleting ones count until they are gone."""
     return _usage(tx, workloads.c.project_id == project_id)
 
 
@@ -345,7 +352,7 @@ def read_row(row: sa.RowMapping) -> Workload:
         project_id=row["project_id"],
         user_id=row["user_id"],
         name=row["name"],
-        spec=ContainerSpec.from_json(row["spec"]),
+        spec=read_spec(row["kind"], row["spec"]),
         generation=row["generation"],
         goal=Goal(row["presence"], row["power"], row["run"], row["build"], row["stop_timeout_seconds"]),
         host=row["host"],
@@ -385,6 +392,7 @@ def _spec_values(spec: ContainerSpec) -> dict[str, Any]:
         "spec": spec.to_json(),
         "image": spec.image,
         "auto_remove": spec.auto_remove,
+        "containers": spec.container_count,
         "cpus": claim.cpus,
         "memory_mib": claim.memory_mib,
         "disk_gib": claim.disk_gib,
@@ -398,11 +406,13 @@ def _goal_values(goal: Goal) -> dict[str, Any]:
 def _usage(tx: sa.Connection, where: sa.ColumnElement[bool]) -> tuple[int, Resources]:
     count, cpus, memory, disk = tx.execute(
         sa.select(
-            sa.func.count(),
-            *(sa.func.coalesce(sa.func.sum(workloads.c[name]), 0) for name in ("cpus", "memory_mib", "disk_gib")),
+            *(
+                sa.func.coalesce(sa.func.sum(workloads.c[name]), 0)
+                for name in ("containers", "cpus", "memory_mib", "disk_gib")
+            ),
         ).where(where)
     ).one()
-    return count, Resources(float(cpus), int(memory), int(disk))
+    return int(count), Resources(float(cpus), int(memory), int(disk))
 
 
 def _beyond(column: sa.ColumnElement[Any], edge: Any, marker_id: int, descending: bool) -> sa.ColumnElement[bool]:

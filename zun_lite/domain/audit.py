@@ -29,6 +29,8 @@ from zun_lite.domain.wiring import Wiring
 
 @dataclass(frozen=True)
 class WorkloadEntry:
+    """containers: how many it counts for. members: the uuids of a capsule's containers."""
+
     uuid: str
     project_id: str
     host: str | None
@@ -42,6 +44,8 @@ class WorkloadEntry:
     failure: str | None
     wiring: Wiring
     claim: Resources
+    containers: int = 1
+    members: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,13 @@ class Books:
 
 @dataclass(frozen=True)
 class ContainerFact:
+    """member: which container of the capsule uuid it is; empty for a sandbox, and for who is no capsule's."""
+
     container_id: str
     uuid: str
     epoch: int
     state: str
+    member: str = ""
 
 
 @dataclass(frozen=True)
@@ -151,10 +158,11 @@ def judge(books: Books, hosts: Iterable[HostFacts], limits: Limits, ratios: Rati
 
 def _containers(books: Books, hosts: list[HostFacts]) -> Iterator[Finding]:
     entries = {entry.uuid: entry for entry in books.workloads}
-    held = Counter(container.uuid for host in hosts for container in host.containers)
-    for uuid, count in held.items():
+    held = Counter((container.uuid, container.member) for host in hosts for container in host.containers)
+    for (uuid, member), count in held.items():
         if count > 1:
-            yield Finding("I2", f"workload {uuid} has {count} containers")
+            what = f"container {member} of capsule {uuid}" if member else f"workload {uuid}"
+            yield Finding("I2", f"{what} has {count} containers")
     for host in hosts:
         records = {record.container_id for record in host.netd}
         containers = {container.container_id for container in host.containers}
@@ -164,6 +172,10 @@ def _containers(books: Books, hosts: list[HostFacts]) -> Iterator[Finding]:
                 yield Finding("I3", f"container {container.container_id} stands for {container.uuid}, which is gone")
             elif entry.host != host.host or entry.epoch != container.epoch:
                 yield Finding("I2", f"container {container.container_id} of {container.uuid} has an old place or epoch")
+            elif container.member and container.member not in entry.members:
+                yield Finding("I3", f"container {container.container_id} is no part of capsule {container.uuid}")
+            elif container.member and not held[container.uuid, ""]:
+                yield Finding("I3", f"container {container.container_id} of {container.uuid} has lost its sandbox")
             if container.container_id not in records:
                 yield Finding("I3", f"container {container.container_id} has no wiring recorded")
         for record in host.netd:
@@ -179,8 +191,12 @@ def _containers(books: Books, hosts: list[HostFacts]) -> Iterator[Finding]:
     for entry in books.workloads:
         expected = entry.observed is not None and entry.observed.state not in ("missing", "absent")
         watched = any(host.host == entry.host for host in hosts)
-        if expected and watched and not held.get(entry.uuid):
+        if expected and watched and not held.get((entry.uuid, "")):
             yield Finding("I1", f"workload {entry.uuid} is {entry.status} and has no container")
+        elif expected and watched and entry.status in ("Running", "Stopped"):
+            for member in entry.members:
+                if not held.get((entry.uuid, member)):
+                    yield Finding("I1", f"capsule {entry.uuid} is {entry.status} and lacks its container {member}")
 
 
 def _ports(books: Books, hosts: list[HostFacts]) -> Iterator[Finding]:
@@ -241,7 +257,7 @@ def _claims(books: Books, limits: Limits, ratios: Ratios) -> Iterator[Finding]:
         if entry.host is not None:
             on_host[entry.host] = on_host.get(entry.host, Resources()) + entry.claim
         count, used = of_project.get(entry.project_id, (0, Resources()))
-        of_project[entry.project_id] = (count + 1, used + entry.claim)
+        of_project[entry.project_id] = (count + entry.containers, used + entry.claim)
     for host, claimed in on_host.items():
         lacking = ratios.promised(books.capacities.get(host, Resources())).lacking_for(Resources(), claimed)
         if lacking:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from zun_lite.domain.capsule import CONTAINER, read_spec
 from zun_lite.domain.lifecycle import Goal, Observed
 from zun_lite.domain.resources import Resources
 from zun_lite.domain.spec import ContainerSpec
@@ -17,7 +18,10 @@ from zun_lite.domain.wiring import Wiring
 
 @dataclass(frozen=True)
 class Desired:
-    """One workload that a host should hold. ready: its ports and volumes are provided for."""
+    """One workload that a host should hold. ready: its ports and volumes are provided for.
+
+    kind: container, or capsule, whose spec is a CapsuleSpec.
+    """
 
     uuid: str
     project_id: str
@@ -28,6 +32,7 @@ class Desired:
     spec: ContainerSpec
     wiring: Wiring
     ready: bool
+    kind: str = CONTAINER
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -40,6 +45,7 @@ class Desired:
             "spec": self.spec.to_json(),
             "wiring": self.wiring.to_json(),
             "ready": self.ready,
+            "kind": self.kind,
         }
 
     @classmethod
@@ -51,9 +57,10 @@ class Desired:
             epoch=body["epoch"],
             generation=body["generation"],
             goal=Goal.from_json(body["goal"]),
-            spec=ContainerSpec.from_json(body["spec"]),
+            spec=read_spec(body.get("kind", CONTAINER), body["spec"]),
             wiring=Wiring.from_json(body["wiring"]),
             ready=body["ready"],
+            kind=body.get("kind", CONTAINER),
         )
 
 

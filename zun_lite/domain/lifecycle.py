@@ -46,6 +46,7 @@ class Observed:
     state: missing (not made yet, or lost), created, running, paused, restarting, exited, dead, or
     absent (removed as ordered, nothing left on the host).
     error: why the last plan failed; final: it will not be tried again before the goal changes.
+    members: of a capsule, what was seen of each of its containers, by the container's uuid.
     """
 
     generation: int = 0
@@ -64,6 +65,7 @@ class Observed:
     entrypoint: tuple[str, ...] | None = None
     ports: tuple[int, ...] = ()
     formatted: tuple[str, ...] = ()
+    members: tuple[tuple[str, Observed], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -76,6 +78,8 @@ class Observed:
         for key in ("command", "entrypoint", "ports", "formatted"):
             if found.get(key) is not None:
                 found[key] = tuple(found[key])
+        members = ((uuid, cls.from_json(member)) for uuid, member in found.get("members", ()))
+        found["members"] = tuple((uuid, member) for uuid, member in members if member is not None)
         return cls(**found)
 
 

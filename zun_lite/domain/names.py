@@ -11,6 +11,7 @@ LABEL_CLUSTER = "zun.cluster"
 LABEL_UUID = "zun.uuid"
 LABEL_EPOCH = "zun.epoch"
 LABEL_BUILD = "zun.build"
+LABEL_MEMBER = "zun.member"
 
 CONTAINER_NAME = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9_.-]+$")
 _GREEK = (
@@ -42,6 +43,11 @@ def docker_name(workload_uuid: str) -> str:
     return f"zun-{workload_uuid}"
 
 
-def made_up_name() -> str:
-    """A name for a container whose user gave none, like zeta-22-container."""
-    return f"{random.choice(_GREEK)}-{random.randint(1, 24)}-container"
+def made_up_name(kind: str = "container") -> str:
+    """A name for a container or capsule whose user gave none, like zeta-22-container."""
+    return f"{random.choice(_GREEK)}-{random.randint(1, 24)}-{kind}"
+
+
+def member_name(capsule_name: str) -> str:
+    """A name for a container of a capsule, like capsule-web-zeta-22."""
+    return f"capsule-{capsule_name}-{random.choice(_GREEK)}-{random.randint(1, 24)}"

@@ -31,12 +31,21 @@ class NetworkRequest:
 
 @dataclass(frozen=True)
 class MountRequest:
-    """One volume to mount at target. volume_id is None where a volume of size_gib is to be made."""
+    """One volume to mount at target. volume_id is None where a volume of size_gib is to be made.
+
+    auto_remove: whether the volume goes with the workload; None: if it is made for it.
+    """
 
     target: str
     volume_id: str | None = None
     size_gib: int | None = None
     read_only: bool = False
+    auto_remove: bool | None = None
+
+    @property
+    def goes(self) -> bool:
+        """Whether the volume is deleted with the workload."""
+        return self.volume_id is None if self.auto_remove is None else self.auto_remove
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,11 @@ class ContainerSpec:
     def claim(self) -> Resources:
         """What it takes of its host and its project's quota."""
         return Resources(self.cpus, self.memory_mib, self.disk_gib)
+
+    @property
+    def container_count(self) -> int:
+        """How many containers it is in its project's quota."""
+        return 1
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -102,7 +102,7 @@ def _make(tx: sa.Connection, workload_uuid: str, project_id: str, request: Mount
         description=f"Made for container {workload_uuid}",
         size_gib=request.size_gib or 1,
         volume_type=LOCAL,
-        made_for=workload_uuid,
+        made_for=workload_uuid if request.goes else None,
     )
     return uuid
 
@@ -132,6 +132,8 @@ def _attach(
     )
     if epoch is None:
         raise _not_usable(volumes.get(tx, volume_id) or volume)
+    if request.volume_id and request.goes:
+        volumes.give_away(tx, volume_id, workload_uuid)
     return _answer(volume, epoch, request.target, request.read_only)
 
 

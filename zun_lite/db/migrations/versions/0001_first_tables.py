@@ -190,6 +190,7 @@ def upgrade() -> None:
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("task_state", sa.String(length=32), nullable=True),
         sa.Column("status_reason", sa.Text(), nullable=True),
+        sa.Column("containers", sa.Integer(), nullable=False),
         sa.Column("cpus", sa.Float(), nullable=False),
         sa.Column("memory_mib", sa.BigInteger(), nullable=False),
         sa.Column("disk_gib", sa.BigInteger(), nullable=False),
