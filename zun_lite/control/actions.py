@@ -7,6 +7,7 @@ held row. Which verb is allowed when, and what it means for the goal, stands in 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,8 @@ from zun_lite.db import hosts, workloads
 from zun_lite.db.workloads import Workload
 from zun_lite.domain import errors, names
 from zun_lite.domain.caller import Caller
-from zun_lite.domain.lifecycle import ABSENT, ACTIONS, PASS_THROUGH, Goal, status_of
+from zun_lite.domain.lifecycle import ABSENT, ACTIONS, PASS_THROUGH, Goal, settled, status_of
+from zun_lite.domain.spec import ContainerSpec
 
 
 def find(means: Means, caller: Caller, ident: str, *, all_projects: bool = False) -> Workload:
@@ -67,10 +69,31 @@ def page(
 
 
 def act(
-    means: Means, caller: Caller, workload: Workload, action: str, stop_timeout_seconds: int | None = None
+    means: Means,
+    caller: Caller,
+    workload: Workload,
+    action: str,
+    stop_timeout_seconds: int | None = None,
+    *,
+    signal: str | None = None,
+    image: str | None = None,
+    image_driver: str | None = None,
 ) -> Workload:
-    """Change the goal as this verb means. WrongState: its status forbids the verb; it says which allow it."""
-    changed = means.db.transact(lambda tx: _change(tx, caller, workload.uuid, action, action, stop_timeout_seconds))
+    """Change the goal as this verb means. WrongState: its status forbids the verb; it says which allow it.
+
+    signal: what a kill sends, by its name. image, image_driver: of a rebuild, where they are to change.
+    """
+
+    def adjust(goal: Goal) -> Goal:
+        if stop_timeout_seconds is not None:
+            goal = replace(goal, stop_timeout_seconds=stop_timeout_seconds)
+        return goal if signal is None else replace(goal, signal=signal)
+
+    def rebuild(spec: ContainerSpec) -> ContainerSpec:
+        return replace(spec, image=image or spec.image, image_driver=image_driver or spec.image_driver)
+
+    respec = rebuild if image or image_driver else None
+    changed = means.db.transact(lambda tx: _change(tx, caller, workload.uuid, action, action, adjust, respec))
     means.waker.wake()
     return changed
 
@@ -80,7 +103,9 @@ def delete(means: Means, caller: Caller, workload: Workload, *, stop: bool = Fal
     action = "delete_stop" if stop else "delete_force" if force else "delete"
 
     def accept(tx: sa.Connection) -> None:
-        _change(tx, caller, workload.uuid, action, "delete", None)
+        changed = _change(tx, caller, workload.uuid, action, "delete")
+        if stop and changed.generation > workload.generation:
+            _record(tx, caller, changed, "stop")
         crash.point("api.delete.before_commit")
 
     means.db.transact(accept)
@@ -116,34 +141,62 @@ def check_pass_through(means: Means, workload: Workload, verb: str) -> hosts.Hos
     return host
 
 
-def _change(
-    tx: sa.Connection, caller: Caller, uuid: str, action: str, recorded_as: str, stop_timeout_seconds: int | None
-) -> Workload:
+def holding(tx: sa.Connection, uuid: str) -> tuple[Workload, str]:
+    """The workload, its row held until the transaction ends, and its status at this moment. NotFound."""
     workload = workloads.get(tx, uuid, lock=True)
     if workload is None:
         raise errors.NotFound(f"Container {uuid} could not be found.", kind="ContainerNotFound")
-    if workload.goal.presence == ABSENT and recorded_as == "delete":
-        return workload
     host = hosts.get(tx, workload.host) if workload.host else None
-    rule = ACTIONS[action]
-    check_state(_status(workload, host), workload, recorded_as, rule.allowed)
-    changed = workloads.change(tx, workload, _with_timeout(rule.change(workload.goal), stop_timeout_seconds))
+    return workload, _status(workload, host)
+
+
+def replan(tx: sa.Connection, workload: Workload, goal: Goal, spec: ContainerSpec | None = None) -> Workload:
+    """The workload in its next generation. Busy: another change came first."""
+    changed = workloads.change(tx, workload, goal, spec=spec)
     if changed is None:
-        raise errors.Busy(f"Container {uuid} is being changed by another request; try again.")
-    action_rows.begin(
-        tx,
-        request_id=caller.request_id,
-        workload_uuid=uuid,
-        project_id=changed.project_id,
-        user_id=caller.user_id,
-        action=recorded_as,
-        generation=changed.generation,
-    )
+        raise errors.Busy(f"Container {workload.uuid} is being changed by another request; try again.")
     return changed
 
 
-def _with_timeout(goal: Goal, stop_timeout_seconds: int | None) -> Goal:
-    return goal if stop_timeout_seconds is None else replace(goal, stop_timeout_seconds=stop_timeout_seconds)
+def _unchanged(goal: Goal) -> Goal:
+    return goal
+
+
+def _change(
+    tx: sa.Connection,
+    caller: Caller,
+    uuid: str,
+    action: str,
+    recorded_as: str,
+    adjust: Callable[[Goal], Goal] = _unchanged,
+    respec: Callable[[ContainerSpec], ContainerSpec] | None = None,
+) -> Workload:
+    workload, status = holding(tx, uuid)
+    if workload.goal.presence == ABSENT and recorded_as == "delete":
+        return workload
+    rule = ACTIONS[action]
+    check_state(status, workload, recorded_as, rule.allowed)
+    if workload.failure and recorded_as != "delete":
+        raise errors.Invalid(
+            f"Container {uuid} was never made, so there is nothing to {recorded_as}: {workload.failure} "
+            "Delete it and create another one."
+        )
+    goal = rule.change(settled(workload.goal, workload.generation, workload.observed), status)
+    changed = replan(tx, workload, adjust(goal), respec(workload.spec) if respec else None)
+    _record(tx, caller, changed, recorded_as)
+    return changed
+
+
+def _record(tx: sa.Connection, caller: Caller, workload: Workload, action: str) -> None:
+    action_rows.begin(
+        tx,
+        request_id=caller.request_id,
+        workload_uuid=workload.uuid,
+        project_id=workload.project_id,
+        user_id=caller.user_id,
+        action=action,
+        generation=workload.generation,
+    )
 
 
 def _status(workload: Workload, host: hosts.Host | None) -> str:

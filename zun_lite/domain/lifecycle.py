@@ -14,22 +14,28 @@ from typing import Any
 from zun_lite.domain.stored import known
 
 PRESENT, ABSENT = "present", "absent"
-ON, OFF = "on", "off"
+ON, OFF, PAUSED = "on", "off", "paused"
+STOP_TIMEOUT_SECONDS = 10
+UNHEALTHY = "unhealthy"
 
 
 @dataclass(frozen=True)
 class Goal:
     """What should be true now.
 
-    run and build are commands made into levels: each start or reboot raises run, each rebuild
-    raises build, and the agent's journal holds the numbers that it has carried out.
+    run, build and signals are commands made into levels: each start or reboot raises run, each rebuild
+    build and each kill signals, and the agent's journal holds the numbers that it has carried out.
+    reboot_run: the last run that a reboot asked for. signal: the name of the last signal to be sent.
     """
 
     presence: str = PRESENT
     power: str = OFF
     run: int = 0
     build: int = 1
-    stop_timeout_seconds: int = 10
+    stop_timeout_seconds: int = STOP_TIMEOUT_SECONDS
+    reboot_run: int = 0
+    signals: int = 0
+    signal: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -45,7 +51,9 @@ class Observed:
 
     state: missing (not made yet, or lost), created, running, paused, restarting, exited, dead, or
     absent (removed as ordered, nothing left on the host).
-    error: why the last plan failed; final: it will not be tried again before the goal changes.
+    error: why the last plan failed; final: it will not be tried again before the goal changes; spared:
+    what failed left the container as it was.
+    health: starting, healthy or unhealthy, where the container has a health check and runs.
     members: of a capsule, what was seen of each of its containers, by the container's uuid.
     """
 
@@ -61,6 +69,9 @@ class Observed:
     finished_at: str | None = None
     error: str | None = None
     final: bool = False
+    spared: bool = False
+    signals: int = 0
+    health: str | None = None
     command: tuple[str, ...] | None = None
     entrypoint: tuple[str, ...] | None = None
     ports: tuple[int, ...] = ()
@@ -85,7 +96,7 @@ class Observed:
 
 @dataclass(frozen=True)
 class Status:
-    """The wire's view: status, task_state (None when idle) and the reason of an Error."""
+    """The wire's view: status, task_state (None when idle) and the reason where something is amiss."""
 
     status: str
     task_state: str | None = None
@@ -111,40 +122,66 @@ def status_of(
         return Status("Error", None, failure)
     if not host_known and observed is not None:
         return Status("Unknown", None, "The host of this container does not answer.")
-    if observed is None or observed.build == 0:
-        if observed is not None and observed.error and observed.final and observed.generation == generation:
-            return Status("Error", None, observed.error)
-        return Status("Creating", "container_creating")
-    if observed.error and observed.final and observed.generation == generation:
+    given_up = observed is not None and failed(generation, observed)
+    if given_up and observed is not None and not observed.spared:
         return Status("Error", None, observed.error)
-    if observed.build < goal.build:
-        return Status("Rebuilding", "container_rebuilding")
+    if observed is None or observed.build < goal.build:
+        if goal.build > 1:
+            return Status("Rebuilding", "container_rebuilding")
+        return Status("Creating", "container_creating")
+    if given_up:
+        return replace(_status_of_idle(observed), reason=observed.error)
     return _status_of_made(goal, observed)
 
 
+_SHOWN = {
+    "created": "Created",
+    "running": "Running",
+    "exited": "Stopped",
+    "paused": "Paused",
+    "restarting": "Restarting",
+    "dead": "Dead",
+}
+
+
 def _status_of_made(goal: Goal, observed: Observed) -> Status:
-    starting = goal.power == ON and observed.run < goal.run
-    if observed.state == "running":
-        if starting:
-            return Status("Restarting", "container_rebooting")
-        return Status("Running", "container_stopping" if goal.power == OFF else None)
+    starting = goal.power != OFF and observed.run < goal.run
+    if starting and (goal.run == goal.reboot_run or observed.state == "running"):
+        return Status("Restarting", "container_rebooting")
+    idle = _status_of_idle(observed)
+    if idle.status == "Error":
+        return idle
+    return replace(idle, task_state="container_starting" if starting else _task_of_running(goal, observed))
+
+
+def _status_of_idle(observed: Observed) -> Status:
     if observed.state == "missing":
         return Status("Error", None, observed.error or "The container is gone from its host.")
-    shown = {"created": "Created", "exited": "Stopped", "paused": "Paused", "restarting": "Restarting", "dead": "Dead"}
-    return Status(shown.get(observed.state, "Unknown"), "container_starting" if starting else None)
+    status = _SHOWN.get(observed.state, "Unknown")
+    ill = status == "Running" and observed.health == UNHEALTHY
+    return Status(status, None, "The container runs, but its health check fails." if ill else None)
+
+
+def _task_of_running(goal: Goal, observed: Observed) -> str | None:
+    if goal.power == OFF:
+        return "container_stopping" if observed.state in ("running", "paused") else None
+    if observed.signals < goal.signals:
+        return "container_killing" if observed.state == "running" else None
+    if goal.power == PAUSED:
+        return "container_pausing" if observed.state == "running" else None
+    return "container_unpausing" if observed.state == "paused" else None
 
 
 @dataclass(frozen=True)
 class Action:
     """A verb of the API: in which statuses it is allowed, and the goal that it makes.
 
-    policy: the rule that must allow it. done: whether observed shows that it was carried out,
-    once the agent has acted on its generation.
+    change: from the goal, as settled() has it, and the status at that moment.
     """
 
     name: str
     allowed: frozenset[str]
-    change: Callable[[Goal], Goal]
+    change: Callable[[Goal, str], Goal]
 
 
 def _statuses(*names: str) -> frozenset[str]:
@@ -162,30 +199,62 @@ ACTIONS: dict[str, Action] = {
         Action(
             "start",
             _statuses("Created", "Stopped", "Error"),
-            lambda goal: replace(goal, power=ON, run=goal.run + 1),
+            lambda goal, status: replace(goal, power=ON, run=goal.run + 1),
         ),
-        Action("stop", _statuses("Running"), lambda goal: replace(goal, power=OFF)),
+        Action(
+            "stop",
+            _statuses("Running"),
+            lambda goal, status: replace(goal, power=OFF, stop_timeout_seconds=STOP_TIMEOUT_SECONDS),
+        ),
+        Action(
+            "reboot",
+            _statuses("Created", "Running", "Stopped", "Error"),
+            lambda goal, status: replace(
+                goal,
+                power=ON,
+                run=goal.run + 1,
+                reboot_run=goal.run + 1,
+                stop_timeout_seconds=STOP_TIMEOUT_SECONDS,
+            ),
+        ),
+        Action("pause", _statuses("Running"), lambda goal, status: replace(goal, power=PAUSED)),
+        Action("unpause", _statuses("Paused"), lambda goal, status: replace(goal, power=ON)),
+        Action("kill", _statuses("Running"), lambda goal, status: replace(goal, signals=goal.signals + 1)),
+        Action(
+            "rebuild",
+            _statuses("Created", "Running", "Stopped", "Error"),
+            lambda goal, status: replace(
+                goal,
+                power=goal.power if status == "Running" else OFF,
+                build=goal.build + 1,
+                reboot_run=0,
+                stop_timeout_seconds=STOP_TIMEOUT_SECONDS,
+            ),
+        ),
+        Action("update", _statuses("Created", "Running", "Stopped", "Paused"), lambda goal, status: goal),
+        Action("resize_container", _statuses("Created", "Running", "Stopped", "Paused"), lambda goal, status: goal),
         Action(
             "delete",
             _statuses("Created", "Stopped", "Error", "Dead", "Deleted", "Deleting"),
-            lambda goal: replace(goal, presence=ABSENT, power=OFF),
+            lambda goal, status: replace(goal, presence=ABSENT, power=OFF),
         ),
         Action(
             "delete_stop",
             _statuses("Created", "Running", "Stopped", "Error", "Dead", "Deleted", "Deleting"),
-            lambda goal: replace(goal, presence=ABSENT, power=OFF),
+            lambda goal, status: replace(goal, presence=ABSENT, power=OFF),
         ),
         Action(
             "delete_force",
             EVERY_STATUS - {"Paused"},
-            lambda goal: replace(goal, presence=ABSENT, power=OFF, stop_timeout_seconds=0),
+            lambda goal, status: replace(goal, presence=ABSENT, power=OFF, stop_timeout_seconds=0),
         ),
     )
 }
 
 # Verbs that change no goal: they pass through to the agent while the status allows it.
 PASS_THROUGH: dict[str, frozenset[str]] = {
-    "execute": _statuses("Running"),
+    **{verb: _statuses("Running") for verb in ("execute", "execute_resize", "attach", "resize", "top", "stats")},
+    **{verb: _statuses("Created", "Running", "Stopped", "Paused") for verb in ("get_archive", "put_archive")},
     "logs": _statuses("Created", "Running", "Stopped", "Paused", "Error", "Unknown"),
 }
 
@@ -198,9 +267,22 @@ def carried_out(goal: Goal, generation: int, observed: Observed) -> bool:
         return observed.state == "absent"
     if observed.build < goal.build:
         return False
-    if goal.power == ON:
-        return observed.run >= goal.run
-    return observed.state != "running"
+    if goal.power == OFF:
+        return observed.state not in ("running", "paused", "restarting")
+    if observed.run < goal.run:
+        return False
+    return observed.state != ("running" if goal.power == PAUSED else "paused")
+
+
+def settled(goal: Goal, generation: int, observed: Observed | None) -> Goal:
+    """The goal as a next change must take it: a pause or its end that was given up is not tried once more."""
+    if observed is None or not (failed(generation, observed) and observed.spared):
+        return goal
+    if goal.power == PAUSED and observed.state != "paused":
+        return replace(goal, power=ON)
+    if goal.power == ON and observed.state == "paused":
+        return replace(goal, power=PAUSED)
+    return goal
 
 
 def failed(generation: int, observed: Observed) -> bool:

@@ -79,7 +79,7 @@ class ActionsTest(unittest.TestCase):
             self.assertLessEqual(action.allowed, EVERY_STATUS)
 
     def test_a_start_is_a_new_run(self):
-        self.assertEqual(Goal(power=ON, run=3), ACTIONS["start"].change(Goal(power=OFF, run=2)))
+        self.assertEqual(Goal(power=ON, run=3), ACTIONS["start"].change(Goal(power=OFF, run=2), "Stopped"))
 
     def test_a_paused_container_cannot_be_deleted_even_by_force(self):
         for action in ("delete", "delete_stop", "delete_force"):
