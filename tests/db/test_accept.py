@@ -9,7 +9,7 @@ import testtools
 
 from tests.builders import YesVolumes, a_caller, a_host, a_spec, means_of
 from tests.databases import DatabaseTestCase, on_every_database
-from zun_lite.control import actions, create
+from zun_lite.control import actions, create, quotas
 from zun_lite.control.place import NO_HOST
 from zun_lite.db import workloads
 from zun_lite.domain import errors
@@ -55,6 +55,21 @@ class AcceptTest(DatabaseTestCase):
         accepted = _race(64, lambda: create.create_container(means, a_caller(), None, a_spec(), run=True))
         self.assertEqual(10, len(accepted))
         self.assertEqual(10, len(actions.page(means, a_caller(), filters={}, limit=100)))
+
+    def test_racing_creates_never_pass_a_quota_of_the_projects_own(self):
+        means = means_of(self.db, limits=Limits(containers=-1, cpu=-1, memory=-1))
+        a_host(means, capacity=Resources(1000, 1000000, 0))
+        quotas.change_class(means, "default", {"containers": 2})
+        quotas.change(means, "p1", {"containers": 7})
+        accepted = _race(24, lambda: create.create_container(means, a_caller(), None, a_spec(), run=True))
+        self.assertEqual(7, len(accepted))
+        others = _race(8, lambda: create.create_container(means, a_caller("p2"), None, a_spec(), run=True))
+        self.assertEqual(2, len(others))
+        quotas.reset(means, "p1")
+        refused = self.assertRaises(
+            errors.OverQuota, create.create_container, means, a_caller(), None, a_spec(), run=True
+        )
+        self.assertIn("containers", refused.message)
 
     def test_racing_creates_of_many_projects_never_overfill_a_host(self):
         means = means_of(self.db, ratios=Ratios(1, 1, 1))

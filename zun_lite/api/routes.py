@@ -11,6 +11,7 @@ from zun_lite.api import network, node, volume
 from zun_lite.api.container.containers import Container, Containers
 from zun_lite.api.container.documents import ContainerRoot, ContainerV1
 from zun_lite.api.container.history import History
+from zun_lite.api.container.quotas import QuotaClasses, Quotas
 from zun_lite.api.container.verbs import Verbs
 from zun_lite.api.health import Health
 from zun_lite.api.identity.directory import Projects, Users
@@ -47,6 +48,16 @@ def _container(services: Services) -> list[Route]:
         (f"{one}/logs", verbs, "logs"),
         (f"{one}/container_actions", history, "list"),
         (f"{one}/container_actions/{{request_id}}", history, "one"),
+        *_cloud(services),
+    ]
+
+
+def _cloud(services: Services) -> list[Route]:
+    quotas = Quotas(services.means)
+    return [
+        ("/v1/quotas/{project_id}", quotas, None),
+        ("/v1/quotas/{project_id}/defaults", quotas, "defaults"),
+        ("/v1/quota_classes/{name}", QuotaClasses(services.means), None),
     ]
 
 

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from zun_lite.common import crash
 from zun_lite.control.means import Means
 from zun_lite.control.place import NO_HOST, place
+from zun_lite.control.quotas import limits_of
 from zun_lite.db import actions, revisions, workloads
 from zun_lite.domain import errors, names
 from zun_lite.domain.caller import Caller
@@ -85,7 +86,7 @@ def _create(means: Means, caller: Caller, kind: str, name: str, spec: ContainerS
 def check_quota(tx: sa.Connection, means: Means, project_id: str, spec: ContainerSpec) -> None:
     """OverQuota if one more such workload would pass the project's limits. The caller holds the project."""
     count, used = workloads.usage_of_project(tx, project_id)
-    exceeded = means.limits.exceeded_by(count + spec.container_count, used + spec.claim)
+    exceeded = limits_of(tx, means, project_id).exceeded_by(count + spec.container_count, used + spec.claim)
     if exceeded:
         raise errors.OverQuota(f"Quota exceeded for resources: {exceeded}")
 

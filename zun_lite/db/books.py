@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import sqlalchemy as sa
 
-from zun_lite.db import actions, hosts, ports, volumes, workloads
+from zun_lite.db import actions, hosts, ports, quotas, volumes, workloads
 from zun_lite.domain.audit import Books, PortEntry, VolumeEntry, WorkloadEntry
 from zun_lite.domain.capsule import CapsuleSpec
 from zun_lite.domain.resources import Resources
@@ -25,6 +25,8 @@ def read(tx: sa.Connection) -> Books:
             (row.workload_uuid, row.action)
             for row in tx.execute(sa.select(actions.actions).where(actions.actions.c.finished_at.is_(None)))
         ),
+        default_quota=quotas.of_class(tx, quotas.DEFAULT_CLASS),
+        quotas=quotas.of_every_project(tx),
     )
 
 

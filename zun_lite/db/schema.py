@@ -17,6 +17,7 @@ from zun_lite.db import (
     identity,
     networks,
     ports,
+    quotas,
     revisions,
     security_groups,
     subnets,
@@ -26,7 +27,7 @@ from zun_lite.db import (
 from zun_lite.db.engine import Database, metadata
 from zun_lite.domain import errors
 
-TABLES = (actions, hosts, identity, networks, ports, revisions, security_groups, subnets, volumes, workloads)
+TABLES = (actions, hosts, identity, networks, ports, quotas, revisions, security_groups, subnets, volumes, workloads)
 
 
 def sync(db: Database, version: str = "head") -> None:

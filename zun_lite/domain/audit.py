@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from zun_lite.domain.lifecycle import ABSENT, Goal, Observed
 from zun_lite.domain.resources import Limits, Ratios, Resources
@@ -74,13 +74,18 @@ class VolumeEntry:
 
 @dataclass(frozen=True)
 class Books:
-    """What SQL says, read in one transaction. open_actions: (workload uuid, action) still running."""
+    """What SQL says, read in one transaction. open_actions: (workload uuid, action) still running.
+
+    default_quota, quotas: limits that are set instead of the configured ones, for all and by project.
+    """
 
     workloads: tuple[WorkloadEntry, ...]
     ports: tuple[PortEntry, ...]
     volumes: tuple[VolumeEntry, ...]
     capacities: dict[str, Resources]
     open_actions: tuple[tuple[str, str], ...]
+    default_quota: dict[str, int] = field(default_factory=dict)
+    quotas: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -263,7 +268,8 @@ def _claims(books: Books, limits: Limits, ratios: Ratios) -> Iterator[Finding]:
         if lacking:
             yield Finding("I4", f"host {host} has promised too much {', '.join(lacking)}")
     for project_id, (count, used) in of_project.items():
-        exceeded = limits.exceeded_by(count, used)
+        own = replace(limits, **{**books.default_quota, **books.quotas.get(project_id, {})})
+        exceeded = own.exceeded_by(count, used)
         if exceeded:
             yield Finding("I5", f"project {project_id} is over its quota of {', '.join(exceeded)}")
 

@@ -103,6 +103,13 @@ def upgrade() -> None:
     )
     op.create_index("ix_networks_project_id_name", "networks", ["project_id", "name"], unique=False)
 
+    for table, key in (("quota_classes", sa.Column("name", text(255))), ("quotas", sa.Column("project_id", text(64)))):
+        op.create_table(
+            table,
+            key,
+            *(sa.Column(name, sa.BigInteger(), nullable=True) for name in ("containers", "cpu", "memory", "disk")),
+            sa.PrimaryKeyConstraint(key.name, name=f"pk_{table}"),
+        )
     op.create_table(
         "revisions",
         sa.Column("scope", text(80), nullable=False),
