@@ -91,7 +91,7 @@ class LifeTest(ReportCase):
         self.controller.run_once()
         self.assertIsNone(self.read(made))
         self.assertEqual({}, self.means.networks.given)
-        self.assertEqual([None, None], [action.message for action in actions.history(self.means, made)])
+        self.assertEqual([None, None, None], [action.message for action in actions.history(self.means, made)])
 
     def test_an_unplaced_workload_is_deleted_without_a_host(self):
         made = create.create_container(means_of(self.db), a_caller(), None, a_spec(memory_mib=40000), run=True)
