@@ -133,12 +133,12 @@ def wrapper(cloud: Cloud) -> list[Row]:
 
 
 def _started(cloud: Cloud, netd: NetdClient | None, network: str) -> float:
-    """Create and start by Docker's API: wired by netd under the wrapper, or under runc without a network."""
+    """Create and start by Docker's API as the agent has it: wired under the wrapper, or bare under runc."""
     api = cloud.engine.api
     host_config = api.create_host_config(network_mode="none")
     host_config["Runtime"] = "zun-lite" if netd else "runc"
     began = time.perf_counter()
-    made = api.create_container("demo:latest", PATIENT, host_config=host_config)["Id"]
+    made = api.create_container("demo:latest", PATIENT, network_disabled=True, host_config=host_config)["Id"]
     if netd:
         address = Address("10.91.0.9", 24, network, "10.91.0.1")
         endpoint = Endpoint(str(uuid.uuid4()), network, 999_001, "fa:16:3e:00:90:01", 1450, (address,), True)
