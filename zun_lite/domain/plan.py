@@ -8,11 +8,14 @@ the next pass plans anew. Every step looks first, so that any may be performed t
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
-from zun_lite.domain.lifecycle import ABSENT, ON, Goal
+from zun_lite.domain.lifecycle import ABSENT, OFF, ON, PAUSED, UNHEALTHY, Goal
+
+# what a user sends to end a container: what Docker or we restart by ourselves stays ended after it
+ENDING_SIGNALS = frozenset(("SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT", "SIGABRT"))
 
 
 class Step(StrEnum):
@@ -25,10 +28,16 @@ class Step(StrEnum):
     CREATE = "create"
     PLUG = "plug"
     START = "start"
+    INTEND = "intend"
+    PAUSE = "pause"
+    UNPAUSE = "unpause"
+    SIGNAL = "signal"
+    LIMITS = "limits"
     NOTE_BUILD = "note_build"
     NOTE_RUN = "note_run"
     NOTE_ABSENT = "note_absent"
     REPORT_LOST = "report_lost"
+    REPORT_FAILED = "report_failed"
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,7 @@ class Seen:
     """One container of ours as Docker shows it now.
 
     state: created, running, paused, restarting, exited or dead. started_at: Docker's own text, which
-    changes at each start. epoch, build: from its labels.
+    changes at each start. epoch, build: from its labels. health: what its health check says, if it has one.
     """
 
     container_id: str
@@ -44,6 +53,7 @@ class Seen:
     epoch: int
     build: int
     started_at: str
+    health: str | None = None
 
     @property
     def alive(self) -> bool:
@@ -56,16 +66,35 @@ class Seen:
 
 
 @dataclass(frozen=True)
+class MemberDone:
+    """What was carried out for one container of a capsule.
+
+    joined: the sandbox's started_at when the member was last started. intent, intent_started_at: the
+    sandbox that it was about to be started on, and Docker's started_at of the member just before.
+    """
+
+    container_id: str = ""
+    joined: str = ""
+    intent: str = ""
+    intent_started_at: str = ""
+    was_running: bool = False
+
+
+@dataclass(frozen=True)
 class Done:
     """What the journal says was carried out for one workload in one epoch.
 
     container_id: the container that build speaks of; one of another id was made, yet not noted.
     intent_run, intent_started_at: the run that was about to be started, and Docker's started_at just
     before; a later start of Docker's shows that the start took hold though its end was not written.
+    signals: how many kills were carried out. ended_started_at: the started_at of what a user's signal was
+    to end. limits: the CPUs and MiB that the engine was last told; limits_refused: it did not take them.
     boot_id, was_running: when last looked at, to tell a reboot from a container that ended by itself.
     generation: of the last goal that was carried out or given up; failed_generation, error: which goal
-    was given up, and why. formatted: volumes that were given their file system.
+    was given up, and why; spared: without harm to the container. formatted: volumes that were given
+    their file system.
     attachments: (volume id, epoch) of what was attached here and not yet detached.
+    members: of a capsule, what was done for each of its containers.
     """
 
     epoch: int = 0
@@ -75,13 +104,19 @@ class Done:
     absent: bool = False
     intent_run: int = 0
     intent_started_at: str = ""
+    signals: int = 0
+    ended_started_at: str = ""
+    limits: tuple[float, int] | None = None
+    limits_refused: bool = False
     boot_id: str = ""
     was_running: bool = False
     generation: int = 0
     failed_generation: int = 0
     error: str = ""
+    spared: bool = False
     formatted: tuple[str, ...] = ()
     attachments: tuple[tuple[str, int], ...] = ()
+    members: tuple[tuple[str, MemberDone], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -91,6 +126,9 @@ class Done:
         names = {item.name for item in fields(cls)}
         known = {key: value for key, value in body.items() if key in names}
         known["formatted"] = tuple(known.get("formatted", ()))
+        known["members"] = tuple((uuid, MemberDone(**note)) for uuid, note in known.get("members", ()))
+        if known.get("limits") is not None:
+            known["limits"] = tuple(known["limits"])
         known["attachments"] = tuple((volume_id, epoch) for volume_id, epoch in known.get("attachments", ()))
         return cls(**known)
 
@@ -108,8 +146,29 @@ def recovered(goal: Goal, seen: Seen | None) -> Done:
         run=goal.run,
         build=seen.build,
         container_id=seen.container_id,
+        signals=goal.signals,
         was_running=seen.alive,
     )
+
+
+def noted_run(goal: Goal, done: Done, boot_id: str) -> Done:
+    """The journal once the goal's run has begun; what was to be signalled before it is not there any more."""
+    return replace(
+        done,
+        run=goal.run,
+        intent_run=0,
+        intent_started_at="",
+        signals=goal.signals if done.run < goal.run else done.signals,
+        boot_id=boot_id,
+        was_running=True,
+    )
+
+
+def noted_signal(goal: Goal, done: Done, seen: Seen) -> Done:
+    """The journal once the goal's signal was sent, or there was nothing left to send it to."""
+    if goal.signal not in ENDING_SIGNALS:
+        return replace(done, signals=goal.signals)
+    return replace(done, signals=goal.signals, ended_started_at=seen.started_at, intent_run=0, intent_started_at="")
 
 
 def plan(
@@ -121,11 +180,13 @@ def plan(
     boot_id: str,
     auto_heal: bool = False,
     restarts: bool = False,
+    limits: tuple[float, int] | None = None,
 ) -> tuple[Step, ...]:
     """The steps from what is to what should be; empty when there is nothing to do.
 
-    auto_heal: a container that is gone is made anew. restarts: its restart policy keeps it running, so
-    that one left exited is one that Docker gave up on.
+    auto_heal: a container that is gone is made anew, one whose health check fails is restarted. restarts: its
+    restart policy keeps it running, so that one left exited is one that Docker gave up on. limits: the CPUs
+    and MiB that it should be held to.
     """
     if done.epoch > epoch or (seen is not None and seen.epoch > epoch):
         return ()
@@ -136,8 +197,10 @@ def plan(
     if seen is None or seen.build < goal.build or seen.epoch < epoch:
         return _plan_making(goal, done, seen)
     if done.container_id != seen.container_id:
-        return (*_CONNECT, Step.NOTE_BUILD, *_plan_first_run(goal, seen))
-    return _plan_power(goal, done, seen, boot_id, restarts)
+        return (*_CONNECT, Step.NOTE_BUILD, *_plan_first_run(goal, seen, limits))
+    if goal.power == OFF:
+        return _plan_rest(goal, done, seen, limits)
+    return _plan_life(goal, done, seen, boot_id, auto_heal, restarts, limits)
 
 
 _CONNECT = (Step.DISKS, Step.PLUG)
@@ -160,27 +223,83 @@ def _plan_making(goal: Goal, done: Done, outdated: Seen | None) -> tuple[Step, .
     # the image comes first, so that what runs goes on running until it can be replaced
     replaced = outdated is not None or done.container_id
     gone = (*_plan_removal(outdated), Step.UNPLUG) if replaced else ()
-    first_run = _START if goal.power == ON and goal.run > 0 else ()
+    first_run = (*_START, *_plan_pause(goal)) if goal.power != OFF and goal.run > 0 else ()
     return (Step.IMAGE, *gone, Step.DISKS, Step.CREATE, Step.PLUG, Step.NOTE_BUILD, *first_run)
 
 
-def _plan_first_run(goal: Goal, seen: Seen) -> tuple[Step, ...]:
+def _plan_first_run(goal: Goal, seen: Seen, limits: tuple[float, int] | None) -> tuple[Step, ...]:
+    """Of a container that was made, yet not noted, so that nobody knows what it was limited to."""
+    limit = () if limits is None else (Step.LIMITS,)
     stop = (Step.STOP,) if seen.alive else ()
-    if goal.power != ON:
-        return stop
-    return (*stop, *_START) if goal.run > 0 else ()
+    if goal.power == OFF:
+        return (*stop, *limit)
+    if goal.run == 0:
+        return (*limit, *_plan_power(goal, seen))
+    return (*stop, *limit, *_START, *_plan_pause(goal))
 
 
-def _plan_power(goal: Goal, done: Done, seen: Seen, boot_id: str, restarts: bool) -> tuple[Step, ...]:
-    if goal.power != ON:
-        return (Step.STOP,) if seen.alive else ()
+def _plan_rest(goal: Goal, done: Done, seen: Seen, limits: tuple[float, int] | None) -> tuple[Step, ...]:
+    stop = (Step.STOP,) if seen.alive else ()
+    return (*stop, *_plan_signal(goal, done), *_plan_limits(done, limits))
+
+
+def _plan_life(
+    goal: Goal,
+    done: Done,
+    seen: Seen,
+    boot_id: str,
+    auto_heal: bool,
+    restarts: bool,
+    limits: tuple[float, int] | None,
+) -> tuple[Step, ...]:
+    stop = (Step.STOP,) if seen.alive else ()
+    start = (*_plan_limits(done, limits, again=True), *_CONNECT, *_START, *_plan_pause(goal))
     if done.intent_run == goal.run > 0 and seen.ever_started and seen.started_at != done.intent_started_at:
-        return (Step.NOTE_RUN,)
+        noted = noted_run(goal, done, boot_id)
+        return (Step.NOTE_RUN, *_plan_life(goal, noted, seen, boot_id, auto_heal, restarts, limits))
     if done.run < goal.run:
-        stop = (Step.STOP,) if seen.alive else ()
-        return (*stop, *_CONNECT, *_START)
-    if seen.alive or goal.run == 0:
-        return ()
+        return (*stop, *start)
+    signal = _plan_signal(goal, done)
+    if goal.run == 0 or (signal and goal.signal in ENDING_SIGNALS):
+        return (*signal, *_plan_power(goal, seen), *_plan_limits(done, limits))
+    if _is_to_start(done, seen, goal, boot_id, restarts):
+        return (*signal, *start)
+    ill = seen.state == "running" and seen.health == UNHEALTHY
+    if auto_heal and ill and goal.power == ON and not _was_ended(done, seen):
+        return (*signal, Step.INTEND, Step.STOP, *start)
+    return (*signal, *_plan_power(goal, seen), *_plan_limits(done, limits))
+
+
+def _is_to_start(done: Done, seen: Seen, goal: Goal, boot_id: str, restarts: bool) -> bool:
+    """Whether a container whose run is noted lies still though it should not."""
+    if seen.alive:
+        return False
     rebooted = done.was_running and done.boot_id not in ("", boot_id)
-    given_up = restarts and seen.state == "exited"
-    return (*_CONNECT, *_START) if rebooted or given_up else ()
+    cut_off = done.intent_run == goal.run and done.intent_started_at == seen.started_at
+    given_up = restarts and seen.state == "exited" and not _was_ended(done, seen)
+    return rebooted or cut_off or given_up
+
+
+def _was_ended(done: Done, seen: Seen) -> bool:
+    return done.ended_started_at != "" and done.ended_started_at == seen.started_at
+
+
+def _plan_power(goal: Goal, seen: Seen) -> tuple[Step, ...]:
+    if goal.power == PAUSED:
+        return (Step.PAUSE,) if seen.state == "running" else ()
+    return (Step.UNPAUSE,) if seen.state == "paused" else ()
+
+
+def _plan_pause(goal: Goal) -> tuple[Step, ...]:
+    return (Step.PAUSE,) if goal.power == PAUSED else ()
+
+
+def _plan_signal(goal: Goal, done: Done) -> tuple[Step, ...]:
+    return (Step.SIGNAL,) if done.signals < goal.signals else ()
+
+
+def _plan_limits(done: Done, limits: tuple[float, int] | None, *, again: bool = False) -> tuple[Step, ...]:
+    """again: also what was refused, for what was in the way may have ended with the process."""
+    if limits is None or (done.limits == limits and not (again and done.limits_refused)):
+        return ()
+    return (Step.LIMITS,)

@@ -9,17 +9,22 @@ from dataclasses import replace
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from zun_lite.domain.lifecycle import ABSENT, OFF, ON, PRESENT, Goal
-from zun_lite.domain.plan import Done, Seen, Step, plan, recovered
+from zun_lite.domain.lifecycle import ABSENT, OFF, ON, PAUSED, PRESENT, UNHEALTHY, Goal
+from zun_lite.domain.plan import Done, Seen, Step, noted_run, noted_signal, plan, recovered
 
 NEVER = "0001-01-01T00:00:00Z"
 EARLIER, NOW = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
+LIMITS = (1.0, 64)
 
 
 class Model:
     """What performing the steps does to an engine and a journal."""
 
-    def __init__(self, goal: Goal, epoch: int, done: Done, seen: Seen | None, boot_id: str = "b2") -> None:
+    def __init__(
+        self, goal: Goal, epoch: int, done: Done, seen: Seen | None, boot_id: str = "b2", deaf: bool = False
+    ) -> None:
+        """deaf: no signal ends what runs."""
+        self.deaf = deaf
         self.goal, self.epoch, self.done, self.seen, self.boot_id = goal, epoch, done, seen, boot_id
         self.starts = 0
         self.connected = False
@@ -41,18 +46,36 @@ class Model:
                 run=0,
                 intent_run=0,
                 intent_started_at="",
+                signals=self.goal.signals,
+                limits=LIMITS if self.seen.container_id == "new" else None,
                 absent=False,
             )
         elif step is Step.START:
             assert self.seen is not None and not self.seen.alive, "started what runs"
             self.done = replace(self.done, intent_run=self.goal.run, intent_started_at=self.seen.started_at)
-            self.seen = replace(self.seen, state="running", started_at=NOW)
+            self.seen = replace(self.seen, state="running", started_at=NOW, health=None)
             self.starts += 1
         elif step is Step.NOTE_RUN:
-            self.done = replace(self.done, run=self.goal.run, intent_run=0, intent_started_at="")
+            self.done = noted_run(self.goal, self.done, self.boot_id)
+        elif step is Step.INTEND:
+            self.done = replace(self.done, intent_run=self.goal.run, intent_started_at=self.seen.started_at)
+        elif step is Step.PAUSE:
+            if self.seen.state == "running":
+                self.seen = replace(self.seen, state="paused")
+        elif step is Step.UNPAUSE:
+            if self.seen.state == "paused":
+                self.seen = replace(self.seen, state="running")
+        elif step is Step.SIGNAL:
+            self.done = noted_signal(self.goal, self.done, self.seen)
+            if self.seen.alive and self.goal.signal == "SIGKILL" and not self.deaf:
+                self.seen = replace(self.seen, state="exited")
+        elif step is Step.LIMITS:
+            assert self.seen is not None
+            self.done = replace(self.done, limits=LIMITS, limits_refused=False)
         elif step is Step.STOP:
-            assert self.seen is not None and self.seen.alive
-            self.seen = replace(self.seen, state="exited")
+            assert self.seen is not None
+            if self.seen.alive:
+                self.seen = replace(self.seen, state="exited")
         elif step is Step.REMOVE:
             assert self.seen is not None and not self.seen.alive, "removed what runs"
             self.seen = None
@@ -61,7 +84,7 @@ class Model:
             self.done = replace(self.done, epoch=self.epoch, absent=True, container_id="")
 
     def plan(self, **options) -> tuple[Step, ...]:
-        return plan(self.goal, self.epoch, self.done, self.seen, boot_id=self.boot_id, **options)
+        return plan(self.goal, self.epoch, self.done, self.seen, boot_id=self.boot_id, limits=LIMITS, **options)
 
     def settle(self) -> None:
         self.done = replace(self.done, boot_id=self.boot_id, was_running=self.seen is not None and self.seen.alive)
@@ -71,15 +94,23 @@ class Model:
             return self.seen is None and self.done.absent
         if self.seen is None or self.seen.build < self.goal.build or self.seen.epoch != self.epoch:
             return False
-        return self.done.run >= self.goal.run if self.goal.power == ON else not self.seen.alive
+        if self.done.signals < self.goal.signals or self.done.limits != LIMITS:
+            return False
+        if self.goal.power == OFF:
+            return not self.seen.alive
+        return self.done.run >= self.goal.run and self.seen.state != (
+            "running" if self.goal.power == PAUSED else "paused"
+        )
 
 
 goals = st.builds(
     Goal,
     presence=st.sampled_from((PRESENT, PRESENT, ABSENT)),
-    power=st.sampled_from((ON, OFF)),
+    power=st.sampled_from((ON, OFF, PAUSED)),
     run=st.integers(0, 3),
     build=st.integers(1, 3),
+    signals=st.integers(0, 2),
+    signal=st.sampled_from(("SIGKILL", "SIGHUP")),
 )
 seens = st.none() | st.builds(
     Seen,
@@ -88,6 +119,7 @@ seens = st.none() | st.builds(
     epoch=st.integers(1, 2),
     build=st.integers(1, 3),
     started_at=st.sampled_from((NEVER, EARLIER)),
+    health=st.sampled_from((None, "healthy", UNHEALTHY)),
 )
 dones = st.builds(
     Done,
@@ -98,16 +130,20 @@ dones = st.builds(
     absent=st.booleans(),
     intent_run=st.integers(0, 3),
     intent_started_at=st.sampled_from(("", NEVER, EARLIER)),
+    signals=st.integers(0, 2),
+    ended_started_at=st.sampled_from(("", NEVER, EARLIER)),
+    limits=st.sampled_from((None, (0.5, 64), (1.0, 64))),
+    limits_refused=st.booleans(),
     boot_id=st.sampled_from(("", "b1", "b2")),
     was_running=st.booleans(),
 )
 
 
 class PlanLeadsToTheGoal(unittest.TestCase):
-    @settings(max_examples=400, deadline=None)
-    @given(goals, dones, seens, st.booleans(), st.booleans())
-    def test_a_plan_that_is_followed_leaves_nothing_to_do(self, goal, done, seen, auto_heal, restarts):
-        model = Model(goal, 2, done, seen)
+    @settings(max_examples=1000, deadline=None)
+    @given(goals, dones, seens, st.booleans(), st.booleans(), st.booleans())
+    def test_a_plan_that_is_followed_leaves_nothing_to_do(self, goal, done, seen, auto_heal, restarts, deaf):
+        model = Model(goal, 2, done, seen, deaf=deaf)
         options = {"auto_heal": auto_heal, "restarts": restarts}
         steps = model.plan(**options)
         if steps == (Step.REPORT_LOST,):
@@ -118,21 +154,23 @@ class PlanLeadsToTheGoal(unittest.TestCase):
         self.assertEqual(model.plan(**options), ())
         self.assertTrue(model.is_as_wanted(), (steps, model.done, model.seen))
 
-    @settings(max_examples=400, deadline=None)
-    @given(goals, dones, seens, st.integers(0, 12))
-    def test_dying_after_any_step_and_planning_anew_ends_at_the_goal_with_one_start(self, goal, done, seen, steps_done):
+    @settings(max_examples=1000, deadline=None)
+    @given(goals, dones, seens, st.booleans(), st.integers(0, 12))
+    def test_dying_after_any_step_and_planning_anew_ends_at_the_goal_with_one_start(
+        self, goal, done, seen, auto_heal, steps_done
+    ):
         # no agent notes a newer container than the one that is there
         assume(seen is None or (done.epoch, done.build) <= (seen.epoch, seen.build))
         model = Model(goal, 2, done, seen)
-        steps = model.plan()
+        steps = model.plan(auto_heal=auto_heal)
         if steps == (Step.REPORT_LOST,):
             return
         for step in steps[:steps_done]:
             model.perform(step)
-        for step in model.plan():
+        for step in model.plan(auto_heal=auto_heal):
             model.perform(step)
         model.settle()
-        self.assertEqual(model.plan(), ())
+        self.assertEqual(model.plan(auto_heal=auto_heal), ())
         self.assertTrue(model.is_as_wanted(), (steps, model.done, model.seen))
         self.assertLessEqual(model.starts, 1)
 
