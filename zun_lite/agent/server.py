@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the API asks of a host directly: look now, run a command, show a log.
+"""What the API asks of a host directly: look now, run a command, show a log; more in streams/routes.py.
 
 Each request but /healthz needs a grant for that verb on that workload. What blocks is done in
 threads, a bounded number of them; the goal of a workload is never changed from here.
@@ -19,6 +19,8 @@ import falcon.asgi
 
 from zun_lite.agent.permits import Permits
 from zun_lite.agent.runtime.base import Runtime
+from zun_lite.agent.streams import routes
+from zun_lite.agent.streams.base import Streams
 from zun_lite.domain import errors, names
 
 LOG = logging.getLogger(__name__)
@@ -31,14 +33,18 @@ STREAM_THREADS = 8
 CUT_NOTE = "\n[the output was longer and is cut here]\n"
 
 
-def make_app(runtime: Runtime, permits: Permits, nudge: Callable[[], None]) -> falcon.asgi.App:
-    """The ASGI application of one host."""
+def make_app(
+    runtime: Runtime, permits: Permits, nudge: Callable[[], None], streams: Streams | None = None
+) -> falcon.asgi.App:
+    """The ASGI application of one host; with streams, also what looks into containers."""
     threads = ThreadPoolExecutor(STREAM_THREADS, thread_name_prefix="stream")
     app: falcon.asgi.App = falcon.asgi.App()
     app.add_route("/healthz", Health())
     app.add_route("/v1/nudge", Nudge(permits, nudge))
     app.add_route("/v1/workloads/{uuid}/execute", Execute(runtime, permits, threads))
     app.add_route("/v1/workloads/{uuid}/logs", Logs(runtime, permits, threads))
+    if streams is not None:
+        routes.add_routes(app, streams, permits)
     app.add_error_handler(Exception, _answer_fault)
     app.add_error_handler(falcon.HTTPError, _answer_refusal)
     app.add_error_handler(errors.ZunError, _answer_error)
@@ -165,5 +171,8 @@ async def _answer_fault(req: Any, resp: Any, error: Exception, params: Any) -> N
 
 
 def _answer(resp: Any, status: int, code: str, message: str) -> None:
+    if resp is None:
+        # a websocket; Falcon closes it
+        return
     resp.status = status
     resp.media = {"error": {"code": code, "message": message}}

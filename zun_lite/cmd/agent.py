@@ -21,10 +21,14 @@ from zun_lite.agent.loop import Agent, Settings
 from zun_lite.agent.permits import Permits
 from zun_lite.agent.runtime.base import Limits
 from zun_lite.agent.runtime.docker import DockerRuntime
+from zun_lite.agent.runtime.docker_archives import DockerArchives
+from zun_lite.agent.runtime.docker_streams import DockerStreams
 from zun_lite.agent.runtime.etc import EtcFiles
+from zun_lite.agent.runtime.freezer import Freezer
 from zun_lite.agent.server import make_app
 from zun_lite.client import node
 from zun_lite.client.netd import NetdClient
+from zun_lite.cmd.processes import raise_open_files
 from zun_lite.common import config, crash, grants
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors
@@ -33,6 +37,8 @@ LOG = logging.getLogger(__name__)
 
 # an unmount waits for what still lets go, and a kernel's mount of a large volume takes its time
 _NETD_TIMEOUT_SECONDS = 60.0
+WS_MESSAGE_BYTES = 1024 * 1024
+WS_PING_SECONDS = 30.0
 
 
 def main() -> int:
@@ -42,7 +48,7 @@ def main() -> int:
         level=logging.DEBUG if conf.debug else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
-    for noisy in ("urllib3", "docker", "asyncio", "uvicorn.error"):
+    for noisy in ("urllib3", "docker", "asyncio", "uvicorn.error", "websockets"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     crash.arm(conf.state_dir)
     stopping = threading.Event()
@@ -81,15 +87,24 @@ def run(conf: cfg.ConfigOpts, join_token: str | None, stopping: threading.Event)
         settings(conf),
         clock,
     )
+    freezer = Freezer(os.path.join(conf.agent.journal_dir, "frozen"))
+    freezer.thaw_all()
+    streams = DockerStreams(runtime, conf.agent.docker_socket, DockerArchives(runtime, freezer))
+    raise_open_files()
     permits = Permits(grants.public_key(identity.grant_public_key), identity.host_uuid, clock)
     server = uvicorn.Server(
         uvicorn.Config(
-            make_app(runtime, permits, agent.nudge),
+            make_app(runtime, permits, agent.nudge, streams),
             host=conf.agent.bind,
             port=conf.agent.port,
             loop="asyncio",
             http="h11",
-            ws="none",
+            ws="websockets-sansio",
+            ws_max_size=WS_MESSAGE_BYTES,
+            ws_per_message_deflate=False,
+            # a peer that does not read for long is held up, not hung up on; a dead one fails the ping's delivery
+            ws_ping_interval=WS_PING_SECONDS,
+            ws_ping_timeout=None,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 
 
@@ -55,6 +56,12 @@ def wait_gone(pid: int, ticks: int, timeout_seconds: float) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def raise_open_files() -> None:
+    """Let this process hold as many open files as the kernel allows it: a stream takes one or two."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _stat(pid: int) -> list[str] | None:

@@ -4,7 +4,8 @@
     ZunError
     ├── Invalid            the request cannot be right; change it                 400
     │   ├── NotUsable      a named thing exists but cannot serve (volume, port)   400
-    │   └── NoSuchImage    the image is unknown                                   400
+    │   ├── NoSuchImage    the image is unknown                                   400
+    │   └── TooLarge       more bytes than are taken                              413
     ├── Unauthorized       who are you?                                           401
     ├── Forbidden          you may not                                            403
     │   └── OverQuota      you may, but not that much                             403
@@ -14,6 +15,7 @@
     │   ├── InUse          something else holds it                                409
     │   └── Ambiguous      several objects bear that name                         409
     ├── NotAcceptable      no such version                                        406
+    ├── TooMany            so many at once are not served; end some               429
     ├── Busy               lost a race too often; try again                       503
     ├── Unavailable        a service we need does not answer                      503
     └── Failed             we tried, and the other side failed                    500
@@ -46,6 +48,10 @@ class NotUsable(Invalid):
 
 class NoSuchImage(Invalid):
     pass
+
+
+class TooLarge(Invalid):
+    status = 413
 
 
 class Unauthorized(ZunError):
@@ -82,6 +88,10 @@ class InUse(Conflict):
 
 class Ambiguous(Conflict):
     pass
+
+
+class TooMany(ZunError):
+    status = 429
 
 
 class Busy(ZunError):

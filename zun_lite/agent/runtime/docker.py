@@ -263,6 +263,14 @@ class DockerRuntime:
                     uuid = item["Actor"]["Attributes"].get(names.LABEL_UUID, "")
                     yield Event(uuid, item["Action"], item["timeNano"] / 1e9)
 
+    def asking(self, timeout_seconds: float | None) -> contextlib.AbstractContextManager[docker.APIClient]:
+        """Docker's own client for a block, for what is asked in other modules; errors come out as ours."""
+        return self._asking(timeout_seconds)
+
+    def of_workload(self, uuid: str) -> Container:
+        """The container of a workload. NotFound: there is none; Invalid: the one of that name is a stranger's."""
+        return self._of_ours(names.docker_name(uuid))
+
     def _create(self, order: Order) -> str:
         spec = order.spec
         etc_binds = self._etc.write(order) if self._etc is not None else ()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ends a process in a container, with all that it started, from outside the container."""
+"""A container's processes, from outside the container: end one, hang up on one, what its network carried."""
 
 from __future__ import annotations
 
@@ -23,6 +23,26 @@ def end_tree(pid: int, container_id: str) -> bool:
     except PermissionError:
         return False
     return True
+
+
+def hang_up(pid: int, container_id: str) -> None:
+    """Tell a process that its terminal is gone, as a terminal that closes does."""
+    if belongs_to(pid, container_id):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGHUP)
+
+
+def traffic(pid: int) -> tuple[int, int]:
+    """Bytes received and sent by the links, but the loopback, of a process's network namespace."""
+    received = sent = 0
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{pid}/net/dev", encoding="ascii") as stream:
+            for line in stream.readlines()[2:]:
+                name, _, counters = line.partition(":")
+                if name.strip() != "lo":
+                    received += int(counters.split()[0])
+                    sent += int(counters.split()[8])
+    return received, sent
 
 
 def belongs_to(pid: int, container_id: str) -> bool:
