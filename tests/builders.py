@@ -3,17 +3,32 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import tempfile
+
 from zun_lite.common.clock import StoppedClock
+from zun_lite.common.secrets import SecretBox
 from zun_lite.control import reports
 from zun_lite.control.means import Means
 from zun_lite.db import hosts
 from zun_lite.db.engine import Database, utc_now
-from zun_lite.domain import names
+from zun_lite.domain import errors, names
 from zun_lite.domain.caller import Caller
 from zun_lite.domain.desired import Inventory, Report
 from zun_lite.domain.resources import Resources
 from zun_lite.domain.spec import ContainerSpec
 from zun_lite.domain.wiring import Attachment, Endpoint
+from zun_lite.image.embedded import EmbeddedImages
+
+
+@functools.cache
+def scratch() -> str:
+    """A folder of this test process; it goes with the process."""
+    folder = tempfile.TemporaryDirectory(prefix="zl-means-")
+    atexit.register(folder.cleanup)
+    return folder.name
+
 
 CAPACITY = Resources(8, 16384, 100)
 
@@ -39,10 +54,18 @@ class YesNetworks:
     def resolve_port(self, caller, ident):
         return ident, "network"
 
+    def find_port(self, caller, ident):
+        return ident, "network"
+
+    def resolve_group(self, caller, ident):
+        if ident == "gone":
+            raise errors.NotFound(f"Security group {ident} could not be found.")
+        return ident
+
     def default_network(self, caller):
         return "network"
 
-    def provide(self, workload_uuid, project_id, host_uuid, position, request):
+    def provide(self, workload_uuid, project_id, host_uuid, position, request, security_groups=()):
         if self.refusal:
             raise self.refusal
         made = Endpoint(names.new_id(), request.network_id, 1000, "fa:16:3e:00:00:01", 1450, ())
@@ -90,6 +113,8 @@ def means_of(db: Database, **changes) -> Means:
         "db": db,
         "networks": YesNetworks(),
         "volumes": YesVolumes(),
+        "images": EmbeddedImages(db, f"{scratch()}/{names.new_id()}"),
+        "secrets": SecretBox(f"{scratch()}/registry.key"),
         "agents": SilentAgents(),
         "waker": NoWaker(),
         "clock": StoppedClock(),

@@ -12,6 +12,7 @@ from zun_lite.api.container.containers import Container, Containers
 from zun_lite.api.container.documents import ContainerRoot, ContainerV1
 from zun_lite.api.container.history import History
 from zun_lite.api.container.quotas import QuotaClasses, Quotas
+from zun_lite.api.container.registries import OneRegistry, Registries
 from zun_lite.api.container.verbs import Verbs
 from zun_lite.api.health import Health
 from zun_lite.api.identity.directory import Projects, Users
@@ -46,6 +47,8 @@ def _container(services: Services) -> list[Route]:
         (f"{one}/stop", verbs, "stop"),
         (f"{one}/execute", verbs, "execute"),
         (f"{one}/logs", verbs, "logs"),
+        ("/v1/registries", Registries(services), None),
+        ("/v1/registries/{ident}", OneRegistry(services), None),
         (f"{one}/container_actions", history, "list"),
         (f"{one}/container_actions/{{request_id}}", history, "one"),
         *_cloud(services),

@@ -15,6 +15,7 @@ from typing import Any
 from oslo_config import cfg
 
 from zun_lite.common import config, grants, log
+from zun_lite.common import secrets as secret_keys
 from zun_lite.db import hosts, schema
 from zun_lite.db.engine import Database
 from zun_lite.domain import errors
@@ -53,6 +54,7 @@ def bootstrap(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     db = Database(conf.database.connection)
     schema.sync(db)
     grants.make_key(conf.grants.key_file)
+    secret_keys.make_key(conf.registry.key_file)
     clouds = os.path.join(conf.state_dir, "clouds.yaml")
     passwords: tuple[str, str] | tuple[None, None] = (None, None)
     if not os.path.exists(clouds):

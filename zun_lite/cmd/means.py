@@ -8,10 +8,12 @@ from oslo_config import cfg
 from zun_lite.client.agents import AgentsClient
 from zun_lite.common import grants
 from zun_lite.common.clock import Clock
+from zun_lite.common.secrets import SecretBox
 from zun_lite.common.wake import Waker
 from zun_lite.control.means import Means
 from zun_lite.db.engine import Database
 from zun_lite.domain.resources import Limits, Ratios
+from zun_lite.image.embedded import EmbeddedImages
 from zun_lite.network.embedded import EmbeddedNetworks
 from zun_lite.volume.embedded import EmbeddedVolumes
 
@@ -24,6 +26,8 @@ def build_means(conf: cfg.ConfigOpts) -> Means:
         db=db,
         networks=EmbeddedNetworks(db),
         volumes=EmbeddedVolumes(db),
+        images=EmbeddedImages(db, conf.image.dir, conf.image.max_size_gib, conf.image.project_gib),
+        secrets=SecretBox(conf.registry.key_file),
         agents=AgentsClient(grants.make_key(conf.grants.key_file), clock),
         waker=Waker(conf.controller.wake_socket),
         clock=clock,
@@ -31,4 +35,5 @@ def build_means(conf: cfg.ConfigOpts) -> Means:
         ratios=Ratios(conf.scheduler.cpu_ratio, conf.scheduler.memory_ratio, conf.scheduler.disk_ratio),
         host_timeout_seconds=conf.scheduler.host_timeout_seconds,
         execute_timeout_seconds=conf.container.execute_timeout_seconds,
+        allowed_registries=frozenset(name.lower() for name in conf.image.allowed_registries),
     )

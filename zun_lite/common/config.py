@@ -52,6 +52,19 @@ volume_opts = [
     cfg.StrOpt("provider", default="embedded", choices=["embedded"], help="Who owns volumes."),
     cfg.StrOpt("pool_dir", help="Where a host keeps its volume files; default STATE_DIR/volumes."),
 ]
+image_opts = [
+    cfg.StrOpt("dir", help="Where the image service keeps images; default STATE_DIR/images."),
+    cfg.IntOpt("max_size_gib", default=16, min=1, help="Largest image, as it is sent and unpacked."),
+    cfg.IntOpt("project_gib", default=64, min=1, help="GiB of images a project."),
+    cfg.ListOpt(
+        "allowed_registries",
+        default=[],
+        help="Registries, as HOST:PORT, that users may name though they are addresses or inner names.",
+    ),
+]
+registry_opts = [
+    cfg.StrOpt("key_file", help="Keys that lock registries' passwords; default STATE_DIR/keys/registry.key."),
+]
 controller_opts = [
     cfg.StrOpt("wake_socket", help="Datagram socket that wakes the controller; default STATE_DIR/run/controller.sock."),
     cfg.FloatOpt("interval_seconds", default=2.0, min=0.1, help="Look at everything this often, woken or not."),
@@ -71,6 +84,8 @@ agent_opts = [
     cfg.FloatOpt("resync_seconds", default=60.0, min=1.0, help="Compare everything with Docker this often."),
     cfg.IntOpt("parallel", default=4, min=1, help="Workloads worked on at once."),
     cfg.IntOpt("pull_timeout_seconds", default=600, min=1, help="An image pull may take this long."),
+    cfg.IntOpt("image_cache_max_gib", default=50, min=0, help="GiB of unused images that a host keeps."),
+    cfg.IntOpt("image_cache_max_age_hours", default=336, min=0, help="Hours that a host keeps an unused image."),
 ]
 netd_opts = [
     cfg.StrOpt("socket", help="netd's socket; default STATE_DIR/run/netd.sock."),
@@ -110,6 +125,8 @@ GROUPS: dict[str | None, Sequence[cfg.Opt]] = {
     "identity": identity_opts,
     "network": network_opts,
     "volume": volume_opts,
+    "image": image_opts,
+    "registry": registry_opts,
     "controller": controller_opts,
     "agent": agent_opts,
     "netd": netd_opts,
@@ -159,6 +176,8 @@ def derive(conf: cfg.ConfigOpts) -> None:
         ("api", "policy_file", "policy.yaml"),
         ("identity", "key_dir", "keys/tokens"),
         ("volume", "pool_dir", "volumes"),
+        ("image", "dir", "images"),
+        ("registry", "key_file", "keys/registry.key"),
         ("controller", "wake_socket", "run/controller.sock"),
         ("agent", "key_file", "keys/host.key"),
         ("agent", "journal_dir", "agent"),

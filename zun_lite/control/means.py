@@ -7,20 +7,27 @@ from dataclasses import dataclass
 
 from zun_lite.client.agents import AgentsClient
 from zun_lite.common.clock import Clock
+from zun_lite.common.secrets import SecretBox
 from zun_lite.common.wake import Waker
 from zun_lite.db.engine import Database
 from zun_lite.domain.resources import Limits, Ratios
+from zun_lite.image.base import ImageProvider
 from zun_lite.network.base import NetworkProvider
 from zun_lite.volume.base import VolumeProvider
 
 
 @dataclass(frozen=True)
 class Means:
-    """limits: the quota of a project without its own. ratios: how much a host may promise."""
+    """limits: the quota of a project without its own. ratios: how much a host may promise.
+
+    secrets: locks what users entrust. allowed_registries: those besides public ones that users may name.
+    """
 
     db: Database
     networks: NetworkProvider
     volumes: VolumeProvider
+    images: ImageProvider
+    secrets: SecretBox
     agents: AgentsClient
     waker: Waker
     clock: Clock
@@ -28,3 +35,4 @@ class Means:
     ratios: Ratios = Ratios()
     host_timeout_seconds: float = 40.0
     execute_timeout_seconds: int = 15
+    allowed_registries: frozenset[str] = frozenset()

@@ -20,7 +20,8 @@ actions = sa.Table(
     sa.Column("project_id", sa.String(64), nullable=False),
     sa.Column("user_id", sa.String(64), nullable=False),
     sa.Column("action", sa.String(32), nullable=False),
-    sa.Column("generation", sa.BigInteger, nullable=False),
+    # NULL where the action changes no goal, and ends by end() alone.
+    sa.Column("generation", sa.BigInteger),
     sa.Column("started_at", Moment, nullable=False),
     sa.Column("finished_at", Moment),
     sa.Column("message", sa.String(255)),
@@ -38,7 +39,7 @@ class Action:
     project_id: str
     user_id: str
     action: str
-    generation: int
+    generation: int | None
     started_at: datetime.datetime
     finished_at: datetime.datetime | None
     message: str | None
@@ -53,9 +54,9 @@ def begin(
     project_id: str,
     user_id: str,
     action: str,
-    generation: int,
+    generation: int | None,
 ) -> None:
-    """Record an accepted change, in the transaction that accepts it."""
+    """Record an accepted change, in the transaction that accepts it. generation: the goal's, if it changes that."""
     tx.execute(
         sa.insert(actions).values(
             request_id=request_id,
@@ -76,6 +77,20 @@ def finish(tx: sa.Connection, workload_uuid: str, up_to_generation: int, *, fail
         .where(
             actions.c.workload_uuid == workload_uuid,
             actions.c.generation <= up_to_generation,
+            actions.c.finished_at.is_(None),
+        )
+        .values(finished_at=utc_now(), message="Error" if failure else None, reason=failure)
+    )
+
+
+def end(tx: sa.Connection, request_id: str, workload_uuid: str, *, failure: str | None = None) -> None:
+    """Close the actions of one request that change no goal."""
+    tx.execute(
+        sa.update(actions)
+        .where(
+            actions.c.request_id == request_id,
+            actions.c.workload_uuid == workload_uuid,
+            actions.c.generation.is_(None),
             actions.c.finished_at.is_(None),
         )
         .values(finished_at=utc_now(), message="Error" if failure else None, reason=failure)

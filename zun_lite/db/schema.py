@@ -13,11 +13,14 @@ import sqlalchemy as sa
 
 from zun_lite.db import (
     actions,
+    host_images,
     hosts,
     identity,
+    images,
     networks,
     ports,
     quotas,
+    registries,
     revisions,
     security_groups,
     subnets,
@@ -27,7 +30,22 @@ from zun_lite.db import (
 from zun_lite.db.engine import Database, metadata
 from zun_lite.domain import errors
 
-TABLES = (actions, hosts, identity, networks, ports, quotas, revisions, security_groups, subnets, volumes, workloads)
+TABLES = (
+    actions,
+    host_images,
+    hosts,
+    identity,
+    images,
+    networks,
+    ports,
+    quotas,
+    registries,
+    revisions,
+    security_groups,
+    subnets,
+    volumes,
+    workloads,
+)
 
 
 def sync(db: Database, version: str = "head") -> None:

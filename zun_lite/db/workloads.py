@@ -9,7 +9,7 @@ projection for filters; nothing decides by them.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,6 +34,7 @@ workloads = sa.Table(
     sa.Column("user_id", sa.String(64), nullable=False),
     sa.Column("name", text_type(255), nullable=False),
     sa.Column("image", text_type(255), nullable=False),
+    sa.Column("registry_id", sa.String(36), index=True),
     sa.Column("spec", Json, nullable=False),
     sa.Column("generation", sa.BigInteger, nullable=False),
     sa.Column("presence", sa.String(8), nullable=False),
@@ -48,6 +49,8 @@ workloads = sa.Table(
     sa.Column("epoch", sa.BigInteger, nullable=False),
     sa.Column("ready", sa.Boolean, nullable=False),
     sa.Column("failure", sa.Text),
+    # Whether it has ports of networks that it left, which go once its host has let go of them.
+    sa.Column("ports_left", sa.Boolean, nullable=False),
     sa.Column("wiring", Json),
     sa.Column("observed", Json),
     sa.Column("status", sa.String(16), nullable=False),
@@ -58,6 +61,7 @@ workloads = sa.Table(
     sa.Column("cpus", sa.Float, nullable=False),
     sa.Column("memory_mib", sa.BigInteger, nullable=False),
     sa.Column("disk_gib", sa.BigInteger, nullable=False),
+    sa.Column("dedicated_cpus", sa.Integer, nullable=False),
     sa.Column("auto_remove", sa.Boolean, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("updated_at", Moment),
@@ -138,6 +142,7 @@ def insert(
             epoch=1,
             ready=False,
             failure=failure,
+            ports_left=False,
             **_status_values(status),
             created_at=utc_now(),
         )
@@ -208,11 +213,21 @@ def usage_of_host(tx: sa.Connection, host: str) -> Resources:
 def usage_of_hosts(tx: sa.Connection, hosts: Iterable[str]) -> dict[str, Resources]:
     """What is claimed on each of these hosts; hosts without workloads are left out."""
     query = (
-        sa.select(workloads.c.host, *(sa.func.sum(workloads.c[name]) for name in ("cpus", "memory_mib", "disk_gib")))
+        sa.select(workloads.c.host, *(sa.func.sum(workloads.c[name]) for name in _SUMMED))
         .where(workloads.c.host.in_(list(hosts)))
         .group_by(workloads.c.host)
     )
-    return {host: Resources(float(cpus), int(memory), int(disk)) for host, cpus, memory, disk in tx.execute(query)}
+    return {host: _resources(sums) for host, *sums in tx.execute(query)}
+
+
+def containers_on_hosts(tx: sa.Connection, hosts: Iterable[str]) -> dict[str, int]:
+    """How many containers are placed on each of these hosts; hosts without any are left out."""
+    query = (
+        sa.select(workloads.c.host, sa.func.sum(workloads.c.containers))
+        .where(workloads.c.host.in_(list(hosts)))
+        .group_by(workloads.c.host)
+    )
+    return {host: int(count) for host, count in tx.execute(query)}
 
 
 def on_host(tx: sa.Connection, host: str) -> list[Workload]:
@@ -403,11 +418,13 @@ def _spec_values(spec: ContainerSpec) -> dict[str, Any]:
     return {
         "spec": spec.to_json(),
         "image": spec.image,
+        "registry_id": spec.registry_id,
         "auto_remove": spec.auto_remove,
         "containers": spec.container_count,
         "cpus": claim.cpus,
         "memory_mib": claim.memory_mib,
         "disk_gib": claim.disk_gib,
+        "dedicated_cpus": claim.dedicated_cpus,
     }
 
 
@@ -416,15 +433,20 @@ def _goal_values(goal: Goal) -> dict[str, Any]:
 
 
 def _usage(tx: sa.Connection, where: sa.ColumnElement[bool]) -> tuple[int, Resources]:
-    count, cpus, memory, disk = tx.execute(
+    count, *sums = tx.execute(
         sa.select(
-            *(
-                sa.func.coalesce(sa.func.sum(workloads.c[name]), 0)
-                for name in ("containers", "cpus", "memory_mib", "disk_gib")
-            ),
+            *(sa.func.coalesce(sa.func.sum(workloads.c[name]), 0) for name in ("containers", *_SUMMED)),
         ).where(where)
     ).one()
-    return int(count), Resources(float(cpus), int(memory), int(disk))
+    return int(count), _resources(sums)
+
+
+_SUMMED = ("cpus", "memory_mib", "disk_gib", "dedicated_cpus")
+
+
+def _resources(sums: Sequence[Any]) -> Resources:
+    cpus, memory, disk, dedicated = sums
+    return Resources(float(cpus), int(memory), int(disk), int(dedicated))
 
 
 def _beyond(column: sa.ColumnElement[Any], edge: Any, marker_id: int, descending: bool) -> sa.ColumnElement[bool]:

@@ -8,14 +8,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Resources:
-    """cpus: cores, fractions allowed. memory_mib, disk_gib: whole units."""
+    """cpus: cores, fractions allowed. memory_mib, disk_gib: whole units.
+
+    dedicated_cpus: how many cores nobody else who asked for some may have.
+    """
 
     cpus: float = 0.0
     memory_mib: int = 0
     disk_gib: int = 0
+    dedicated_cpus: int = 0
 
     def __add__(self, other: Resources) -> Resources:
-        return Resources(self.cpus + other.cpus, self.memory_mib + other.memory_mib, self.disk_gib + other.disk_gib)
+        return Resources(
+            self.cpus + other.cpus,
+            self.memory_mib + other.memory_mib,
+            self.disk_gib + other.disk_gib,
+            self.dedicated_cpus + other.dedicated_cpus,
+        )
 
     def lacking_for(self, claim: Resources, used: Resources) -> list[str]:
         """The names of what would be over-committed if claim came on top of used; empty when it fits."""
@@ -26,6 +35,7 @@ class Resources:
                 ("cpu", self.cpus, after.cpus),
                 ("memory", self.memory_mib, after.memory_mib),
                 ("disk", self.disk_gib, after.disk_gib),
+                ("dedicated CPUs", self.dedicated_cpus, after.dedicated_cpus),
             )
             if want > have + 1e-9
         ]
@@ -41,7 +51,10 @@ class Ratios:
 
     def promised(self, capacity: Resources) -> Resources:
         return Resources(
-            capacity.cpus * self.cpu, int(capacity.memory_mib * self.memory), int(capacity.disk_gib * self.disk)
+            capacity.cpus * self.cpu,
+            int(capacity.memory_mib * self.memory),
+            int(capacity.disk_gib * self.disk),
+            int(capacity.cpus),
         )
 
 

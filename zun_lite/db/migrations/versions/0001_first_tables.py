@@ -36,7 +36,7 @@ def upgrade() -> None:
         sa.Column("project_id", sa.String(length=64), nullable=False),
         sa.Column("user_id", sa.String(length=64), nullable=False),
         sa.Column("action", sa.String(length=32), nullable=False),
-        sa.Column("generation", sa.BigInteger(), nullable=False),
+        sa.Column("generation", sa.BigInteger(), nullable=True),
         sa.Column("started_at", moment(), nullable=False),
         sa.Column("finished_at", moment(), nullable=True),
         sa.Column("message", sa.String(length=255), nullable=True),
@@ -57,6 +57,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "hosts",
+        sa.Column("id", number(), autoincrement=True, nullable=False),
         sa.Column("uuid", sa.String(length=36), nullable=False),
         sa.Column("name", text(255), nullable=False),
         sa.Column("address", sa.String(length=255), nullable=False),
@@ -65,12 +66,15 @@ def upgrade() -> None:
         sa.Column("problem", sa.Text(), nullable=True),
         sa.Column("disabled", sa.Boolean(), nullable=False),
         sa.Column("disabled_reason", sa.String(length=255), nullable=True),
+        sa.Column("forced_down", sa.Boolean(), nullable=False),
+        sa.Column("report_count", sa.BigInteger(), nullable=False),
         sa.Column("availability_zone", sa.String(length=255), nullable=False),
         sa.Column("boot_id", sa.String(length=64), nullable=True),
         sa.Column("inventory", document(), nullable=True),
         sa.Column("seen_at", moment(), nullable=True),
         sa.Column("created_at", moment(), nullable=False),
-        sa.PrimaryKeyConstraint("uuid", name="pk_hosts"),
+        sa.PrimaryKeyConstraint("id", name="pk_hosts"),
+        sa.UniqueConstraint("uuid", name="uq_hosts_uuid"),
         sa.UniqueConstraint("name", name="uq_hosts_name"),
     )
     op.create_table(
@@ -181,6 +185,7 @@ def upgrade() -> None:
         sa.Column("user_id", sa.String(length=64), nullable=False),
         sa.Column("name", text(255), nullable=False),
         sa.Column("image", text(255), nullable=False),
+        sa.Column("registry_id", sa.String(length=36), nullable=True),
         sa.Column("spec", document(), nullable=False),
         sa.Column("generation", sa.BigInteger(), nullable=False),
         sa.Column("presence", sa.String(length=8), nullable=False),
@@ -195,6 +200,7 @@ def upgrade() -> None:
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("ready", sa.Boolean(), nullable=False),
         sa.Column("failure", sa.Text(), nullable=True),
+        sa.Column("ports_left", sa.Boolean(), nullable=False),
         sa.Column("wiring", document(), nullable=True),
         sa.Column("observed", document(), nullable=True),
         sa.Column("status", sa.String(length=16), nullable=False),
@@ -204,12 +210,14 @@ def upgrade() -> None:
         sa.Column("cpus", sa.Float(), nullable=False),
         sa.Column("memory_mib", sa.BigInteger(), nullable=False),
         sa.Column("disk_gib", sa.BigInteger(), nullable=False),
+        sa.Column("dedicated_cpus", sa.Integer(), nullable=False),
         sa.Column("auto_remove", sa.Boolean(), nullable=False),
         sa.Column("created_at", moment(), nullable=False),
         sa.Column("updated_at", moment(), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_workloads"),
         sa.UniqueConstraint("uuid", name="uq_workloads_uuid"),
     )
+    op.create_index("ix_workloads_registry_id", "workloads", ["registry_id"], unique=False)
     op.create_index("ix_workloads_host", "workloads", ["host"], unique=False)
     op.create_index("ix_workloads_project_id_id", "workloads", ["project_id", "id"], unique=False)
     op.create_index("ix_workloads_project_id_name", "workloads", ["project_id", "name"], unique=False)
@@ -367,3 +375,82 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("user_id", "scope", "target_id", "role_id", name="pk_role_assignments"),
     )
     op.create_index("ix_role_assignments_scope_target_id", "role_assignments", ["scope", "target_id"], unique=False)
+
+    op.create_table(
+        "host_images",
+        sa.Column("id", number(), autoincrement=True, nullable=False),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("host", sa.String(length=36), nullable=False),
+        sa.Column("repo", text(255), nullable=False),
+        sa.Column("tag", text(255), nullable=False),
+        sa.Column("wanted", sa.Boolean(), nullable=False),
+        sa.Column("image_id", sa.String(length=80), nullable=True),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("problem", sa.Text(), nullable=True),
+        sa.Column("created_at", moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_host_images"),
+        sa.UniqueConstraint("host", "repo", "tag", name="uq_host_images_host_repo_tag"),
+        sa.UniqueConstraint("uuid", name="uq_host_images_uuid"),
+    )
+    op.create_table(
+        "images",
+        sa.Column("id", number(), autoincrement=True, nullable=False),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("name", text(255), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("visibility", sa.String(length=16), nullable=False),
+        sa.Column("container_format", sa.String(length=16), nullable=True),
+        sa.Column("disk_format", sa.String(length=16), nullable=True),
+        sa.Column("min_disk", sa.Integer(), nullable=False),
+        sa.Column("min_ram", sa.Integer(), nullable=False),
+        sa.Column("protected", sa.Boolean(), nullable=False),
+        sa.Column("hidden", sa.Boolean(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("md5", sa.String(length=32), nullable=True),
+        sa.Column("sha512", sa.String(length=128), nullable=True),
+        sa.Column("location", sa.String(length=64), nullable=True),
+        sa.Column("workload_uuid", sa.String(length=36), nullable=True),
+        sa.Column("request_id", sa.String(length=64), nullable=True),
+        sa.Column("created_at", moment(), nullable=False),
+        sa.Column("updated_at", moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_images"),
+        sa.UniqueConstraint("uuid", name="uq_images_uuid"),
+    )
+    op.create_index("ix_images_project_id_name", "images", ["project_id", "name"], unique=False)
+    op.create_index("ix_images_visibility", "images", ["visibility"], unique=False)
+    op.create_index("ix_images_workload_uuid", "images", ["workload_uuid"], unique=False)
+
+    op.create_table(
+        "registries",
+        sa.Column("id", number(), autoincrement=True, nullable=False),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("name", text(255), nullable=True),
+        sa.Column("domain", text(255), nullable=False),
+        sa.Column("username", text(255), nullable=True),
+        sa.Column("locked_password", sa.Text(), nullable=True),
+        sa.Column("created_at", moment(), nullable=False),
+        sa.Column("updated_at", moment(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_registries"),
+        sa.UniqueConstraint("uuid", name="uq_registries_uuid"),
+    )
+    op.create_index("ix_registries_project_id_name", "registries", ["project_id", "name"], unique=False)
+
+    op.create_table(
+        "image_properties",
+        sa.Column("image_uuid", sa.String(length=36), nullable=False),
+        sa.Column("key", text(255), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["image_uuid"], ["images.uuid"], name="fk_image_properties_image_uuid"),
+        sa.PrimaryKeyConstraint("image_uuid", "key", name="pk_image_properties"),
+    )
+    op.create_table(
+        "image_tags",
+        sa.Column("image_uuid", sa.String(length=36), nullable=False),
+        sa.Column("tag", text(255), nullable=False),
+        sa.ForeignKeyConstraint(["image_uuid"], ["images.uuid"], name="fk_image_tags_image_uuid"),
+        sa.PrimaryKeyConstraint("image_uuid", "tag", name="pk_image_tags"),
+    )
