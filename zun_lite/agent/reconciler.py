@@ -20,7 +20,7 @@ from zun_lite.agent.looks import Looks
 from zun_lite.agent.removals import Removals, most_at_once
 from zun_lite.agent.runtime.base import Container, Listed, Runtime
 from zun_lite.agent.runtime.words import reason
-from zun_lite.agent.steps import LOST, Netd, Performer, Turn, Waiting
+from zun_lite.agent.steps import LOST, Netd, Performer, Turn, Waiting, abandoned, limits_of
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors, names
 from zun_lite.domain.desired import Desired, DesiredSet
@@ -36,6 +36,8 @@ REMOVAL_GRACE_SECONDS = 10
 
 # failures of these end after a few tries; those of taking away are tried for ever
 _MAKING = (Step.IMAGE, Step.DISKS, Step.CREATE, Step.PLUG, Step.START)
+# so do these, and the container lives on as it was
+_SPARING = (Step.PAUSE, Step.UNPAUSE, Step.SIGNAL, Step.LIMITS)
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,7 @@ class Reconciler:
             boot_id=self._boot_id,
             auto_heal=spec.auto_heal,
             restarts=policy in ("always", "unless-stopped"),
+            limits=limits_of(spec),
         )
 
     def _settle(self, turn: Turn) -> None:
@@ -228,6 +231,7 @@ class Reconciler:
             generation=turn.desired.generation,
             failed_generation=turn.desired.generation if turn.lost else 0,
             error=LOST if turn.lost else "",
+            spared=False,
             boot_id=self._boot_id,
             was_running=turn.container is not None and turn.container.seen.alive,
         )
@@ -242,7 +246,15 @@ class Reconciler:
         told = reason(error.message)
         if final:
             self._tries.pop(turn.uuid, None)
-            turn.done = replace(turn.done, generation=generation, failed_generation=generation, error=told)
+            turn.done = replace(
+                abandoned(step, turn),
+                generation=generation,
+                failed_generation=generation,
+                error=told,
+                spared=step in _SPARING,
+                boot_id=self._boot_id,
+                was_running=turn.container is not None and turn.container.seen.alive,
+            )
         self._journal.write(turn.uuid, turn.done)
         self._tell(turn, error=told)
         return None if final else retry_seconds
@@ -250,7 +262,7 @@ class Reconciler:
     def _is_final(self, uuid: str, step: Step, error: errors.ZunError) -> bool:
         if isinstance(error, errors.Invalid) or (step is Step.DISKS and isinstance(error, errors.NotFound)):
             return True
-        return step in _MAKING and self._tries[uuid].refused >= FINAL_AFTER_TRIES
+        return step in (*_MAKING, *_SPARING) and self._tries[uuid].refused >= FINAL_AFTER_TRIES
 
     def _seconds_to_next_try(self, uuid: str, generation: int, error: errors.ZunError) -> float:
         """Longer each time for one goal. What is away for a while is no refusal, however long it is away."""
@@ -346,6 +358,8 @@ def observe(desired: Desired | None, done: Done, container: Container | None, er
         state="absent" if done.absent else "missing",
         error=error or (done.error if given_up else "") or None,
         final=given_up,
+        spared=given_up and done.spared,
+        signals=done.signals,
         formatted=done.formatted,
     )
     if container is None:
@@ -361,6 +375,7 @@ def observe(desired: Desired | None, done: Done, container: Container | None, er
         command=container.command,
         entrypoint=container.entrypoint,
         ports=container.ports,
+        health=container.health,
     )
 
 

@@ -19,7 +19,8 @@ from zun_lite.agent.runtime.base import Bind, Container, Order, Runtime
 from zun_lite.common import crash
 from zun_lite.domain import errors
 from zun_lite.domain.desired import Desired
-from zun_lite.domain.plan import Done, Step
+from zun_lite.domain.plan import Done, Step, noted_run, noted_signal
+from zun_lite.domain.spec import ContainerSpec
 from zun_lite.domain.wiring import Attachment, Endpoint
 
 LOST = "The container is gone from its host."
@@ -48,7 +49,7 @@ class Waiting(Exception):
 class Turn:
     """One pass over one workload: what is asked, what was done, what is there, as the steps change it.
 
-    touched: container is not what the engine shows any more.
+    touched: container is not what the engine shows any more. made: it was made by this turn.
     """
 
     desired: Desired
@@ -57,6 +58,7 @@ class Turn:
     binds: tuple[Bind, ...] = ()
     removed_id: str = ""
     touched: bool = False
+    made: bool = False
     lost: bool = False
 
     @property
@@ -98,7 +100,12 @@ class Performer:
             Step.NOTE_BUILD: self._note_build,
             Step.START: self._start,
             Step.NOTE_RUN: self._note_run,
+            Step.INTEND: self._intend,
             Step.STOP: self._stop,
+            Step.PAUSE: self._pause,
+            Step.UNPAUSE: self._unpause,
+            Step.SIGNAL: self._signal,
+            Step.LIMITS: self._limit,
             Step.REMOVE: self._remove,
             Step.UNPLUG: self._unplug,
             Step.DETACH: self._detach,
@@ -154,7 +161,7 @@ class Performer:
             desired.goal.build,
             hostname=desired.spec.hostname or container_id[:12],
         )
-        turn.touched = True
+        turn.touched = turn.made = True
 
     def _plug(self, turn: Turn) -> None:
         wiring = turn.desired.wiring
@@ -175,27 +182,48 @@ class Performer:
             intent_started_at="",
             was_running=False,
             absent=False,
+            signals=turn.desired.goal.signals,
+            limits=limits_of(turn.desired.spec) if turn.made else None,
+            limits_refused=False,
         )
 
     def _start(self, turn: Turn) -> None:
         container = _there(turn)
-        turn.done = replace(turn.done, intent_run=turn.desired.goal.run, intent_started_at=container.started_at)
-        self._journal.write(turn.uuid, turn.done)
+        self._intend(turn)
         crash.point("agent.start.before")
         turn.touched = True
         with self._launches:
             self._runtime.start(container.container_id)
         crash.point("agent.start.after")
 
+    def _intend(self, turn: Turn) -> None:
+        """Before what runs is stopped to be started, so that it is started even if this process dies between."""
+        started_at = _there(turn).started_at
+        turn.done = replace(turn.done, intent_run=turn.desired.goal.run, intent_started_at=started_at)
+        self._journal.write(turn.uuid, turn.done)
+
     def _note_run(self, turn: Turn) -> None:
-        turn.done = replace(
-            turn.done,
-            run=turn.desired.goal.run,
-            intent_run=0,
-            intent_started_at="",
-            boot_id=self._boot_id,
-            was_running=True,
-        )
+        turn.done = noted_run(turn.desired.goal, turn.done, self._boot_id)
+
+    def _pause(self, turn: Turn) -> None:
+        turn.touched = True
+        self._runtime.pause(_there(turn).container_id)
+
+    def _unpause(self, turn: Turn) -> None:
+        turn.touched = True
+        self._runtime.unpause(_there(turn).container_id)
+
+    def _signal(self, turn: Turn) -> None:
+        container, goal = _there(turn), turn.desired.goal
+        turn.touched = True
+        if container.seen.alive:
+            self._runtime.signal(container.container_id, goal.signal)
+        turn.done = noted_signal(goal, turn.done, container.seen)
+
+    def _limit(self, turn: Turn) -> None:
+        cpus, memory_mib = limits_of(turn.desired.spec)
+        self._runtime.limit(_there(turn).container_id, cpus, memory_mib)
+        turn.done = replace(turn.done, limits=(cpus, memory_mib), limits_refused=False)
 
     def _stop(self, turn: Turn) -> None:
         crash.point("agent.stop.before")
@@ -246,6 +274,20 @@ class Performer:
     def _require_api(self) -> None:
         if not self._connected():
             raise errors.Unavailable("The host cannot reach the API, and leaves volumes as they are until it can.")
+
+
+def limits_of(spec: ContainerSpec) -> tuple[float, int]:
+    """CPUs and MiB of memory."""
+    return spec.cpus, spec.memory_mib
+
+
+def abandoned(step: Step, turn: Turn) -> Done:
+    """The journal once a step was given up: neither this signal nor these limits are tried with the next goal."""
+    if step is Step.SIGNAL:
+        return replace(turn.done, signals=turn.desired.goal.signals)
+    if step is Step.LIMITS:
+        return replace(turn.done, limits=limits_of(turn.desired.spec), limits_refused=True)
+    return turn.done
 
 
 def _there(turn: Turn) -> Container:

@@ -54,6 +54,7 @@ class Seen:
     build: int
     started_at: str
     health: str | None = None
+    exit_code: int | None = None
 
     @property
     def alive(self) -> bool:

@@ -18,7 +18,10 @@ from zun_lite.domain.spec import ContainerSpec
 
 @dataclass(frozen=True)
 class Container:
-    """One container of ours as the engine shows it. Times are the engine's own text."""
+    """One container of ours as the engine shows it. Times are the engine's own text.
+
+    member: which container of the capsule uuid it is; empty for a capsule's sandbox, and for who is no capsule's.
+    """
 
     uuid: str
     container_id: str
@@ -32,10 +35,20 @@ class Container:
     command: tuple[str, ...] | None = None
     entrypoint: tuple[str, ...] | None = None
     ports: tuple[int, ...] = ()
+    health: str | None = None
+    member: str = ""
 
     @property
     def seen(self) -> Seen:
-        return Seen(self.container_id, self.state, self.epoch, self.build, self.started_at)
+        return Seen(
+            self.container_id,
+            self.state,
+            self.epoch,
+            self.build,
+            self.started_at,
+            health=self.health,
+            exit_code=self.exit_code,
+        )
 
 
 @dataclass(frozen=True)
@@ -46,6 +59,7 @@ class Listed:
     container_id: str
     state: str
     epoch: int
+    member: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,7 +73,11 @@ class Bind:
 
 @dataclass(frozen=True)
 class Order:
-    """A container to be made."""
+    """A container to be made.
+
+    member: it is this container of the capsule uuid. joins: the id of the container whose network and
+    IPC namespaces it gets. shareable: others may join it.
+    """
 
     uuid: str
     epoch: int
@@ -67,6 +85,14 @@ class Order:
     spec: ContainerSpec
     binds: tuple[Bind, ...] = ()
     dns: tuple[str, ...] = ()
+    member: str = ""
+    joins: str = ""
+    shareable: bool = False
+
+    @property
+    def own_uuid(self) -> str:
+        """Of the container itself, where uuid is that of its workload."""
+        return self.member or self.uuid
 
 
 @dataclass(frozen=True)
@@ -126,7 +152,15 @@ class Runtime(Protocol):
         """The container of this name or id, if it is one of this installation."""
         ...
 
+    def members(self, uuid: str) -> list[Container]:
+        """The containers of a capsule, but for its sandbox."""
+        ...
+
     def has_image(self, image: str) -> bool: ...
+
+    def sandbox_image(self) -> str:
+        """The name of the image of capsules' sandboxes, made now if it is not there."""
+        ...
 
     def pull(self, image: str, timeout_seconds: float) -> None:
         """NoSuchImage: trying again cannot help."""
@@ -143,6 +177,18 @@ class Runtime(Protocol):
     def stop(self, container_id: str, grace_seconds: int) -> None: ...
 
     def remove(self, container_id: str) -> None: ...
+
+    def pause(self, container_id: str) -> None:
+        """What does not run is left as it is; so with unpause and signal."""
+        ...
+
+    def unpause(self, container_id: str) -> None: ...
+
+    def signal(self, container_id: str, name: str) -> None: ...
+
+    def limit(self, container_id: str, cpus: float, memory_mib: int) -> None:
+        """Hold a container that was made to other limits. Failed: the engine or the kernel refuses."""
+        ...
 
     def execute(self, uuid: str, command: list[str], timeout_seconds: float, max_bytes: int) -> Executed:
         """NotFound: no such container. Conflict: it does not run. Output beyond max_bytes is dropped."""

@@ -22,7 +22,7 @@ import docker.errors
 import docker.types
 import requests
 
-from zun_lite.agent.runtime import words
+from zun_lite.agent.runtime import docker_running, sandbox, words
 from zun_lite.agent.runtime.base import Bind, Container, Engine, Event, Executed, Limits, Listed, Order
 from zun_lite.agent.runtime.etc import EtcFiles
 from zun_lite.agent.runtime.processes import end_tree
@@ -45,7 +45,7 @@ CAPABILITIES = (
 )
 # lets any user ping without CAP_NET_RAW, where the ping program knows datagram sockets (busybox's does not)
 SYSCTLS = {"net.ipv4.ping_group_range": "0 2147483647"}
-EVENTS = ("create", "start", "die", "destroy", "pause", "unpause", "rename")
+EVENTS = ("create", "start", "die", "destroy", "pause", "unpause", "rename", "health_status")
 
 _LOOK_SECONDS = 10.0
 _CHANGE_SECONDS = 60.0
@@ -63,20 +63,20 @@ def host_config(
 ) -> dict[str, Any]:
     """All that a container may do to its host, from an allow-list: nothing of a spec gets in by another way."""
     spec = order.spec
-    cpus = max(0.01, min(spec.cpus, host_cpus))
     policy = spec.restart_policy
     return api.create_host_config(
         runtime=runtime,
-        network_mode="none",
-        nano_cpus=int(cpus * 1e9),
-        cpu_shares=max(2, int(1024 * spec.cpus)),
+        network_mode=f"container:{order.joins}" if order.joins else "none",
+        ipc_mode=f"container:{order.joins}" if order.joins else "shareable" if order.shareable else None,
+        nano_cpus=docker_running.nano_cpus(spec.cpus, host_cpus),
+        cpu_shares=docker_running.cpu_shares(spec.cpus),
         mem_limit=f"{spec.memory_mib}m",
         memswap_limit=f"{spec.memory_mib}m",
         pids_limit=limits.pids,
         cap_drop=["ALL"],
         cap_add=list(CAPABILITIES),
         security_opt=["no-new-privileges"],
-        sysctls=dict(SYSCTLS),
+        sysctls=None if order.joins else dict(SYSCTLS),
         restart_policy={"Name": policy.name, "MaximumRetryCount": policy.maximum_retry_count} if policy else None,
         log_config=docker.types.LogConfig(
             type="json-file",
@@ -86,7 +86,7 @@ def host_config(
             docker.types.Mount(bind.target, bind.source, type="bind", read_only=bind.read_only, propagation="rprivate")
             for bind in (*order.binds, *etc_binds)
         ],
-        dns=list(order.dns) or None,
+        dns=None if order.joins else list(order.dns) or None,
     )
 
 
@@ -105,6 +105,7 @@ class DockerRuntime:
         self._connecting = threading.Lock()
         self._client: _Client | None = None
         self._host_cpus: float | None = None
+        self._sandbox: sandbox.SandboxImage | None = None
 
     def inventory(self) -> Engine:
         with self._asking(_LOOK_SECONDS) as api:
@@ -129,6 +130,7 @@ class DockerRuntime:
                 item["Id"],
                 words.state(item["State"]),
                 words.number(item["Labels"].get(names.LABEL_EPOCH)),
+                item["Labels"].get(names.LABEL_MEMBER, ""),
             )
             for item in found
         ]
@@ -143,6 +145,22 @@ class DockerRuntime:
         if labels.get(names.LABEL_CLUSTER) != self._cluster:
             return None
         return words.container(found)
+
+    def members(self, uuid: str) -> list[Container]:
+        label = [f"{names.LABEL_CLUSTER}={self._cluster}", f"{names.LABEL_UUID}={uuid}", names.LABEL_MEMBER]
+        with self._asking(_CHANGE_SECONDS) as api:
+            listed = api.containers(all=True, filters={"label": label})
+        found = [self.inspect(item["Id"]) for item in listed]
+        return [item for item in found if item is not None]
+
+    def sandbox_image(self) -> str:
+        if self._sandbox is None:
+            self._sandbox = sandbox.build(self._cluster)
+        if not self.has_image(self._sandbox.reference):
+            with self._asking(_CHANGE_SECONDS) as api:
+                name, tag = self._sandbox.reference.split(":")
+                api.import_image_from_data(self._sandbox.layer, name, tag, changes=list(self._sandbox.changes))
+        return self._sandbox.reference
 
     def has_image(self, image: str) -> bool:
         try:
@@ -173,7 +191,7 @@ class DockerRuntime:
         try:
             return self._create(order)
         except errors.Conflict:
-            existing = self._of_ours(names.docker_name(order.uuid))
+            existing = self._of_ours(names.docker_name(order.own_uuid))
         if (existing.uuid, existing.epoch, existing.build) == (order.uuid, order.epoch, order.build):
             return existing.container_id
         if existing.epoch > order.epoch:
@@ -205,12 +223,31 @@ class DockerRuntime:
                 if self._etc is not None:
                     # before the container, so that nothing is left when this is cut off
                     labels = api.inspect_container(container_id)["Config"].get("Labels") or {}
-                    self._etc.remove(labels.get(names.LABEL_UUID, ""))
+                    self._etc.remove(labels.get(names.LABEL_MEMBER) or labels.get(names.LABEL_UUID, ""))
                 api.remove_container(container_id, v=True, force=True)
         except errors.NotFound:
             return
         except errors.Conflict as error:
             raise errors.Failed("Docker is still removing the container.") from error
+
+    def pause(self, container_id: str) -> None:
+        with self._changing() as api:
+            docker_running.pause(api, container_id)
+
+    def unpause(self, container_id: str) -> None:
+        with self._changing() as api:
+            docker_running.unpause(api, container_id)
+
+    def signal(self, container_id: str, name: str) -> None:
+        with self._changing() as api:
+            docker_running.signal(api, container_id, name)
+
+    def limit(self, container_id: str, cpus: float, memory_mib: int) -> None:
+        try:
+            with self._changing() as api:
+                docker_running.limit(api, container_id, cpus, memory_mib, self._cpus(api))
+        except (errors.Failed, errors.Invalid) as error:
+            raise words.limit_error(error, memory_mib) from error
 
     def execute(self, uuid: str, command: list[str], timeout_seconds: float, max_bytes: int) -> Executed:
         existing = self._of_ours(names.docker_name(uuid))
@@ -271,6 +308,15 @@ class DockerRuntime:
         """The container of a workload. NotFound: there is none; Invalid: the one of that name is a stranger's."""
         return self._of_ours(names.docker_name(uuid))
 
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[docker.APIClient]:
+        """A client for a change of a container that is there, or was a moment ago."""
+        try:
+            with self._asking(_CHANGE_SECONDS) as api:
+                yield api
+        except errors.NotFound as error:
+            raise errors.Failed("The container went away.") from error
+
     def _create(self, order: Order) -> str:
         spec = order.spec
         etc_binds = self._etc.write(order) if self._etc is not None else ()
@@ -278,18 +324,18 @@ class DockerRuntime:
             config = api.create_container_config(
                 spec.image,
                 list(spec.command) if spec.command is not None else None,
-                hostname=spec.hostname,
+                hostname=None if order.joins else spec.hostname,
                 environment=dict(spec.environment),
                 labels=words.labels(self._cluster, order),
                 working_dir=spec.workdir,
                 entrypoint=list(spec.entrypoint) if spec.entrypoint is not None else None,
                 stdin_open=spec.interactive,
                 tty=spec.tty,
-                network_disabled=self._etc is not None,
+                network_disabled=self._etc is not None and not order.joins,
                 host_config=host_config(api, order, self._limits, self._runtime, self._cpus(api), etc_binds),
             )
             try:
-                return api.create_container_from_config(config, names.docker_name(order.uuid))["Id"]
+                return api.create_container_from_config(config, names.docker_name(order.own_uuid))["Id"]
             except docker.errors.APIError as error:
                 raise words.create_error(_translate(error), spec.image, self._runtime) from error
 

@@ -25,7 +25,7 @@ class EtcFiles:
 
     def write(self, order: Order) -> tuple[Bind, ...]:
         """Write what the container is to find; the binds that show it. What the user mounts there comes first."""
-        folder = self._of(order.uuid)
+        folder = self._of(order.own_uuid)
         texts = {"hosts": HOSTS, "resolv.conf": "".join(f"nameserver {server}\n" for server in order.dns)}
         taken = {bind.target for bind in order.binds}
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)

@@ -47,11 +47,16 @@ class FakeRuntime:
         """The next calls of a verb raise these."""
         self._faults.setdefault(verb, []).extend(faults)
 
+    def say_health(self, uuid: str, health: str) -> None:
+        """A container's health check says starting, healthy or unhealthy."""
+        with self._lock:
+            self._put(replace(self._by_name(uuid), health=health), f"health_status: {health}")
+
     def exit(self, uuid: str, code: int = 0) -> None:
         """A container's process ends by itself."""
         with self._lock:
             found = self._by_name(uuid)
-            self._put(replace(found, state="exited", exit_code=code, finished_at=self._text()), "die")
+            self._end(found, code)
 
     def lose(self, uuid: str) -> None:
         """Someone removes a container behind the agent's back."""
@@ -149,14 +154,41 @@ class FakeRuntime:
                 raise errors.Failed("The container went away before it was started.")
             if not found.seen.alive:
                 self._starts += 1
-                self._put(replace(found, state="running", started_at=self._text(), exit_code=None), "start")
+                begun = replace(found, state="running", started_at=self._text(), exit_code=None, health=None)
+                self._put(begun, "start")
 
     def stop(self, container_id: str, grace_seconds: int) -> None:
         self._change("stop", container_id)
         with self._lock:
             found = self._containers.get(container_id)
             if found is not None and found.seen.alive:
-                self._put(replace(found, state="exited", exit_code=137, finished_at=self._text()), "die")
+                self._end(found, 137)
+
+    def pause(self, container_id: str) -> None:
+        self._change("pause", container_id)
+        self._turn(container_id, "running", "paused", "pause")
+
+    def unpause(self, container_id: str) -> None:
+        self._change("unpause", container_id)
+        self._turn(container_id, "paused", "running", "unpause")
+
+    def signal(self, container_id: str, name: str) -> None:
+        """Only SIGKILL ends what runs."""
+        self._change("signal", name)
+        with self._lock:
+            found = self._there(container_id)
+            if name == "SIGKILL" and found.seen.alive:
+                self._end(found, 137)
+
+    def limit(self, container_id: str, cpus: float, memory_mib: int) -> None:
+        with self._lock:
+            found = self._there(container_id)
+            order = self._orders[container_id]
+            if (order.spec.cpus, order.spec.memory_mib) == (cpus, memory_mib):
+                self._ask("limit")
+                return
+            self._change("limit", found.uuid)
+            self._orders[container_id] = replace(order, spec=replace(order.spec, cpus=cpus, memory_mib=memory_mib))
 
     def remove(self, container_id: str) -> None:
         self._change("remove", container_id)
@@ -196,6 +228,21 @@ class FakeRuntime:
     def _change(self, verb: str, argument: str) -> None:
         self.calls.append((verb, argument))
         self._ask(verb)
+
+    def _there(self, container_id: str) -> Container:
+        found = self._containers.get(container_id)
+        if found is None:
+            raise errors.Failed("The container went away.")
+        return found
+
+    def _turn(self, container_id: str, before: str, after: str, event: str) -> None:
+        with self._lock:
+            found = self._there(container_id)
+            if found.state == before:
+                self._put(replace(found, state=after), event)
+
+    def _end(self, found: Container, code: int) -> None:
+        self._put(replace(found, state="exited", exit_code=code, finished_at=self._text(), health=None), "die")
 
     def _by_name(self, uuid: str) -> Container:
         for found in self._containers.values():

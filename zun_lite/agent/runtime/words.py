@@ -52,6 +52,8 @@ def container(found: dict[str, Any]) -> Container:
         command=_texts(config.get("Cmd")),
         entrypoint=_texts(config.get("Entrypoint")),
         ports=tuple(sorted({number(port.split("/")[0]) for port in config.get("ExposedPorts") or ()})),
+        health=_health(status) if shown == "running" else None,
+        member=labels.get(names.LABEL_MEMBER, ""),
     )
 
 
@@ -71,8 +73,10 @@ def number(text: Any) -> int:
 def labels(cluster: str, order: Order) -> dict[str, str]:
     """The user's labels with ours, which a user cannot set."""
     users = {key: value for key, value in order.spec.labels.items() if not key.startswith("zun.")}
+    member = {names.LABEL_MEMBER: order.member} if order.member else {}
     return {
         **users,
+        **member,
         names.LABEL_CLUSTER: cluster,
         names.LABEL_UUID: order.uuid,
         names.LABEL_EPOCH: str(order.epoch),
@@ -117,6 +121,12 @@ def start_error(error: errors.ZunError) -> errors.ZunError:
     return errors.Failed(reason(f"The container could not be started: {error.message}"))
 
 
+def limit_error(error: errors.ZunError, memory_mib: int) -> errors.ZunError:
+    if "busy" in error.message:
+        return errors.Failed(f"The container uses more than {memory_mib} MiB of memory and was left at its old limits.")
+    return errors.Failed(reason(f"The container's limits could not be changed: {error.message}"))
+
+
 def pull_error(image: str, error: errors.ZunError) -> errors.ZunError:
     if isinstance(error, errors.Invalid):
         return errors.NoSuchImage(f"{image!r} is not the name of an image.")
@@ -125,6 +135,12 @@ def pull_error(image: str, error: errors.ZunError) -> errors.ZunError:
     if _DEAF_REGISTRY.search(error.message):
         return errors.Failed(f"Image {image!r} is not on the host, and its registry does not answer.")
     return errors.Failed(f"Image {image!r} could not be pulled.")
+
+
+def _health(status: dict[str, Any]) -> str | None:
+    """starting, healthy or unhealthy; None without a health check."""
+    said = (status.get("Health") or {}).get("Status")
+    return said if said in ("starting", "healthy", "unhealthy") else None
 
 
 def _texts(value: Any) -> tuple[str, ...] | None:
