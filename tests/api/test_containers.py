@@ -133,8 +133,8 @@ class RepresentationTest(ApiTestCase):
         with self.db.read() as tx:
             spec = workloads.get(tx, made["uuid"]).spec
         self.assertEqual(
-            [("n1", None, "10.0.0.9"), ("network", "p1", None)],
-            [(net.network_id, net.port_id, net.fixed_ip) for net in spec.networks],
+            [("n1", None, ("10.0.0.9",)), ("network", "p1", ())],
+            [(net.network_id, net.port_id, net.fixed_ips) for net in spec.networks],
         )
         self.assertEqual(
             [("v1", None, "/data"), (None, 3, "/more")],

@@ -56,7 +56,7 @@ RULES = (
     ("command", [1], "command", []),
     ("entrypoint", {}, "entrypoint", []),
     ("image_driver", "podman", "image_driver", "None"),
-    ("image_driver", "glance", "image_driver", "docker"),
+    ("image_driver", "glance", "image service", "docker"),
     ("image_pull_policy", "sometimes", "image_pull_policy", ""),
     ("restart_policy", {"Name": "often"}, "restart_policy.Name", {"Name": "no"}),
     ("restart_policy", {"MaximumRetryCount": "1"}, "Name", {}),
@@ -68,7 +68,8 @@ RULES = (
     ("nets", [{"network": "n", "port": "p"}], "nets.0", [{"network": "n"}]),
     ("nets", [{"network": "n", "v4-fixed-ip": "::1"}], "IPv4", [{"network": "n", "v4-fixed-ip": "10.0.0.9"}]),
     ("nets", [{"network": "n", "v6-fixed-ip": "10.0.0.9"}], "IPv6", [{"network": "n", "v6-fixed-ip": "fd00::9"}]),
-    ("nets", [{"network": "n", "v4-fixed-ip": "10.0.0.9", "v6-fixed-ip": "fd00::9"}], "two", None),
+    ("nets", [{"network": "n", "v4-fixed-ip": "10.0.0.9", "v6-fixed-ip": "fe80::9%eth0"}], "IPv6",
+     [{"network": "n", "v4-fixed-ip": "10.0.0.9", "v6-fixed-ip": "fd00::9"}]),
     ("nets", [{"port": "p", "v4-fixed-ip": "10.0.0.9"}], "port", [{"port": "p", "v4-fixed-ip": ""}]),
     ("nets", [{"port": "p"}, {"port": "p"}], "port", [{"port": "p"}, {"port": "q"}]),
     ("nets", [{"network": "n", "speed": 1}], "speed", None),
@@ -82,18 +83,57 @@ RULES = (
     ("mounts", [{"source": "v", "size": 1, "destination": "/d"}], "either", [{"size": "1", "destination": "/d"}]),
     ("mounts", [{"source": "", "size": "0", "destination": "/d"}], "size", [{"size": 1, "destination": "/d"}]),
     ("mounts", [{"size": 16385, "destination": "/d"}], "size", [{"source": "", "size": 1, "destination": "/d"}]),
-    ("mounts", [{"type": "bind", "source": "eA==", "destination": "/d"}], "bind", None),
+    ("mounts", [{"type": "bind", "source": "eA=", "destination": "/d"}], "base64",
+     [{"type": "bind", "source": "eA==", "destination": "/d"}]),
+    ("mounts", [{"type": "bind", "source": "eA==", "destination": "/d/"}], "slash", None),
+    ("mounts", [{"type": "bind", "source": "eA==", "size": 1, "destination": "/d"}], "size",
+     [{"type": "bind", "source": "", "size": "", "destination": "/empty"}]),
+    ("mounts", [{"type": "bind", "destination": "/d"}], "content", None),
+    ("mounts", [{"type": "bind", "source": "QUFB" * 21846, "destination": "/d"}], "65536",
+     [{"type": "bind", "source": "QUFB" * 21845, "destination": "/d"}]),
+    ("mounts", [{"type": "bind", "source": "QUFB" * 21845, "destination": f"/d{n}"} for n in range(5)], "together",
+     [{"type": "bind", "source": "QUFB" * 21845, "destination": f"/d{n}"} for n in range(4)]),
+    ("mounts", [{"type": "bind", "source": "", "destination": f"/d{n}"} for n in range(17)], "16",
+     [{"type": "bind", "source": "", "destination": f"/d{n}"} for n in range(16)]),
+    ("mounts", [{"type": "bind", "source": "", "destination": "/d"}, {"size": 1, "destination": "/d/e"}], "/d/e",
+     [{"size": 1, "destination": "/d"}, {"type": "bind", "source": "", "destination": "/d/e"}]),
+    ("mounts", [{"type": "bind", "source": "", "destination": "/d\n"}], "printable", None),
+    ("mounts", [{"type": "bind", "source": "", "destination": "/sys/kernel/x"}], "own", None),
+    ("mounts", [{"source": "v" * 256, "destination": "/d"}], "bind", None),
     ("mounts", [{"type": "tmpfs", "size": 1, "destination": "/d"}], "type", None),
     ("mounts", [{"size": "", "destination": "/d"}], "size", [{"source": "v", "size": "", "destination": "/d"}]),
     ("mounts", [{"source": "v", "destination": "/d"}, {"source": "w", "destination": "/d/"}], "twice", None),
     ("mounts", [{"source": "v", "destination": "/d"}, {"source": "v", "destination": "/e"}], "twice", None),
-    ("security_groups", ["web"], "security_groups", []),
-    ("exposed_ports", {"80/tcp": {}}, "exposed_ports", {}),
-    ("healthcheck", {"cmd": "true"}, "healthcheck", {}),
-    ("hints", {"a": "b"}, "hints", {}),
-    ("availability_zone", "nova", "availability_zone", ""),
-    ("registry", "mine", "registry", None),
-    ("cpu_policy", "dedicated", "dedicated", "shared"),
+    ("security_groups", "web", "security_groups", []),
+    ("security_groups", [""], "security_groups.0", ["web", "web"]),
+    ("security_groups", ["s" * 256], "security_groups.0", ["s" * 255]),
+    ("security_groups", [7], "security_groups.0", None),
+    ("security_groups", ["gone"], "gone", None),
+    ("exposed_ports", ["80"], "exposed_ports", {}),
+    ("exposed_ports", {"80/sctp": {}}, "80/sctp", {"80/tcp": {}, "53/UDP": None, "443": {"ignored": 1}}),
+    ("exposed_ports", {"0": {}}, "'0'", {"1": {}}),
+    ("exposed_ports", {"65536/tcp": {}}, "65536", {"65535/tcp": {}}),
+    ("exposed_ports", {"http": {}}, "http", None),
+    ("healthcheck", "true", "healthcheck", {}),
+    ("healthcheck", {"interval": 5}, "cmd", {"cmd": "true", "interval": 5}),
+    ("healthcheck", {"cmd": ["true"]}, "healthcheck.cmd", {"cmd": "true", "interval": "5", "timeout": 1, "retries": 0}),
+    ("healthcheck", {"cmd": "true", "interval": -1}, "interval", None),
+    ("healthcheck", {"cmd": "true", "interval": "5s"}, "interval", None),
+    ("healthcheck", {"cmd": "true", "retries": 1001}, "retries", {"cmd": "true", "retries": 1000}),
+    ("healthcheck", {"cmd": "true", "timeout": 86401}, "timeout", {"cmd": "true", "timeout": 86400}),
+    ("healthcheck", {"cmd": "true", "test": "true"}, "test", None),
+    ("hints", ["a"], "hints", {}),
+    ("hints", {"a": {}}, "hints.a", {"a": "b", "c": 1, "d": True}),
+    ("hints", {f"h{number}": "" for number in range(65)}, "64", None),
+    ("availability_zone", "", "availability_zone", "nova"),
+    ("availability_zone", "z" * 256, "availability_zone", "z" * 255),
+    ("registry", "r", "registry", None),
+    ("registry", "-r", "registry", None),
+    ("cpu_policy", "exclusive", "cpu_policy", "dedicated"),
+    ("cpu_policy", None, "cpu_policy", "shared"),
+    ("host", "a b", "host", None),
+    ("privileged", "yes", "privileged", None),
+    ("runtime", 5, "runtime", None),
     ("color", "red", "color", None),
 )  # fmt: skip
 
@@ -136,9 +176,28 @@ class CreateRuleTest(ApiTestCase):
     def test_what_only_administrators_may_ask_for(self):
         for field, value in (("image_pull_policy", "always"), ("runtime", "kata"), ("host", "host1")):
             self.refused(403, self.post({"image": "demo", field: value}), field if field != "host" else "destination")
-        made = self.post({"image": "demo", "image_pull_policy": "Always"}, user="admin")
-        self.assertEqual("always", made.json["image_pull_policy"])
-        self.refused(400, self.post({"image": "demo", "host": "host1"}, user="admin"), "host")
+        made = self.post({"image": "demo", "image_pull_policy": "Always", "host": "host1"}, user="admin")
+        self.assertEqual(("always", "host1"), (made.json["image_pull_policy"], made.json["host"]))
+        for asked, shown in (("Never", "never"), ("IfNotPresent", "ifnotpresent"), (None, "ifnotpresent")):
+            made = self.post({"image": "demo", "image_pull_policy": asked}, user="admin")
+            self.assertEqual(shown, made.json["image_pull_policy"])
+
+    def test_a_host_that_is_not_there_is_404_and_nothing_is_recorded(self):
+        error = self.refused(404, self.post({"image": "demo", "host": "nowhere"}, user="admin"), "nowhere")
+        self.assertEqual("container.host-not-found", error["code"])
+        self.assertEqual([], self.get("/v1/containers", user="admin")["containers"])
+
+    def test_ports_and_security_groups_exclude_each_other(self):
+        body = {"image": "demo", "exposed_ports": {"80": {}}, "security_groups": ["web"]}
+        self.refused(400, self.post(body), "exposed_ports", "security_groups")
+
+    def test_a_field_that_no_host_can_serve_ends_in_error_with_the_reason_of_placing(self):
+        for field, value in (
+            ("availability_zone", "elsewhere"), ("runtime", "kata"), ("hints", {"label:disk": "fast"})
+        ):  # fmt: skip
+            made = self.post({"image": "demo", field: value}, user="admin").json
+            self.assertEqual("Error", made["status"])
+            self.assertEqual("There are not enough hosts available.", made["status_reason"])
 
     def test_run_comes_in_the_query_or_the_body_and_is_a_boolean(self):
         for params, body in (({"run": "yes"}, {}), ({"run": "1"}, {}), ({}, {"run": True})):

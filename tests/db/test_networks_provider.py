@@ -98,7 +98,7 @@ class EmbeddedNetworksTest(NetworkTestCase):
     def test_a_wished_address_is_given_or_refused(self) -> None:
         network = self.network()
         self.subnet(network)
-        wish = NetworkRequest(network.uuid, fixed_ip="10.0.0.77")
+        wish = NetworkRequest(network.uuid, fixed_ips=("10.0.0.77",))
         self.assertEqual("10.0.0.77", self.provide(new_id(), wish).addresses[0].ip)
         self.refused("IpAddressInUse", lambda: self.provide(new_id(), wish))
 

@@ -44,8 +44,16 @@ def create_capsule(means: Means, caller: Caller, name: str, spec: CapsuleSpec) -
 def _create(means: Means, caller: Caller, kind: str, name: str, spec: ContainerSpec, goal: Goal) -> workloads.Workload:
     project_id = _project_of(caller)
     uuid = names.new_id()
-    spec = replace(spec, networks=tuple(replace(net, position=i) for i, net in enumerate(spec.networks)))
-    request = Request(spec.claim, _pinned_host(means, caller, spec))
+    networks = tuple(replace(network, position=number) for number, network in enumerate(spec.networks))
+    spec = replace(spec, networks=networks, networks_joined=len(networks))
+    request = Request(
+        spec.claim,
+        _pinned_host(means, caller, spec),
+        host=spec.host,
+        zone=spec.availability_zone,
+        runtime=spec.runtime,
+        labels=spec.host_labels,
+    )
 
     def accept(tx: sa.Connection) -> workloads.Workload:
         revisions.raise_one(tx, revisions.project(project_id))

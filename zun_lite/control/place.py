@@ -2,7 +2,8 @@
 """Give a workload its host, inside the transaction that accepts it.
 
 Hosts are weighed by a first reading; the chosen host's revision is then raised, which holds it,
-and its use is counted again, so that two transactions cannot both take the last room.
+and it is read and its use is counted again, so that two transactions cannot both take the last room
+and a host that was disabled or removed meanwhile gets nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import random
 import sqlalchemy as sa
 
 from zun_lite.db import hosts, revisions, workloads
+from zun_lite.domain.desired import Inventory
 from zun_lite.domain.resources import Ratios, Resources
 from zun_lite.scheduler.choose import choose
 from zun_lite.scheduler.filters import Candidate, Request, check
@@ -35,12 +37,24 @@ def _claim(tx: sa.Connection, known: list[hosts.Host], request: Request, ratios:
     candidates = [_candidate(host, used.get(host.uuid, Resources())) for host in known]
     for candidate in choose(candidates, request, ratios):
         revisions.raise_one(tx, revisions.host(candidate.uuid))
-        now_used = workloads.usage_of_host(tx, candidate.uuid)
-        if not ratios.promised(candidate.capacity).lacking_for(request.claim, now_used):
-            return candidate.uuid
+        held = hosts.get(tx, candidate.uuid)
+        if held and check(_candidate(held, workloads.usage_of_host(tx, held.uuid)), request, ratios) is None:
+            return held.uuid
     return None
 
 
 def _candidate(host: hosts.Host, used: Resources) -> Candidate:
-    capacity = host.inventory.capacity if host.inventory else Resources()
-    return Candidate(host.uuid, host.name, host.state, host.disabled, host.problem, capacity, used)
+    inventory = host.inventory or Inventory(Resources())
+    return Candidate(
+        host.uuid,
+        host.name,
+        host.state,
+        host.disabled,
+        host.problem,
+        inventory.capacity,
+        used,
+        host.forced_down,
+        host.availability_zone,
+        inventory.runtimes,
+        inventory.labels,
+    )

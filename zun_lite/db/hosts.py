@@ -18,7 +18,8 @@ INITIALIZING, READY, UNKNOWN = "initializing", "ready", "unknown"
 hosts = sa.Table(
     "hosts",
     metadata,
-    sa.Column("uuid", sa.String(36), primary_key=True),
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
     sa.Column("name", text_type(255), nullable=False, unique=True),
     sa.Column("address", sa.String(255), nullable=False),
     sa.Column("public_key", sa.String(64), nullable=False),
@@ -26,6 +27,8 @@ hosts = sa.Table(
     sa.Column("problem", sa.Text),
     sa.Column("disabled", sa.Boolean, nullable=False, default=False),
     sa.Column("disabled_reason", sa.String(255)),
+    sa.Column("forced_down", sa.Boolean, nullable=False, default=False),
+    sa.Column("report_count", sa.BigInteger, nullable=False, default=0),
     sa.Column("availability_zone", sa.String(255), nullable=False, default="nova"),
     sa.Column("boot_id", sa.String(64)),
     sa.Column("inventory", Json),
@@ -46,8 +49,13 @@ join_tokens = sa.Table(
 
 @dataclass(frozen=True)
 class Host:
-    """One host. seen_at: UTC of its last heartbeat or report, by the database's clock."""
+    """One host. seen_at: UTC of its last heartbeat or report, by the database's clock.
 
+    disabled: it gets no new work. forced_down: an operator knows that it is down, whatever it says.
+    report_count: its heartbeats so far.
+    """
+
+    id: int
     uuid: str
     name: str
     address: str
@@ -56,6 +64,8 @@ class Host:
     problem: str | None
     disabled: bool
     disabled_reason: str | None
+    forced_down: bool
+    report_count: int
     availability_zone: str
     boot_id: str | None
     inventory: Inventory | None
@@ -96,7 +106,14 @@ def enrol(tx: sa.Connection, uuid: str, name: str, address: str, public_key: str
         return known
     tx.execute(
         sa.insert(hosts).values(
-            uuid=uuid, name=name, disabled=False, availability_zone="nova", created_at=utc_now(), **values
+            uuid=uuid,
+            name=name,
+            disabled=False,
+            forced_down=False,
+            report_count=0,
+            availability_zone="nova",
+            created_at=utc_now(),
+            **values,
         )
     )
     return uuid
@@ -118,7 +135,11 @@ def every(tx: sa.Connection) -> list[Host]:
 
 def heard_of(tx: sa.Connection, uuid: str, boot_id: str, problem: str | None) -> None:
     """A heartbeat. It does not make a host ready: only a full report does."""
-    tx.execute(sa.update(hosts).where(hosts.c.uuid == uuid).values(seen_at=utc_now(), boot_id=boot_id, problem=problem))
+    tx.execute(
+        sa.update(hosts)
+        .where(hosts.c.uuid == uuid)
+        .values(seen_at=utc_now(), boot_id=boot_id, problem=problem, report_count=hosts.c.report_count + 1)
+    )
 
 
 def took_inventory(tx: sa.Connection, uuid: str, boot_id: str, inventory: Inventory) -> None:
@@ -138,6 +159,24 @@ def silent_since(tx: sa.Connection, moment: datetime.datetime) -> list[Host]:
 
 def set_state(tx: sa.Connection, uuid: str, state: str) -> None:
     tx.execute(sa.update(hosts).where(hosts.c.uuid == uuid).values(state=state))
+
+
+def set_disabled(tx: sa.Connection, uuid: str, disabled: bool, reason: str | None = None) -> None:
+    """Whether it gets no new work, and why."""
+    tx.execute(sa.update(hosts).where(hosts.c.uuid == uuid).values(disabled=disabled, disabled_reason=reason))
+
+
+def set_forced_down(tx: sa.Connection, uuid: str, forced_down: bool) -> None:
+    tx.execute(sa.update(hosts).where(hosts.c.uuid == uuid).values(forced_down=forced_down))
+
+
+def set_availability_zone(tx: sa.Connection, uuid: str, zone: str) -> None:
+    tx.execute(sa.update(hosts).where(hosts.c.uuid == uuid).values(availability_zone=zone))
+
+
+def remove(tx: sa.Connection, uuid: str) -> None:
+    """Forget it; its key is good for nothing from now on."""
+    tx.execute(sa.delete(hosts).where(hosts.c.uuid == uuid))
 
 
 def _digest(token: str) -> str:

@@ -21,15 +21,30 @@ class NetworkProvider(Protocol):
         """(port id, network id) of a free port by its id or name. NotFound, Ambiguous; InUse: it serves something."""
         ...
 
+    def find_port(self, caller: Caller, ident: str) -> tuple[str, str]:
+        """(port id, network id) of a port by its id or name, whatever it serves. NotFound, Ambiguous."""
+        ...
+
+    def resolve_group(self, caller: Caller, ident: str) -> str:
+        """A security group's id by its id or name. NotFound, Ambiguous."""
+        ...
+
     def default_network(self, caller: Caller) -> str:
         """The caller's oldest network, else the oldest shared one. Conflict: there is none."""
         ...
 
     def provide(
-        self, workload_uuid: str, project_id: str, host_uuid: str, position: int, request: NetworkRequest
+        self,
+        workload_uuid: str,
+        project_id: str,
+        host_uuid: str,
+        position: int,
+        request: NetworkRequest,
+        security_groups: tuple[str, ...] = (),
     ) -> Endpoint:
         """The port at this position of the workload, made or bound now if it is not yet.
 
+        security_groups: ids of the groups that the port is to be in; empty leaves that to its owner.
         Which endpoint carries the default route is for the caller to say. InUse, Invalid, NotFound: it
         cannot be had; final. Unavailable: try again.
         """

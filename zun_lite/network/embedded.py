@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from zun_lite.db import networks, ports, subnets
+from zun_lite.db import networks, ports, security_groups, subnets
 from zun_lite.db.engine import Database
 from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
 from zun_lite.domain.names import as_id
 from zun_lite.domain.spec import NetworkRequest
 from zun_lite.domain.wiring import Address, Endpoint
-from zun_lite.network.ports import DEVICE_OWNER, Wanted, create_port
+from zun_lite.network.ports import DEVICE_OWNER, Wanted, create_port, known_groups
 
 
 class EmbeddedNetworks:
@@ -38,6 +38,34 @@ class EmbeddedNetworks:
 
     def resolve_port(self, caller: Caller, ident: str) -> tuple[str, str]:
         """(port id, network id) of a free port of the caller's project."""
+        found = self._port(caller, ident)
+        if not _is_free(found):
+            raise _port_in_use(found)
+        return found.uuid, found.network_uuid
+
+    def find_port(self, caller: Caller, ident: str) -> tuple[str, str]:
+        """(port id, network id) of a port of the caller's project, free or not."""
+        found = self._port(caller, ident)
+        return found.uuid, found.network_uuid
+
+    def resolve_group(self, caller: Caller, ident: str) -> str:
+        """The id of a security group of the caller's project."""
+        project_id = caller.project_id or ""
+        mine = [security_groups.belonging_to(project_id)]
+        if ident == security_groups.DEFAULT:
+            # made when it is first asked for
+            self._db.transact(lambda tx: security_groups.default_group(tx, project_id))
+        with self._db.read() as tx:
+            uuid, table = as_id(ident), security_groups.security_groups.c
+            found = security_groups.page(tx, [*mine, table.uuid == uuid]) if uuid else []
+            found = found or security_groups.page(tx, [*mine, table.name == ident])
+        if not found:
+            raise errors.NotFound(f"Security group {ident} could not be found.", kind="SecurityGroupNotFound")
+        if len(found) > 1:
+            raise errors.Ambiguous(f"Several security groups are named {ident}; use the id of one.")
+        return found[0].uuid
+
+    def _port(self, caller: Caller, ident: str) -> ports.Port:
         with self._db.read() as tx:
             uuid = as_id(ident)
             mine = [ports.ports.c.project_id == caller.project_id]
@@ -47,9 +75,7 @@ class EmbeddedNetworks:
             raise errors.NotFound(f"Port {ident} could not be found.", kind="PortNotFound")
         if len(found) > 1:
             raise errors.Ambiguous(f"Several ports are named {ident}; use the id of one.")
-        if not _is_free(found[0]):
-            raise _port_in_use(found[0])
-        return found[0].uuid, found[0].network_uuid
+        return found[0]
 
     def default_network(self, caller: Caller) -> str:
         """The caller's oldest network that is not external, else the oldest shared one."""
@@ -63,7 +89,13 @@ class EmbeddedNetworks:
         return found[0].uuid
 
     def provide(
-        self, workload_uuid: str, project_id: str, host_uuid: str, position: int, request: NetworkRequest
+        self,
+        workload_uuid: str,
+        project_id: str,
+        host_uuid: str,
+        position: int,
+        request: NetworkRequest,
+        security_groups: tuple[str, ...] = (),
     ) -> Endpoint:
         """The port at this position of the workload, made or bound now if it is not yet."""
 
@@ -75,6 +107,8 @@ class EmbeddedNetworks:
                 port = _make(tx, request, workload_uuid, project_id, host_uuid, position)
             elif port.host != host_uuid:
                 ports.update(tx, port.uuid, {"host": host_uuid})
+            if security_groups and set(port.security_groups) != set(security_groups):
+                ports.set_groups(tx, port.uuid, known_groups(tx, security_groups, project_id))
             return _endpoint(tx, port, position)
 
         return self._db.transact(work)
@@ -144,7 +178,7 @@ def _make(
         tx,
         network,
         project_id,
-        fixed_ips=None if request.fixed_ip is None else [Wanted(ip_address=request.fixed_ip)],
+        fixed_ips=_wishes(tx, network, request.fixed_ips),
         device_id=workload_uuid,
         device_owner=DEVICE_OWNER,
         host=host_uuid,
@@ -152,6 +186,18 @@ def _make(
         position=position,
         owned=True,
     )
+
+
+def _wishes(tx: sa.Connection, network: networks.Network, fixed_ips: tuple[str, ...]) -> list[Wanted] | None:
+    """These addresses, and any one of each other IP version that the network has; None: any one of each."""
+    if not fixed_ips:
+        return None
+    fixed = {6 if ":" in ip else 4 for ip in fixed_ips}
+    others = {subnet.ip_version for subnet in subnets.of_network(tx, network.uuid)} - fixed
+    return [
+        *(Wanted(ip_address=ip) for ip in fixed_ips),
+        *(Wanted(version=version) for version in sorted(others)),
+    ]
 
 
 def _endpoint(tx: sa.Connection, port: ports.Port, position: int) -> Endpoint:

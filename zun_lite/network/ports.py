@@ -28,10 +28,11 @@ MAC_PREFIX = "fa:16:3e"
 
 @dataclass(frozen=True)
 class Wanted:
-    """One address as asked for: of a subnet, exactly this one, or both."""
+    """One address as asked for: of a subnet, exactly this one, or both; or any of an IP version."""
 
     subnet_id: str | None = None
     ip_address: str | None = None
+    version: int | None = None
 
 
 def create_port(
@@ -60,7 +61,7 @@ def create_port(
     _allot(tx, network, uuid, choices)
     if security_group_ids is None:
         security_group_ids = [security_groups.default_group(tx, project_id).uuid]
-    ports.set_groups(tx, uuid, _known_groups(tx, security_group_ids, project_id))
+    ports.set_groups(tx, uuid, known_groups(tx, security_group_ids, project_id))
     made = ports.get(tx, uuid)
     assert made is not None
     return made
@@ -86,7 +87,7 @@ def change_port(
         ports.give_back(tx, port)
         _allot(tx, network, port.uuid, choices)
     if security_group_ids is not None:
-        ports.set_groups(tx, port.uuid, _known_groups(tx, security_group_ids, port.project_id))
+        ports.set_groups(tx, port.uuid, known_groups(tx, security_group_ids, port.project_id))
     ports.update(tx, port.uuid, changes)
     return ports.get(tx, port.uuid) or port
 
@@ -148,7 +149,11 @@ def _lowest_free(tx: sa.Connection, network: networks.Network, subnet_ids: Itera
 
 
 def _choice(network: networks.Network, known: Sequence[subnets.Subnet], wanted: Wanted) -> Choice:
-    some = [subnet for subnet in known if wanted.subnet_id in (None, subnet.uuid)]
+    some = [
+        subnet
+        for subnet in known
+        if wanted.subnet_id in (None, subnet.uuid) and wanted.version in (None, subnet.ip_version)
+    ]
     if wanted.subnet_id is not None and not some:
         raise cidr.bad_input(
             f"Failed to create port on network {network.uuid}, because fixed_ips included invalid subnet "
@@ -170,7 +175,7 @@ def _choice(network: networks.Network, known: Sequence[subnets.Subnet], wanted: 
     )
 
 
-def _known_groups(tx: sa.Connection, uuids: Sequence[str], project_id: str) -> list[str]:
+def known_groups(tx: sa.Connection, uuids: Sequence[str], project_id: str) -> list[str]:
     for uuid in uuids:
         group = security_groups.get(tx, uuid)
         if group is None or group.project_id != project_id:

@@ -15,7 +15,10 @@ from zun_lite.domain.resources import Ratios, Resources
 
 @dataclass(frozen=True)
 class Candidate:
-    """A host as the scheduler sees it. used: claimed by the workloads placed there."""
+    """A host as the scheduler sees it. used: claimed by the workloads placed there.
+
+    runtimes: those that a user may ask for. labels: like disk=fast, its operator's own.
+    """
 
     uuid: str
     name: str
@@ -24,14 +27,25 @@ class Candidate:
     problem: str | None
     capacity: Resources
     used: Resources
+    forced_down: bool = False
+    zone: str = ""
+    runtimes: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be placed. pinned: the uuid of the only host that will do."""
+    """What is to be placed. pinned: the uuid of the only host where its volumes are.
+
+    host: the uuid of the only host that its user wants. labels: what the host must be labelled with.
+    """
 
     claim: Resources
     pinned: str | None = None
+    host: str | None = None
+    zone: str | None = None
+    runtime: str | None = None
+    labels: tuple[str, ...] = ()
 
 
 Filter = Callable[[Candidate, Request, Ratios], str | None]
@@ -45,12 +59,34 @@ def is_enabled(candidate: Candidate, request: Request, ratios: Ratios) -> str | 
     return "it is disabled" if candidate.disabled else None
 
 
+def is_not_forced_down(candidate: Candidate, request: Request, ratios: Ratios) -> str | None:
+    return "an operator said that it is down" if candidate.forced_down else None
+
+
 def has_no_problem(candidate: Candidate, request: Request, ratios: Ratios) -> str | None:
     return f"it has a problem: {candidate.problem}" if candidate.problem else None
 
 
 def is_where_volumes_are(candidate: Candidate, request: Request, ratios: Ratios) -> str | None:
     return None if request.pinned in (None, candidate.uuid) else "the volume is on another host"
+
+
+def is_the_host_asked_for(candidate: Candidate, request: Request, ratios: Ratios) -> str | None:
+    return None if request.host in (None, candidate.uuid) else "another host was asked for"
+
+
+def is_in_the_zone(candidate: Candidate, request: Request, ratios: Ratios) -> str | None:
+    return None if request.zone in (None, candidate.zone) else f"its zone is {candidate.zone}"
+
+
+def has_the_runtime(candidate: Candidate, request: Request, ratios: Ratios) -> str | None:
+    known = request.runtime is None or request.runtime in candidate.runtimes
+    return None if known else f"it has no runtime {request.runtime}"
+
+
+def has_the_labels(candidate: Candidate, request: Request, ratios: Ratios) -> str | None:
+    lacking = [label for label in request.labels if label not in candidate.labels]
+    return f"it is not labelled {lacking[0]}" if lacking else None
 
 
 def has_room(candidate: Candidate, request: Request, ratios: Ratios) -> str | None:
@@ -60,7 +96,18 @@ def has_room(candidate: Candidate, request: Request, ratios: Ratios) -> str | No
     return f"it lacks {', '.join(lacking)}" if lacking else None
 
 
-FILTERS: tuple[Filter, ...] = (is_ready, is_enabled, has_no_problem, is_where_volumes_are, has_room)
+FILTERS: tuple[Filter, ...] = (
+    is_ready,
+    is_enabled,
+    is_not_forced_down,
+    has_no_problem,
+    is_where_volumes_are,
+    is_the_host_asked_for,
+    is_in_the_zone,
+    has_the_runtime,
+    has_the_labels,
+    has_room,
+)
 
 
 def check(candidate: Candidate, request: Request, ratios: Ratios) -> str | None:

@@ -15,7 +15,7 @@ SPEC = ContainerSpec(
     command=("sh", "-c", "exit 0"),
     environment={"A": "b"},
     restart_policy=RestartPolicy("on-failure", 3),
-    networks=(NetworkRequest("n1", fixed_ip="10.0.0.9"),),
+    networks=(NetworkRequest("n1", fixed_ips=("10.0.0.9",)),),
     mounts=(MountRequest("/data", "v1"),),
 )
 WIRING = Wiring(

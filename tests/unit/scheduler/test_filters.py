@@ -13,8 +13,8 @@ SMALL = Request(Resources(1, 100, 1))
 NOTHING = Resources()
 
 
-def host(name="a", state="ready", disabled=False, problem=None, used=NOTHING):
-    return Candidate(name, name, state, disabled, problem, Resources(4, 1000, 10), used)
+def host(name="a", state="ready", disabled=False, problem=None, used=NOTHING, **more):
+    return Candidate(name, name, state, disabled, problem, Resources(4, 1000, 10), used, **more)
 
 
 class FiltersTest(unittest.TestCase):
@@ -25,6 +25,7 @@ class FiltersTest(unittest.TestCase):
         cases = {
             "its state is unknown": host(state="unknown"),
             "it is disabled": host(disabled=True),
+            "an operator said that it is down": host(forced_down=True),
             "it has a problem: docker is down": host(problem="docker is down"),
             "it lacks memory": host(used=Resources(0, 950, 0)),
             "it lacks cpu, memory, disk": host(used=Resources(4, 1000, 10)),

@@ -114,9 +114,11 @@ class Containers:
             descending=sort_dir == "desc",
             all_projects=all_projects,
         )
-        now, admin = utc_now(self._means), caller.is_admin
-        names = host_names(self._means, caller)
-        items = [views.container(row, now=now, admin=admin, host_name=names.get(row.host)) for row in found]
+        now, names = utc_now(self._means), host_names(self._means, caller)
+        shown = {project_id: fields_shown(caller, project_id) for project_id in {row.project_id for row in found}}
+        items = [
+            views.container(row, now=now, shown=shown[row.project_id], host_name=names.get(row.host)) for row in found
+        ]
         following = None
         if len(found) == limit:
             kept = {key: value for key, value in query.items() if key in FILTERS or key == "all_projects"}
@@ -179,9 +181,15 @@ def find(means: Means, caller: Caller, ident: str, verb: str, query: dict[str, A
 
 def show(means: Means, public_url: str, caller: Caller, workload: Workload) -> dict[str, Any]:
     host_name = host_names(means, caller).get(workload.host)
-    body = views.container(workload, now=utc_now(means), admin=caller.is_admin, host_name=host_name)
+    shown = fields_shown(caller, workload.project_id)
+    body = views.container(workload, now=utc_now(means), shown=shown, host_name=host_name)
     body["links"] = views.links(public_url, workload.uuid)
     return body
+
+
+def fields_shown(caller: Caller, project_id: str) -> tuple[str, ...]:
+    """The guarded fields that the caller may see of a container of this project."""
+    return tuple(name for name in views.GUARDED if policy.allows(caller, f"container:get_one:{name}", project_id))
 
 
 def host_names(means: Means, caller: Caller) -> dict[str | None, str]:

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a create asks for: a checked body becomes a spec, still without its networks and volumes.
+"""What a create asks for: a checked body becomes a spec, still without what it names.
 
-Every rule here needs the body and the configuration only; names are looked up in lookups.py.
-Fields that this server has no use for yet are refused when they say something.
+Every rule here needs the body and the configuration only; networks, volumes, security groups, the
+registry and the host are looked up in lookups.py.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import posixpath
+import re
 import shlex
 from dataclasses import dataclass
 from typing import Any
@@ -16,43 +15,29 @@ from typing import Any
 from oslo_config import cfg
 
 from zun_lite.api import policy
-from zun_lite.api.container import schema
+from zun_lite.api.container import mounts, nets, schema
+from zun_lite.api.container.mounts import WantedMount
+from zun_lite.api.container.nets import WantedNet
 from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
-from zun_lite.domain.image_reference import is_reference
-from zun_lite.domain.spec import ContainerSpec, RestartPolicy
+from zun_lite.domain.spec import SHARED, ContainerSpec, Healthcheck, RestartPolicy
 
 RESERVED_LABELS = "zun."
-_UNSUPPORTED = ("exposed_ports", "security_groups", "hints", "availability_zone", "healthcheck", "registry")
-_SYSTEM_PATHS = ("/proc", "/sys", "/dev")
-
-
-@dataclass(frozen=True)
-class WantedNet:
-    """One of network and port, by id or name."""
-
-    network: str | None
-    port: str | None
-    fixed_ip: str | None
-
-
-@dataclass(frozen=True)
-class WantedMount:
-    """source is an existing volume's id or name; size_gib that of one to be made."""
-
-    source: str | None
-    size_gib: int | None
-    target: str
+LONGEST_HEALTHCHECK_SECONDS, MOST_RETRIES = 86400, 1000
+_PORT = re.compile(r"([0-9]{1,5})(?:/(tcp|udp))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class CreateRequest:
-    """spec has no networks and mounts yet: nets and mounts say which."""
+    """spec names no networks, volumes, groups, registry or host yet: the other fields say which."""
 
     name: str | None
     spec: ContainerSpec
     nets: tuple[WantedNet, ...]
     mounts: tuple[WantedMount, ...]
+    security_groups: tuple[str, ...] = ()
+    registry: str | None = None
+    host: str | None = None
 
 
 class CreateReader:
@@ -65,14 +50,9 @@ class CreateReader:
     def read(self, caller: Caller, body: dict[str, Any], minor: int) -> CreateRequest:
         """Invalid, Forbidden."""
         self._schema.check(body, minor)
-        _refuse_unsupported(caller, body)
-        if not is_reference(body["image"]):
-            raise errors.Invalid(
-                "image must be a reference like nginx:1.27 or registry.example:5000/team/app@sha256:..., "
-                f"in lower case up to the tag; '{body['image']}' is not one.",
-                kind="InvalidValue",
-            )
+        _check_rights(caller, body)
         interactive = _truth(body.get("interactive"))
+        volumes, files = mounts.read(body.get("mounts") or [])
         spec = ContainerSpec(
             image=body["image"],
             command=_command(body.get("command")),
@@ -89,11 +69,31 @@ class CreateReader:
             auto_remove=_truth(body.get("auto_remove")),
             auto_heal=_truth(body.get("auto_heal")),
             restart_policy=_restart_policy(body.get("restart_policy")),
+            image_driver="glance" if body.get("image_driver") == "glance" else "docker",
             image_pull_policy=_pull_policy(caller, body.get("image_pull_policy")),
+            files=files,
+            healthcheck=_healthcheck(body.get("healthcheck")),
+            exposed_ports=_exposed_ports(body.get("exposed_ports") or {}),
+            privileged=_truth(body.get("privileged")),
+            runtime=body.get("runtime") or None,
+            cpu_policy=body.get("cpu_policy") or SHARED,
+            availability_zone=body.get("availability_zone") or None,
+            hints={name: str(value) for name, value in (body.get("hints") or {}).items()},
         )
         if spec.auto_remove and spec.restart_policy and spec.restart_policy.name != "no":
             raise errors.Invalid("auto_remove and restart_policy exclude each other; leave one out.")
-        return CreateRequest(body.get("name"), spec, _nets(body.get("nets") or []), _mounts(body.get("mounts") or []))
+        groups = tuple(dict.fromkeys(body.get("security_groups") or ()))
+        if groups and spec.exposed_ports:
+            raise errors.Invalid("exposed_ports and security_groups exclude each other; leave one out.")
+        return CreateRequest(
+            name=body.get("name"),
+            spec=spec,
+            nets=nets.read_list(body.get("nets") or []),
+            mounts=volumes,
+            security_groups=groups,
+            registry=body.get("registry") or None,
+            host=body.get("host") or None,
+        )
 
     def _cpus(self, value: Any) -> float:
         if value is None:
@@ -111,24 +111,12 @@ class CreateReader:
         return int(value)
 
 
-def _refuse_unsupported(caller: Caller, body: dict[str, Any]) -> None:
+def _check_rights(caller: Caller, body: dict[str, Any]) -> None:
     if body.get("privileged") is not None:
         policy.enforce(caller, "container:create:privileged", caller.project_id)
     for field, rule in (("runtime", "runtime"), ("host", "requested_destination")):
         if body.get(field):
             policy.enforce(caller, f"container:create:{rule}", caller.project_id)
-            _refuse(field)
-    for field in _UNSUPPORTED:
-        if body.get(field):
-            _refuse(field)
-    if body.get("cpu_policy") == "dedicated":
-        raise errors.Invalid("This server has no dedicated CPUs; leave cpu_policy out or make it 'shared'.")
-    if body.get("image_driver") == "glance":
-        raise errors.Invalid("This server takes images from registries only; leave image_driver out or say 'docker'.")
-
-
-def _refuse(field: str) -> None:
-    raise errors.Invalid(f"This server does not support {field}; leave it out or empty.", kind="NotSupported")
 
 
 def _truth(value: Any) -> bool:
@@ -204,57 +192,28 @@ def _pull_policy(caller: Caller, value: str | None) -> str:
     return value.lower()
 
 
-def _nets(value: list[dict[str, Any]]) -> tuple[WantedNet, ...]:
-    return tuple(_net(f"nets.{position}", net) for position, net in enumerate(value))
-
-
-def _net(where: str, net: dict[str, Any]) -> WantedNet:
-    network, port = net.get("network"), net.get("port")
-    if (network is None) == (port is None):
-        raise errors.Invalid(f"{where} must name either a network or a port.")
-    given = [(version, net.get(f"v{version}-fixed-ip")) for version in (4, 6)]
-    addresses = [(version, address) for version, address in given if address]
-    if not addresses:
-        return WantedNet(network, port, None)
-    if port is not None:
-        raise errors.Invalid(f"{where} names a port, which has its addresses already; leave the fixed ip out.")
-    if len(addresses) > 1:
-        raise errors.Invalid(f"{where} asks for two fixed addresses; this server gives one a network.")
-    version, address = addresses[0]
-    try:
-        if ipaddress.ip_address(address).version != version:
-            raise ValueError(address)
-    except ValueError as error:
-        raise errors.Invalid(
-            f"{where}.v{version}-fixed-ip must be an IPv{version} address, not '{address}'."
-        ) from error
-    return WantedNet(network, None, str(ipaddress.ip_address(address)))
-
-
-def _mounts(value: list[dict[str, Any]]) -> tuple[WantedMount, ...]:
-    mounts = tuple(_mount(f"mounts.{position}", mount) for position, mount in enumerate(value))
-    for name, said in (
-        ("destination", [mount.target for mount in mounts]),
-        ("source", [mount.source for mount in mounts if mount.source]),
+def _healthcheck(value: dict[str, Any] | None) -> Healthcheck | None:
+    if not value:
+        return None
+    if not (value.get("cmd") or "").strip():
+        raise errors.Invalid("healthcheck lacks its cmd, the command that tells whether the container is well.")
+    numbers = {}
+    for name, most in (
+        ("interval", LONGEST_HEALTHCHECK_SECONDS),
+        ("retries", MOST_RETRIES),
+        ("timeout", LONGEST_HEALTHCHECK_SECONDS),
     ):
-        twice = sorted({item for item in said if said.count(item) > 1})
-        if twice:
-            raise errors.Invalid(f"mounts has the {name} {twice[0]} twice.")
-    return mounts
+        numbers[name] = int(value.get(name) or 0)
+        if not 0 <= numbers[name] <= most:
+            raise errors.Invalid(f"healthcheck.{name} must be from 0 to {most}, not {value[name]}.")
+    return Healthcheck(value["cmd"], numbers["interval"], numbers["retries"], numbers["timeout"])
 
 
-def _mount(where: str, mount: dict[str, Any]) -> WantedMount:
-    if mount.get("type") == "bind":
-        raise errors.Invalid(f"{where}: this server does not support mounts of type bind; use a volume.")
-    given = mount["destination"]
-    if not given.startswith("/") or ".." in given.split("/"):
-        raise errors.Invalid(f"{where}.destination must be an absolute path without '..'.")
-    target = "/" + posixpath.normpath(given).lstrip("/")
-    if target == "/" or any(target == path or target.startswith(f"{path}/") for path in _SYSTEM_PATHS):
-        raise errors.Invalid(f"{where}.destination must be a path of the container's own, not {target}.")
-    source, size = mount.get("source") or None, None if mount.get("size") == "" else mount.get("size")
-    if (source is None) == (size is None):
-        raise errors.Invalid(f"{where} needs either the source, a volume's id or name, or the size of a new one.")
-    if size is not None and not 1 <= int(size) <= 16384:
-        raise errors.Invalid(f"{where}.size must be from 1 to 16384 GiB, not {size}.")
-    return WantedMount(source, None if size is None else int(size), target)
+def _exposed_ports(value: dict[str, Any]) -> tuple[str, ...]:
+    found = []
+    for text in value:
+        matched = _PORT.fullmatch(text)
+        if matched is None or not 1 <= int(matched[1]) <= 65535:
+            raise errors.Invalid(f"exposed_ports must be ports like 80, 80/tcp or 53/udp, not '{text[:80]}'.")
+        found.append(f"{int(matched[1])}/{(matched[2] or 'tcp').lower()}")
+    return tuple(dict.fromkeys(found))

@@ -46,7 +46,16 @@ _LIST_OF_STRINGS = {
     "items": {"type": "string", "description": "a string, as every item of it"},
     "description": "a list of strings",
 }
-_ANY_OBJECT = {"type": ["object", "null"], "description": "an object"}
+_HINTS = {
+    "type": ["object", "null"],
+    "maxProperties": 64,
+    "additionalProperties": {
+        "type": ["string", "number", "boolean"],
+        "maxLength": 255,
+        "description": "a string of up to 255 characters, as every hint",
+    },
+    "description": "an object of up to 64 hints",
+}
 
 
 def _digits(what: str) -> dict[str, Any]:
@@ -100,6 +109,17 @@ _RESTART_POLICY = {
     "additionalProperties": False,
     "description": "an object with Name and, for on-failure, MaximumRetryCount",
 }
+_HEALTHCHECK = {
+    "type": ["object", "null"],
+    "properties": {
+        "cmd": {"type": "string", "maxLength": 4096, "description": "a command of up to 4096 characters"},
+        "interval": _digits("seconds"),
+        "retries": _digits("a count"),
+        "timeout": _digits("seconds"),
+    },
+    "additionalProperties": False,
+    "description": "an object with cmd and, if wished, interval, retries and timeout",
+}
 _PROPERTIES: dict[str, Any] = {
     "image": {"type": "string", "minLength": 1, "maxLength": 255, "description": "an image reference like nginx:1.27"},
     "name": {
@@ -135,7 +155,7 @@ _PROPERTIES: dict[str, Any] = {
     "auto_remove": _TRUTH_OR_NULL,
     "auto_heal": _TRUTH_OR_NULL,
     "privileged": _TRUTH_OR_NULL,
-    "runtime": _STRING_OR_NULL,
+    "runtime": {"type": ["string", "null"], "maxLength": 255, "description": "a runtime's name"},
     "image_driver": {"enum": ["docker", "glance", "None", None], "description": "'docker' or 'glance'"},
     "image_pull_policy": {
         "enum": ["never", "always", "ifnotpresent", "Never", "Always", "IfNotPresent", "", None],
@@ -145,15 +165,27 @@ _PROPERTIES: dict[str, Any] = {
     "security_groups": {
         "type": ["array", "null"],
         "items": _short("a security group's id or name"),
-        "description": "a list of security groups",
+        "maxItems": 32,
+        "description": "a list of up to 32 security groups",
     },
-    "exposed_ports": _ANY_OBJECT,
+    "exposed_ports": {"type": ["object", "null"], "maxProperties": 256, "description": "an object of up to 256 ports"},
     "nets": {"type": ["array", "null"], "items": _NET, "maxItems": 32, "description": "a list of up to 32 networks"},
     "mounts": {"type": ["array", "null"], "items": _MOUNT, "maxItems": 32, "description": "a list of up to 32 mounts"},
-    "hints": _ANY_OBJECT,
-    "availability_zone": {"type": ["string", "null"], "maxLength": 255, "description": "a zone's name"},
-    "healthcheck": _ANY_OBJECT,
-    "registry": {"type": ["string", "null"], "maxLength": 255, "description": "a registry's name or UUID"},
+    "hints": _HINTS,
+    "availability_zone": {
+        "type": ["string", "null"],
+        "minLength": 1,
+        "maxLength": 255,
+        "description": "a zone's name of 1 to 255 characters",
+    },
+    "healthcheck": _HEALTHCHECK,
+    "registry": {
+        "type": ["string", "null"],
+        "minLength": 2,
+        "maxLength": 255,
+        "pattern": NAME,
+        "description": "a registry's name or UUID",
+    },
 }
 
 
@@ -187,6 +219,7 @@ def _definition(minor: int) -> dict[str, Any]:
     if minor >= HOST_SINCE:
         properties["host"] = {
             "type": ["string", "null"],
+            "minLength": 1,
             "maxLength": 255,
             "pattern": HOSTNAME,
             "description": "a host's name",

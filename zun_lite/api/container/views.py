@@ -8,19 +8,27 @@ null. Fields for administrators are absent, not null, for others.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Collection
 from typing import Any
 
 from zun_lite.db.actions import Action
 from zun_lite.db.workloads import Workload
 from zun_lite.domain.lifecycle import Observed
-from zun_lite.domain.spec import RestartPolicy
+from zun_lite.domain.spec import Healthcheck, RestartPolicy
 from zun_lite.domain.wiring import Endpoint
 
 _UNITS = (("days", 86400), ("hours", 3600), ("mins", 60))
 
 
-def container(workload: Workload, *, now: datetime.datetime, admin: bool, host_name: str | None) -> dict[str, Any]:
-    """now: UTC, without a zone. admin: whether administrators' fields are shown."""
+# Fields that a rule of their own guards, container:get_one:FIELD.
+GUARDED = ("host", "image_pull_policy", "privileged", "runtime")
+DEFAULT_RUNTIME = "runc"
+
+
+def container(
+    workload: Workload, *, now: datetime.datetime, shown: Collection[str], host_name: str | None
+) -> dict[str, Any]:
+    """now: UTC, without a zone. shown: which of the guarded fields are shown."""
     spec, seen = workload.spec, workload.observed or Observed()
     body = {
         "uuid": workload.uuid,
@@ -34,7 +42,7 @@ def container(workload: Workload, *, now: datetime.datetime, admin: bool, host_n
         "status_detail": status_detail(workload.status, seen, now),
         "task_state": workload.task_state,
         "cpu": spec.cpus,
-        "cpu_policy": "shared",
+        "cpu_policy": spec.cpu_policy,
         "memory": str(spec.memory_mib),
         "disk": spec.disk_gib,
         "environment": spec.environment,
@@ -43,24 +51,27 @@ def container(workload: Workload, *, now: datetime.datetime, admin: bool, host_n
         "hostname": spec.hostname or seen.hostname,
         "ports": list(seen.ports),
         "addresses": _addresses(workload.wiring.endpoints),
-        "security_groups": [],
+        "security_groups": list(spec.security_groups),
         "restart_policy": _restart_policy(spec.restart_policy),
         "interactive": spec.interactive,
         "tty": spec.tty,
         "auto_remove": spec.auto_remove,
         "auto_heal": spec.auto_heal,
-        "healthcheck": {},
-        "registry_id": None,
+        "healthcheck": _healthcheck(spec.healthcheck),
+        "registry_id": spec.registry_id,
         "project_id": workload.project_id,
         "user_id": workload.user_id,
         "created_at": _moment(workload.created_at),
         "updated_at": _moment(workload.updated_at),
     }
-    if admin:
-        body["host"] = host_name
-        body["image_pull_policy"] = spec.image_pull_policy
-        body["privileged"] = False
-        body["runtime"] = None
+    if shown:
+        guarded = {
+            "host": host_name,
+            "image_pull_policy": spec.image_pull_policy,
+            "privileged": spec.privileged,
+            "runtime": spec.runtime or (DEFAULT_RUNTIME if seen.container_id else None),
+        }
+        body.update((name, guarded[name]) for name in shown)
     return body
 
 
@@ -145,6 +156,17 @@ def _addresses(endpoints: tuple[Endpoint, ...]) -> dict[str, list[dict[str, Any]
 
 def _restart_policy(asked: RestartPolicy | None) -> dict[str, str]:
     return {"Name": asked.name, "MaximumRetryCount": str(asked.maximum_retry_count)} if asked else {}
+
+
+def _healthcheck(asked: Healthcheck | None) -> dict[str, Any]:
+    if asked is None:
+        return {}
+    return {
+        "test": asked.test,
+        "interval": asked.interval_seconds,
+        "retries": asked.retries,
+        "timeout": asked.timeout_seconds,
+    }
 
 
 def _moment(moment: datetime.datetime | None) -> str | None:
