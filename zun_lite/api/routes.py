@@ -11,8 +11,11 @@ from zun_lite.api import network, node, volume
 from zun_lite.api.container.containers import Container, Containers
 from zun_lite.api.container.documents import ContainerRoot, ContainerV1
 from zun_lite.api.container.history import History
+from zun_lite.api.container.hosts import AvailabilityZones, Hosts
+from zun_lite.api.container.networks import RegisteredNetworks
 from zun_lite.api.container.quotas import QuotaClasses, Quotas
 from zun_lite.api.container.registries import OneRegistry, Registries
+from zun_lite.api.container.services import HostServices
 from zun_lite.api.container.verbs import Verbs
 from zun_lite.api.health import Health
 from zun_lite.api.identity.directory import Projects, Users
@@ -56,8 +59,18 @@ def _container(services: Services) -> list[Route]:
 
 
 def _cloud(services: Services) -> list[Route]:
-    quotas = Quotas(services.means)
+    quotas, hosts, binaries = Quotas(services.means), Hosts(services), HostServices(services.means)
+    known = RegisteredNetworks(services.means)
     return [
+        ("/v1/hosts", hosts, None),
+        ("/v1/hosts/{ident}", hosts, "one"),
+        ("/v1/services", binaries, None),
+        ("/v1/services/enable", binaries, "enable"),
+        ("/v1/services/disable", binaries, "disable"),
+        ("/v1/services/force_down", binaries, "force_down"),
+        ("/v1/availability_zones", AvailabilityZones(services), None),
+        ("/v1/networks", known, None),
+        ("/v1/networks/{ident}", known, "one"),
         ("/v1/quotas/{project_id}", quotas, None),
         ("/v1/quotas/{project_id}/defaults", quotas, "defaults"),
         ("/v1/quota_classes/{name}", QuotaClasses(services.means), None),

@@ -40,6 +40,14 @@ def negotiate(header: str | None) -> int:
     return minor
 
 
+def serve(minor: int, what: str, *, since: int = MINIMUM_MINOR, until: int = MAXIMUM_MINOR) -> None:
+    """NotAcceptable unless the request speaks a version from 1.SINCE to 1.UNTIL."""
+    if not since <= minor <= until:
+        raise errors.NotAcceptable(
+            f"{what} is served at microversions 1.{since} to 1.{until}; the request was made with 1.{minor}."
+        )
+
+
 def require(minor: int, since: int, what: str) -> None:
     """Invalid unless the request speaks 1.SINCE or newer."""
     if minor < since:

@@ -321,6 +321,11 @@ def note_formatted(tx: sa.Connection, uuids: Iterable[str]) -> None:
     )
 
 
+def count_on_host(tx: sa.Connection, host: str) -> int:
+    """How many volumes have their file on the host."""
+    return tx.execute(sa.select(sa.func.count()).where(volumes.c.host == host)).scalar_one()
+
+
 def usage(tx: sa.Connection, project_id: str) -> tuple[int, int]:
     """(volumes, GiB) of a project."""
     query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(volumes.c.size_gib), 0))

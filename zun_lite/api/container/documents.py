@@ -10,7 +10,19 @@ import falcon
 from zun_lite.api import versions
 from zun_lite.api.media import answer
 
-NAMES = ("containers",)
+DESCRIBED_AT = "https://docs.openstack.org/api-ref/application-container/"
+NAMES = (
+    "services",
+    "containers",
+    "images",
+    "networks",
+    "hosts",
+    "availability_zones",
+    "capsules",
+    "quotas",
+    "quota_classes",
+    "registries",
+)
 
 
 class ContainerRoot:
@@ -36,7 +48,10 @@ class ContainerV1:
         self._body: dict[str, Any] = {
             "id": "v1",
             "media_types": [{"base": "application/json", "type": "application/vnd.openstack.zun.v1+json"}],
-            "links": _version(public_url)["links"],
+            "links": [
+                *_version(public_url)["links"],
+                {"rel": "describedby", "type": "text/html", "href": DESCRIBED_AT},
+            ],
             "version": _version(public_url),
         }
         for name in NAMES:

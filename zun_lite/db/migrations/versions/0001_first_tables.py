@@ -115,6 +115,17 @@ def upgrade() -> None:
             sa.PrimaryKeyConstraint(key.name, name=f"pk_{table}"),
         )
     op.create_table(
+        "registered_networks",
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("name", text(255), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("neutron_net_id", sa.String(length=36), nullable=False),
+        sa.Column("created_at", moment(), nullable=False),
+        sa.PrimaryKeyConstraint("uuid", name="pk_registered_networks"),
+        sa.UniqueConstraint("neutron_net_id", name="uq_registered_networks_neutron_net_id"),
+    )
+    op.create_table(
         "revisions",
         sa.Column("scope", text(80), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
