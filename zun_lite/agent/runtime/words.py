@@ -122,7 +122,7 @@ def start_error(error: errors.ZunError) -> errors.ZunError:
 
 
 def limit_error(error: errors.ZunError, memory_mib: int) -> errors.ZunError:
-    if "busy" in error.message:
+    if "busy" in error.message or "unable to set memory limit" in error.message:
         return errors.Failed(f"The container uses more than {memory_mib} MiB of memory and was left at its old limits.")
     return errors.Failed(reason(f"The container's limits could not be changed: {error.message}"))
 
