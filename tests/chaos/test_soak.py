@@ -29,9 +29,10 @@ class SoakTest(FaultCase):
         for number in range(ROUNDS):
             volumes = [self.cloud.make_volume() for _ in range(2)]
             made: list[str] = []
+            names = [f"r{number}-{place}" for place in range(len(volumes))]
             makers = [
-                threading.Thread(target=lambda v=volume, n=n: made.append(self.make_for_sure(f"r{number}-{n}", v)))
-                for n, volume in enumerate(volumes)
+                threading.Thread(target=self._make_into, args=(made, name, volume))
+                for name, volume in zip(names, volumes, strict=True)
             ]
             for maker in makers:
                 maker.start()
@@ -61,6 +62,9 @@ class SoakTest(FaultCase):
         self.assertEqual(before, self._kernel_objects())
         self.drop_volume(volume)
         self.check_books()
+
+    def _make_into(self, made: list[str], name: str, volume: str) -> None:
+        made.append(self.make_for_sure(name, volume))
 
     def _cycle(self, volume: str) -> None:
         uuid = self.make_for_sure("cycle", volume)
