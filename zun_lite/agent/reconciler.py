@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from zun_lite.agent import capsules
 from zun_lite.agent.disks import Disks
 from zun_lite.agent.journal import Journal
 from zun_lite.agent.looks import Looks
@@ -23,6 +24,7 @@ from zun_lite.agent.runtime.words import reason
 from zun_lite.agent.steps import LOST, Netd, Performer, Turn, Waiting, abandoned, limits_of
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors, names
+from zun_lite.domain.capsule_plan import CapsuleStep, MemberStep
 from zun_lite.domain.desired import Desired, DesiredSet
 from zun_lite.domain.lifecycle import ABSENT, Observed
 from zun_lite.domain.plan import Done, Step, plan, recovered
@@ -33,6 +35,7 @@ FINAL_AFTER_TRIES = 3
 MAX_RETRY_SECONDS = 30.0
 PROGRESS_AFTER_SECONDS = 0.5
 REMOVAL_GRACE_SECONDS = 10
+MORE_AFTER_SECONDS = 0.0
 
 # failures of these end after a few tries; those of taking away are tried for ever
 _MAKING = (Step.IMAGE, Step.DISKS, Step.CREATE, Step.PLUG, Step.START)
@@ -125,14 +128,18 @@ class Reconciler:
     def survey(self, listed: list[Listed]) -> dict[str, Observed]:
         """Look at everything on the host, as a first report needs it; the looks serve the next passes."""
         for item in listed:
-            self._look(item.uuid, item.container_id, unused=True)
+            if not item.member:
+                self._look(item.uuid, item.container_id, unused=True)
+        members = {item.uuid: self._look_at_members(item.uuid) for item in listed if item.member}
         with self._lock:
             desired = dict(self._desired)
         observed = {}
         for uuid in {item.uuid for item in listed} | set(self._journal.uuids()):
             container, done, workload = self._looks.last(uuid), self._journal.read(uuid), desired.get(uuid)
             if container is not None or workload is not None or (done is not None and done.absent):
-                observed[uuid] = observe(workload, done or Done(), container)
+                whole = observe(workload, done or Done(), container)
+                spec = workload.spec if workload else None
+                observed[uuid] = capsules.observed(spec, whole, members.get(uuid, {}))
         return observed
 
     def compare(self, listed: list[Listed]) -> set[str]:
@@ -160,12 +167,17 @@ class Reconciler:
                 return None
             done = self._journal.read(uuid)
             container = self._look_for_pass(uuid, done)
+            turn = Turn(desired, done or Done(), container)
+            if capsules.is_capsule(turn):
+                turn.members = self._look_at_members(uuid)
         except errors.ZunError as error:
             LOG.warning("workload %s: %s", uuid, error.message)
             return self._seconds_to_next_try(uuid, generation, error)
-        if done is None:
-            done = recovered(desired.goal, container.seen if container else None)
-        return self._pass(Turn(desired, done, container))
+        if done is None and capsules.is_capsule(turn):
+            turn.done = capsules.recovered(turn)
+        elif done is None:
+            turn.done = recovered(desired.goal, container.seen if container else None)
+        return self._pass(turn)
 
     def _pass(self, turn: Turn) -> float | None:
         desired, done = turn.desired, turn.done
@@ -186,7 +198,7 @@ class Reconciler:
     def _carry_out(self, turn: Turn) -> float | None:
         began = self._clock.monotonic()
         steps = self._plan(turn)
-        failure: tuple[Step, errors.ZunError] | None = None
+        failure: tuple[CapsuleStep, errors.ZunError] | None = None
         for step in steps:
             try:
                 self._performer.perform(step, turn)
@@ -204,11 +216,14 @@ class Reconciler:
             return self._fail(turn, *failure)
         if steps and not turn.lost:
             milliseconds = 1000 * (self._clock.monotonic() - began)
-            LOG.info("workload %s: %s, in %.0f ms", turn.uuid, ", ".join(steps), milliseconds)
+            LOG.info("workload %s: %s, in %.0f ms", turn.uuid, ", ".join(map(str, steps)), milliseconds)
         self._settle(turn)
-        return None
+        # A capsule's plan goes as far as can be foreseen; what can be seen now may take it further.
+        return MORE_AFTER_SECONDS if steps and capsules.is_capsule(turn) and not turn.lost else None
 
-    def _plan(self, turn: Turn) -> tuple[Step, ...]:
+    def _plan(self, turn: Turn) -> Sequence[CapsuleStep]:
+        if capsules.is_capsule(turn):
+            return capsules.plan(turn, self._boot_id)
         spec, container = turn.desired.spec, turn.container
         policy = spec.restart_policy.name if spec.restart_policy else "no"
         return plan(
@@ -235,10 +250,12 @@ class Reconciler:
             boot_id=self._boot_id,
             was_running=turn.container is not None and turn.container.seen.alive,
         )
+        if capsules.is_capsule(turn):
+            turn.done = capsules.settled(turn)
         self._journal.write(turn.uuid, turn.done)
         self._tell(turn)
 
-    def _fail(self, turn: Turn, step: Step, error: errors.ZunError) -> float | None:
+    def _fail(self, turn: Turn, step: CapsuleStep, error: errors.ZunError) -> float | None:
         generation = turn.desired.generation
         retry_seconds = self._seconds_to_next_try(turn.uuid, generation, error)
         final = turn.desired.goal.presence != ABSENT and self._is_final(turn.uuid, step, error)
@@ -259,7 +276,9 @@ class Reconciler:
         self._tell(turn, error=told)
         return None if final else retry_seconds
 
-    def _is_final(self, uuid: str, step: Step, error: errors.ZunError) -> bool:
+    def _is_final(self, uuid: str, step: CapsuleStep, error: errors.ZunError) -> bool:
+        if isinstance(step, MemberStep):
+            step = step.step
         if isinstance(error, errors.Invalid) or (step is Step.DISKS and isinstance(error, errors.NotFound)):
             return True
         return step in (*_MAKING, *_SPARING) and self._tries[uuid].refused >= FINAL_AFTER_TRIES
@@ -285,10 +304,16 @@ class Reconciler:
         container = self._runtime.inspect(names.docker_name(uuid))
         if container is None and known_id:
             container = self._runtime.inspect(known_id)
-        if container is not None and container.uuid != uuid:
+        if container is not None and (container.uuid != uuid or container.member):
             container = None
         self._looks.keep(uuid, container, began_at, unused=unused)
         return container
+
+    def _look_at_members(self, uuid: str) -> dict[str, Container]:
+        """After a look at the sandbox, whose time counts for both."""
+        members = capsules.look(self._runtime, uuid)
+        self._looks.keep_members(uuid, members)
+        return members
 
     def _look_again(self, turn: Turn) -> None:
         if not turn.touched:
@@ -297,6 +322,8 @@ class Reconciler:
             return
         try:
             turn.container = self._look(turn.uuid, turn.container.container_id if turn.container else "")
+            if capsules.is_capsule(turn):
+                turn.members = self._look_at_members(turn.uuid)
         except errors.ZunError as error:
             LOG.debug("workload %s: no look after the steps: %s", turn.uuid, error.message)
 
@@ -304,6 +331,7 @@ class Reconciler:
         """Tell of a container that is not in the set, so that the API can order what to do with it."""
         done = self._journal.read(uuid)
         container = self._look(uuid, done.container_id if done else "")
+        container = container or next(iter(self._look_at_members(uuid).values()), None)
         if container is not None:
             self._observer.changed(uuid, observe(None, done or Done(), container))
             return
@@ -314,7 +342,8 @@ class Reconciler:
             self._tries.pop(uuid, None)
 
     def _tell(self, turn: Turn, *, error: str = "", hold_seconds: float = 0.0) -> None:
-        self._observer.changed(turn.uuid, observe(turn.desired, turn.done, turn.container, error), hold_seconds)
+        whole = observe(turn.desired, turn.done, turn.container, error)
+        self._observer.changed(turn.uuid, capsules.observed(turn.desired.spec, whole, turn.members), hold_seconds)
 
     def _say_once(self, uuid: str, what: str) -> None:
         line = f"workload {uuid}: {what}"
@@ -330,13 +359,13 @@ class Reconciler:
             if desired is not None and desired.epoch <= epoch:
                 del self._desired[uuid]
         done = self._journal.read(uuid) or Done()
-        container = self._look(uuid, done.container_id)
-        if container is not None and container.epoch <= epoch:
-            if container.seen.alive:
-                self._runtime.stop(container.container_id, REMOVAL_GRACE_SECONDS)
-            self._runtime.remove(container.container_id)
-            self._netd.unplug(container.container_id)
-            LOG.info("workload %s: removed its container of epoch %s, as ordered", uuid, container.epoch)
+        for container in (*self._runtime.members(uuid), self._look(uuid, done.container_id)):
+            if container is not None and container.epoch <= epoch:
+                if container.seen.alive:
+                    self._runtime.stop(container.container_id, REMOVAL_GRACE_SECONDS)
+                self._runtime.remove(container.container_id)
+                self._netd.unplug(container.container_id)
+                LOG.info("workload %s: removed its container of epoch %s, as ordered", uuid, container.epoch)
         if done.epoch <= epoch:
             for volume_id, attached_epoch in done.attachments:
                 self._disks.detach(volume_id, attached_epoch)

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
+from zun_lite.agent.capsules import CapsulePerformer, is_capsule
 from zun_lite.agent.disks import DiskNetd, Disks
 from zun_lite.agent.images import Images
 from zun_lite.agent.journal import Journal
 from zun_lite.agent.runtime.base import Bind, Container, Order, Runtime
+from zun_lite.agent.turn import Turn, Waiting
 from zun_lite.common import crash
 from zun_lite.domain import errors
-from zun_lite.domain.desired import Desired
+from zun_lite.domain.capsule_plan import CapsuleStep
 from zun_lite.domain.plan import Done, Step, noted_run, noted_signal
 from zun_lite.domain.spec import ContainerSpec
 from zun_lite.domain.wiring import Attachment, Endpoint
@@ -39,31 +41,6 @@ class Netd(DiskNetd, Protocol):
     ) -> None: ...
 
     def unplug(self, container_id: str) -> None: ...
-
-
-class Waiting(Exception):
-    """The plan goes on when something that is under way has ended; the workload will be woken."""
-
-
-@dataclass
-class Turn:
-    """One pass over one workload: what is asked, what was done, what is there, as the steps change it.
-
-    touched: container is not what the engine shows any more. made: it was made by this turn.
-    """
-
-    desired: Desired
-    done: Done
-    container: Container | None
-    binds: tuple[Bind, ...] = ()
-    removed_id: str = ""
-    touched: bool = False
-    made: bool = False
-    lost: bool = False
-
-    @property
-    def uuid(self) -> str:
-        return self.desired.uuid
 
 
 class Performer:
@@ -112,10 +89,16 @@ class Performer:
             Step.NOTE_ABSENT: self._note_absent,
             Step.REPORT_LOST: self._report_lost,
         }
+        self._capsules = CapsulePerformer(
+            runtime, netd, disks, journal, self._launches, lambda step, turn: self._acts[step](turn)
+        )
 
-    def perform(self, step: Step, turn: Turn) -> None:
+    def perform(self, step: CapsuleStep, turn: Turn) -> None:
         """Raises Waiting, or what went wrong."""
-        self._acts[step](turn)
+        if is_capsule(turn):
+            self._capsules.perform(step, turn)
+        elif isinstance(step, Step):
+            self._acts[step](turn)
 
     def _image(self, turn: Turn) -> None:
         crash.point("agent.image.before")
@@ -281,7 +264,7 @@ def limits_of(spec: ContainerSpec) -> tuple[float, int]:
     return spec.cpus, spec.memory_mib
 
 
-def abandoned(step: Step, turn: Turn) -> Done:
+def abandoned(step: CapsuleStep, turn: Turn) -> Done:
     """The journal once a step was given up: neither this signal nor these limits are tried with the next goal."""
     if step is Step.SIGNAL:
         return replace(turn.done, signals=turn.desired.goal.signals)

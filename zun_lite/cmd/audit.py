@@ -83,7 +83,8 @@ def _look(conf: cfg.ConfigOpts, host_uuid: str) -> HostFacts:
     return HostFacts(
         host=host_uuid,
         containers=tuple(
-            ContainerFact(item.container_id, item.uuid, item.epoch, item.state) for item in runtime.containers()
+            ContainerFact(item.container_id, item.uuid, item.epoch, item.state, item.member)
+            for item in runtime.containers()
         ),
         netd=tuple(
             NetdFact(

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images without a registry: from a root file system at hand, and the built-in demo image.
 
-Images made here bear the label zun.image with the cluster's name. It is not zun.cluster: Docker gives
-an image's labels to every container made from it, and whoever bears zun.cluster is taken for a workload.
+Images made here bear the label zun.image with the cluster's name, so that they can be found again.
 """
 
 from __future__ import annotations
@@ -14,23 +13,17 @@ import re
 import subprocess
 import tarfile
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any
 
 from zun_lite.cmd.engine import Engine
+from zun_lite.common.busybox import BUSYBOX, LABEL_IMAGE, layer
 from zun_lite.domain import errors
 
-LABEL_IMAGE = "zun.image"
 LABEL_DEMO = "zun.demo"
 DEMO = ("demo", "latest")
-BUSYBOX = "/bin/busybox"
 _NAME = re.compile(r"^[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*$")
 _TAG = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")
 _SHELLS = {"bin/sh", "usr/bin/sh"}
-_FOLDERS = {**dict.fromkeys(("bin", "dev", "etc", "proc", "sys", "var"), 0o755), "root": 0o700, "tmp": 0o1777}
-_FILES = {
-    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/tmp:/bin/false\n",
-    "etc/group": "root:x:0:\nnogroup:x:65534:\n",
-}
 
 
 def split_reference(reference: str) -> tuple[str, str]:
@@ -73,36 +66,13 @@ def make_demo(engine: Engine, cluster: str, say: Callable[[str], None]) -> None:
     if there and LABEL_DEMO not in labels:
         say(f"image {reference} is there, and not of our making; it is used as it is")
         return
-    layer = demo_layer(BUSYBOX)
-    digest = hashlib.sha256(layer).hexdigest()
+    content = layer(BUSYBOX)
+    digest = hashlib.sha256(content).hexdigest()
     if labels.get(LABEL_DEMO) == digest:
         return
     changes = ['CMD ["sh"]', f"LABEL {LABEL_DEMO}={digest}", f"LABEL {LABEL_IMAGE}={cluster}"]
-    engine.import_image(io.BytesIO(layer), *DEMO, changes)
-    say(f"image {reference} made from {BUSYBOX} ({len(layer) // 1024} KiB)")
-
-
-def demo_layer(busybox: str) -> bytes:
-    """A root file system as a tar, the same bytes each time for the same busybox."""
-    if not os.path.exists(busybox):
-        raise errors.Failed(f"{busybox} is missing; `apt-get install busybox-static` brings it.")
-    with open(busybox, "rb") as stream:
-        program = stream.read()
-    if b"/ld-" in program[:1024]:
-        raise errors.Failed(f"{busybox} needs shared libraries; `apt-get install busybox-static` brings one without.")
-    applets = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split()
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, mode in sorted(_FOLDERS.items()):
-            tar.addfile(_entry(name, mode, tarfile.DIRTYPE))
-        _add_file(tar, "bin/busybox", 0o755, program)
-        for applet in sorted(set(applets) - {"busybox"}):
-            link = _entry(f"bin/{applet}", 0o777, tarfile.SYMTYPE)
-            link.linkname = "busybox"
-            tar.addfile(link)
-        for name, text in sorted(_FILES.items()):
-            _add_file(tar, name, 0o644, text.encode())
-    return buffer.getvalue()
+    engine.import_image(io.BytesIO(content), *DEMO, changes)
+    say(f"image {reference} made from {BUSYBOX} ({len(content) // 1024} KiB)")
 
 
 def remove_all(engine: Engine, cluster: str) -> list[str]:
@@ -137,16 +107,3 @@ def _tar_has_shell(path: str) -> bool:
         )
     return False
 
-
-def _entry(name: str, mode: int, kind: bytes) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(name)
-    entry.mode, entry.type, entry.mtime = mode, kind, 0
-    entry.uname = entry.gname = "root"
-    return entry
-
-
-def _add_file(tar: tarfile.TarFile, name: str, mode: int, content: bytes) -> None:
-    entry = _entry(name, mode, tarfile.REGTYPE)
-    entry.size = len(content)
-    stream: BinaryIO = io.BytesIO(content)
-    tar.addfile(entry, stream)

@@ -48,6 +48,11 @@ def made_up_name(kind: str = "container") -> str:
     return f"{random.choice(_GREEK)}-{random.randint(1, 24)}-{kind}"
 
 
+def is_host_name(text: str) -> bool:
+    """Whether the kernel and resolvers take it for the name of a host."""
+    return re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", text) is not None
+
+
 def member_name(capsule_name: str) -> str:
     """A name for a container of a capsule, like capsule-web-zeta-22."""
     return f"capsule-{capsule_name}-{random.choice(_GREEK)}-{random.randint(1, 24)}"

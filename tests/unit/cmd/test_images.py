@@ -9,6 +9,7 @@ import unittest
 
 from zun_lite.cmd import images
 from zun_lite.cmd.engine import Engine
+from zun_lite.common import busybox
 from zun_lite.domain import errors
 
 
@@ -25,8 +26,8 @@ class ReferenceTest(unittest.TestCase):
 
 class DemoLayerTest(unittest.TestCase):
     def test_it_is_the_same_bytes_each_time_and_holds_a_root_file_system(self) -> None:
-        layer = images.demo_layer(images.BUSYBOX)
-        self.assertEqual(layer, images.demo_layer(images.BUSYBOX))
+        layer = busybox.layer(busybox.BUSYBOX)
+        self.assertEqual(layer, busybox.layer(busybox.BUSYBOX))
         with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
             names = set(tar.getnames())
             self.assertLessEqual({"bin/busybox", "bin/sh", "bin/ip", "etc/passwd", "etc/group", "tmp"}, names)
@@ -35,9 +36,9 @@ class DemoLayerTest(unittest.TestCase):
 
     def test_a_busybox_that_needs_libraries_is_refused(self) -> None:
         with self.assertRaisesRegex(errors.Failed, "busybox-static"):
-            images.demo_layer("/bin/ls")
+            busybox.layer("/bin/ls")
         with self.assertRaisesRegex(errors.Failed, "busybox-static"):
-            images.demo_layer("/nowhere/busybox")
+            busybox.layer("/nowhere/busybox")
 
 
 class ImportTest(unittest.TestCase):

@@ -76,7 +76,8 @@ class Order:
     """A container to be made.
 
     member: it is this container of the capsule uuid. joins: the id of the container whose network and
-    IPC namespaces it gets. shareable: others may join it.
+    IPC namespaces it gets. shareable: others may join it. image: the engine's id of its image; else the
+    name in its spec counts.
     """
 
     uuid: str
@@ -88,6 +89,7 @@ class Order:
     member: str = ""
     joins: str = ""
     shareable: bool = False
+    image: str = ""
 
     @property
     def own_uuid(self) -> str:

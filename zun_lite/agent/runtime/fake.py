@@ -18,6 +18,7 @@ from zun_lite.domain import errors, names
 from zun_lite.domain.resources import Resources
 
 NEVER = "0001-01-01T00:00:00Z"
+SANDBOX_IMAGE = "sandbox:fake"
 
 
 class FakeRuntime:
@@ -95,16 +96,29 @@ class FakeRuntime:
     def containers(self) -> list[Listed]:
         self._ask("containers")
         with self._lock:
-            return [Listed(item.uuid, item.container_id, item.state, item.epoch) for item in self._containers.values()]
+            return [
+                Listed(item.uuid, item.container_id, item.state, item.epoch, item.member)
+                for item in self._containers.values()
+            ]
 
     def inspect(self, reference: str) -> Container | None:
         self._ask("inspect")
         with self._lock:
             self.inspections += 1
             for found in self._containers.values():
-                if reference in (found.container_id, names.docker_name(found.uuid)):
+                if reference in (found.container_id, names.docker_name(found.member or found.uuid)):
                     return found
             return None
+
+    def members(self, uuid: str) -> list[Container]:
+        self._ask("members")
+        with self._lock:
+            return [item for item in self._containers.values() if item.uuid == uuid and item.member]
+
+    def sandbox_image(self) -> str:
+        self._ask("sandbox_image")
+        self.images.add(SANDBOX_IMAGE)
+        return SANDBOX_IMAGE
 
     def has_image(self, image: str) -> bool:
         self._ask("has_image")
@@ -117,9 +131,9 @@ class FakeRuntime:
         self.images.add(image)
 
     def create(self, order: Order) -> str:
-        self._change("create", order.uuid)
+        self._change("create", order.own_uuid)
         with self._lock:
-            existing = next((item for item in self._containers.values() if item.uuid == order.uuid), None)
+            existing = next((item for item in self._containers.values() if _own(item) == order.own_uuid), None)
             if existing is not None:
                 if (existing.epoch, existing.build) == (order.epoch, order.build):
                     return existing.container_id
@@ -129,7 +143,7 @@ class FakeRuntime:
             if order.spec.image not in self.images:
                 raise errors.Failed(f"Image {order.spec.image!r} went away before the container was made.")
             self._made += 1
-            container_id = hashlib.sha256(f"{order.uuid}/{self._made}".encode()).hexdigest()
+            container_id = hashlib.sha256(f"{order.own_uuid}/{self._made}".encode()).hexdigest()
             self._orders[container_id] = order
             made = Container(
                 uuid=order.uuid,
@@ -142,6 +156,7 @@ class FakeRuntime:
                 hostname=order.spec.hostname or container_id[:12],
                 command=order.spec.command,
                 entrypoint=order.spec.entrypoint,
+                member=order.member,
             )
             self._put(made, "create")
             return container_id
@@ -152,6 +167,9 @@ class FakeRuntime:
             found = self._containers.get(container_id)
             if found is None:
                 raise errors.Failed("The container went away before it was started.")
+            joined = self._orders[container_id].joins
+            if joined and not (joined in self._containers and self._containers[joined].seen.alive):
+                raise errors.Failed("cannot join the network of a container that does not run")
             if not found.seen.alive:
                 self._starts += 1
                 begun = replace(found, state="running", started_at=self._text(), exit_code=None, health=None)
@@ -246,7 +264,7 @@ class FakeRuntime:
 
     def _by_name(self, uuid: str) -> Container:
         for found in self._containers.values():
-            if found.uuid == uuid:
+            if _own(found) == uuid:
                 return found
         raise errors.NotFound("The container is not on its host.")
 
@@ -260,3 +278,7 @@ class FakeRuntime:
 
     def _text(self) -> str:
         return f"2026-01-01T00:00:00.{self._starts:09d}Z"
+
+
+def _own(container: Container) -> str:
+    return container.member or container.uuid
