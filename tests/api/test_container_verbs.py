@@ -35,9 +35,10 @@ class VerbTest(ApiTestCase):
         with self.db.read() as tx:
             self.assertEqual(3, workloads.get(tx, made["uuid"]).goal.stop_timeout_seconds)
 
-    def test_none_in_a_query_is_nothing(self):
+    def test_none_in_a_query_is_nothing_but_no_number_of_seconds(self):
         self.running()
-        self.accepted(self.call("POST", "/v1/containers/web/stop?timeout=None"))
+        self.refused(400, self.call("POST", "/v1/containers/web/stop?timeout=None"), "timeout")
+        self.accepted(self.call("POST", "/v1/containers/web/kill?signal=None"))
 
     def test_the_status_decides_what_is_allowed(self):
         made = self.create()

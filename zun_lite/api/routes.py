@@ -12,6 +12,7 @@ from zun_lite.api.container.containers import Container, Containers
 from zun_lite.api.container.documents import ContainerRoot, ContainerV1
 from zun_lite.api.container.history import History
 from zun_lite.api.container.hosts import AvailabilityZones, Hosts
+from zun_lite.api.container.life import Life
 from zun_lite.api.container.networks import RegisteredNetworks
 from zun_lite.api.container.quotas import QuotaClasses, Quotas
 from zun_lite.api.container.registries import OneRegistry, Registries
@@ -25,6 +26,7 @@ from zun_lite.api.services import Services
 from zun_lite.api.token_cache import TokenCache
 
 Route = tuple[str, object, str | None]
+LIFE = ("start", "stop", "reboot", "pause", "unpause", "kill", "rebuild", "resize_container", "rename")
 
 
 def routes(services: Services, cache: TokenCache) -> list[Route]:
@@ -40,14 +42,14 @@ def routes(services: Services, cache: TokenCache) -> list[Route]:
 
 def _container(services: Services) -> list[Route]:
     one = "/v1/containers/{ident}"
+    life = Life(services)
     verbs, history = Verbs(services.means), History(services.means)
     return [
         ("/", ContainerRoot(services.public_url), None),
         ("/v1", ContainerV1(services.public_url), None),
         ("/v1/containers", Containers(services), None),
         (one, Container(services), None),
-        (f"{one}/start", verbs, "start"),
-        (f"{one}/stop", verbs, "stop"),
+        *((f"{one}/{verb}", life, verb) for verb in LIFE),
         (f"{one}/execute", verbs, "execute"),
         (f"{one}/logs", verbs, "logs"),
         ("/v1/registries", Registries(services), None),

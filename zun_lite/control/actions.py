@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from zun_lite.common import crash
+from zun_lite.control import images
 from zun_lite.control.means import Means
 from zun_lite.db import actions as action_rows
 from zun_lite.db import hosts, workloads
@@ -89,10 +90,7 @@ def act(
             goal = replace(goal, stop_timeout_seconds=stop_timeout_seconds)
         return goal if signal is None else replace(goal, signal=signal)
 
-    def rebuild(spec: ContainerSpec) -> ContainerSpec:
-        return replace(spec, image=image or spec.image, image_driver=image_driver or spec.image_driver)
-
-    respec = rebuild if image or image_driver else None
+    respec = _rename_image(means, caller, workload.spec, image, image_driver) if image or image_driver else None
     changed = means.db.transact(lambda tx: _change(tx, caller, workload.uuid, action, action, adjust, respec))
     means.waker.wake()
     return changed
@@ -156,6 +154,22 @@ def replan(tx: sa.Connection, workload: Workload, goal: Goal, spec: ContainerSpe
     if changed is None:
         raise errors.Busy(f"Container {workload.uuid} is being changed by another request; try again.")
     return changed
+
+
+def _rename_image(
+    means: Means, caller: Caller, spec: ContainerSpec, image: str | None, image_driver: str | None
+) -> Callable[[ContainerSpec], ContainerSpec]:
+    """How a spec gets another image, which is looked up now, with the caller's rights."""
+    found = images.name_image(
+        means, caller, replace(spec, image=image or spec.image, image_driver=image_driver or spec.image_driver)
+    )
+    return lambda spec: replace(
+        spec,
+        image=found.image,
+        image_driver=found.image_driver,
+        image_id=found.image_id,
+        image_reference=found.image_reference,
+    )
 
 
 def _unchanged(goal: Goal) -> Goal:

@@ -12,11 +12,12 @@ import orjson
 
 from zun_lite.api import policy, versions
 from zun_lite.api.container import lookups, parameters, views
+from zun_lite.api.container.changes import ChangeReader
 from zun_lite.api.container.pages import Pages
 from zun_lite.api.container.request import CreateReader
 from zun_lite.api.media import JSON, answer, is_json, read_object
 from zun_lite.api.services import Services
-from zun_lite.control import actions
+from zun_lite.control import actions, update
 from zun_lite.control.create import create_container
 from zun_lite.control.means import Means
 from zun_lite.db import hosts, revisions
@@ -144,11 +145,18 @@ class Container:
     def __init__(self, services: Services) -> None:
         self._means = services.means
         self._public_url = services.public_url
+        self._changes = ChangeReader(services.conf.container)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
         caller = req.context.caller
         workload = find(self._means, caller, ident, "get_one", parameters.of_query(req))
         answer(resp, show(self._means, self._public_url, caller, workload))
+
+    def on_patch(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
+        caller = req.context.caller
+        change = self._changes.read(parameters.of_both(req), req.context.minor)
+        workload = find(self._means, caller, ident, "update", {})
+        answer(resp, show(self._means, self._public_url, caller, update.update(self._means, workload, change)))
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
         caller, query = req.context.caller, parameters.of_query(req)

@@ -15,7 +15,7 @@ from typing import Any
 from oslo_config import cfg
 
 from zun_lite.api import policy
-from zun_lite.api.container import mounts, nets, schema
+from zun_lite.api.container import mounts, nets, schema, sizes
 from zun_lite.api.container.mounts import WantedMount
 from zun_lite.api.container.nets import WantedNet
 from zun_lite.domain import errors
@@ -61,8 +61,8 @@ class CreateReader:
             labels=_labels(body.get("labels") or {}),
             workdir=_workdir(body.get("workdir")),
             hostname=body.get("hostname"),
-            cpus=self._cpus(body.get("cpu")),
-            memory_mib=self._memory(body.get("memory")),
+            cpus=self._options.default_cpu if body.get("cpu") is None else sizes.cpus(body["cpu"]),
+            memory_mib=self._memory_mib(body.get("memory")),
             disk_gib=_disk(body.get("disk")),
             interactive=interactive,
             tty=_tty(body, minor, interactive),
@@ -95,20 +95,8 @@ class CreateReader:
             host=body.get("host") or None,
         )
 
-    def _cpus(self, value: Any) -> float:
-        if value is None:
-            return self._options.default_cpu
-        if not schema.CPUS_LEAST <= float(value) <= schema.CPUS_MOST:
-            raise errors.Invalid(f"cpu must be from {schema.CPUS_LEAST} to {schema.CPUS_MOST}, not {value}.")
-        return float(value)
-
-    def _memory(self, value: Any) -> int:
-        if value is None:
-            return self._options.default_memory
-        least, most = self._options.minimum_memory, self._options.maximum_memory
-        if not least <= int(value) <= most:
-            raise errors.Invalid(f"memory must be from {least} to {most} MiB, not {value}.")
-        return int(value)
+    def _memory_mib(self, value: Any) -> int:
+        return self._options.default_memory if value is None else sizes.memory_mib(value, self._options)
 
 
 def _check_rights(caller: Caller, body: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ the values mean is read in request.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import fastjsonschema
@@ -201,16 +202,33 @@ class CreateSchema:
     def check(self, body: dict[str, Any], minor: int) -> None:
         """Invalid, in a sentence that names the field and says what is allowed."""
         since = max(version for version in self._validators if version <= minor)
-        try:
-            self._validators[since](body)
-        except fastjsonschema.JsonSchemaValueException as error:
-            raise errors.Invalid(_sentence(error, minor), kind="SchemaValidationError") from error
+        _validate(self._validators[since], body, minor)
         for field, came in SINCE.items():
             if minor < came and _is_said(field, body.get(field)):
                 raise errors.Invalid(
                     f"The field {field} needs microversion 1.{came} or newer; the request was made with 1.{minor}.",
                     kind="InvalidParamInVersion",
                 )
+
+
+class ChangeSchema:
+    """Of what may change once a container is there."""
+
+    def __init__(self, *required: str, fields: tuple[str, ...] = ("name", "cpu", "memory", "auto_heal")) -> None:
+        properties = {field: _PROPERTIES[field] for field in fields}
+        definition = {"type": "object", "properties": properties, "additionalProperties": False}
+        self._validate = fastjsonschema.compile({**definition, "required": list(required)}, use_default=False)
+
+    def check(self, body: dict[str, Any], minor: int) -> None:
+        """Invalid, as CreateSchema says it."""
+        _validate(self._validate, body, minor)
+
+
+def _validate(validator: Callable[[Any], Any], body: dict[str, Any], minor: int) -> None:
+    try:
+        validator(body)
+    except fastjsonschema.JsonSchemaValueException as error:
+        raise errors.Invalid(_sentence(error, minor), kind="SchemaValidationError") from error
 
 
 def _definition(minor: int) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""/v1/containers/{ident}/VERB: start, stop, execute, logs. Parameters come in the query or as JSON."""
+"""/v1/containers/{ident}/VERB: execute, logs. Parameters come in the query or as JSON."""
 
 from __future__ import annotations
 
@@ -12,27 +12,14 @@ from zun_lite.api.container import parameters
 from zun_lite.api.container.containers import find
 from zun_lite.api.container.request import split
 from zun_lite.api.media import answer
-from zun_lite.control import actions, streams
+from zun_lite.control import streams
 from zun_lite.control.means import Means
 from zun_lite.domain import errors
-
-LONGEST_STOP_SECONDS = 86400
 
 
 class Verbs:
     def __init__(self, means: Means) -> None:
         self._means = means
-
-    def on_post_start(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
-        workload = find(self._means, req.context.caller, ident, "start", {})
-        actions.act(self._means, req.context.caller, workload, "start")
-        answer(resp, None, 202)
-
-    def on_post_stop(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
-        timeout = parameters.integer(parameters.of_both(req), "timeout", least=0, most=LONGEST_STOP_SECONDS)
-        workload = find(self._means, req.context.caller, ident, "stop", {})
-        actions.act(self._means, req.context.caller, workload, "stop", stop_timeout_seconds=timeout)
-        answer(resp, None, 202)
 
     def on_post_execute(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
         given = parameters.of_both(req)

@@ -17,6 +17,7 @@ from zun_lite.domain.lifecycle import Observed
 from zun_lite.domain.spec import Healthcheck, RestartPolicy
 from zun_lite.domain.wiring import Endpoint
 
+_HEALTH = {"healthy": " (healthy)", "unhealthy": " (unhealthy)", "starting": " (health: starting)"}
 _UNITS = (("days", 86400), ("hours", 3600), ("mins", 60))
 
 
@@ -115,8 +116,8 @@ def status_detail(status: str, seen: Observed, now: datetime.datetime) -> str | 
         return status
     if status in ("Running", "Paused"):
         since = _ago(seen.started_at, now)
-        paused = " (paused)" if status == "Paused" else ""
-        return f"Up {since}{paused}" if since else None
+        more = " (paused)" if status == "Paused" else _HEALTH.get(seen.health or "", "")
+        return f"Up {since}{more}" if since else None
     if status == "Stopped":
         since = _ago(seen.finished_at, now)
         failed = "(error)" if seen.exit_code else ""
