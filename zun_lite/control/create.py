@@ -7,6 +7,7 @@ controller's and the agent's, from the record alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import sqlalchemy as sa
@@ -23,9 +24,18 @@ from zun_lite.domain.lifecycle import OFF, ON, Goal
 from zun_lite.domain.spec import ContainerSpec
 from zun_lite.scheduler.filters import Request
 
+Accepted = Callable[[sa.Connection, workloads.Workload], None]
+"""Told of a workload within the transaction that accepts it."""
+
 
 def create_container(
-    means: Means, caller: Caller, name: str | None, spec: ContainerSpec, *, run: bool
+    means: Means,
+    caller: Caller,
+    name: str | None,
+    spec: ContainerSpec,
+    *,
+    run: bool,
+    accepted: Accepted | None = None,
 ) -> workloads.Workload:
     """The record of a container that will come to be; in status Error if no host has room.
 
@@ -33,15 +43,25 @@ def create_container(
     OverQuota: the project may not have that much; nothing is recorded.
     """
     goal = Goal(power=ON if run else OFF, run=1 if run else 0)
-    return _create(means, caller, CONTAINER, name or names.made_up_name(), spec, goal)
+    return _create(means, caller, CONTAINER, name or names.made_up_name(), spec, goal, accepted)
 
 
-def create_capsule(means: Means, caller: Caller, name: str, spec: CapsuleSpec) -> workloads.Workload:
+def create_capsule(
+    means: Means, caller: Caller, name: str, spec: CapsuleSpec, *, accepted: Accepted | None = None
+) -> workloads.Workload:
     """The record of a capsule that will come to be and run; in status Error if no host has room for all of it."""
-    return _create(means, caller, CAPSULE, name, spec, Goal(power=ON, run=1))
+    return _create(means, caller, CAPSULE, name, spec, Goal(power=ON, run=1), accepted)
 
 
-def _create(means: Means, caller: Caller, kind: str, name: str, spec: ContainerSpec, goal: Goal) -> workloads.Workload:
+def _create(
+    means: Means,
+    caller: Caller,
+    kind: str,
+    name: str,
+    spec: ContainerSpec,
+    goal: Goal,
+    accepted: Accepted | None,
+) -> workloads.Workload:
     project_id = _project_of(caller)
     uuid = names.new_id()
     networks = tuple(replace(network, position=number) for number, network in enumerate(spec.networks))
@@ -82,6 +102,8 @@ def _create(means: Means, caller: Caller, kind: str, name: str, spec: ContainerS
         )
         if host is None:
             actions.finish(tx, uuid, made.generation, failure=NO_HOST)
+        if accepted is not None:
+            accepted(tx, made)
         crash.point("api.create.before_commit")
         return made
 

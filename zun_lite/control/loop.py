@@ -16,10 +16,11 @@ from zun_lite.common.wake import Sleeper
 from zun_lite.control.means import Means
 from zun_lite.control.provision import provision
 from zun_lite.control.release import release
-from zun_lite.db import hosts, revisions, workloads
+from zun_lite.db import hosts, idempotency, revisions, workloads
 
 LOG = logging.getLogger(__name__)
 BATCH = 100
+TIDY_EVERY_SECONDS = 600.0
 
 
 class Controller:
@@ -29,6 +30,7 @@ class Controller:
         self._means = means
         self._born = means.clock.monotonic()
         self._nudged: dict[str, int] = {}
+        self._tidied = self._born
         self._more = False
 
     def run(self, sleeper: Sleeper, interval_seconds: float, stopping: list[bool]) -> None:
@@ -55,6 +57,7 @@ class Controller:
         for workload in leaving:
             sentences.append(release(self._means, workload))
         self._nudge()
+        self._tidy()
         return sentences
 
     def _judge_hosts(self) -> list[str]:
@@ -68,6 +71,13 @@ class Controller:
         for host in silent:
             self._means.db.transact(partial(_lose, host=host))
         return [f"host {host.name}: not heard of for {timeout:g} s, is unknown now" for host in silent]
+
+    def _tidy(self) -> None:
+        """Now and then, forget what is kept for a time only."""
+        now = self._means.clock.monotonic()
+        if now - self._tidied >= TIDY_EVERY_SECONDS:
+            self._tidied = now
+            self._means.db.transact(lambda tx: idempotency.forget_old(tx, self._means.db))
 
     def _nudge(self) -> None:
         """Tell the hosts whose set changed since they were last told."""

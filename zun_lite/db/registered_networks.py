@@ -50,7 +50,9 @@ def of_network(tx: sa.Connection, neutron_net_id: str) -> RegisteredNetwork | No
     row = tx.execute(
         sa.select(registered_networks).where(registered_networks.c.neutron_net_id == neutron_net_id)
     ).first()
-    return row and RegisteredNetwork(row.uuid, row.name, row.project_id, row.user_id, row.neutron_net_id)
+    if row is None:
+        return None
+    return RegisteredNetwork(row.uuid, row.name, row.project_id, row.user_id, row.neutron_net_id)
 
 
 def remove(tx: sa.Connection, neutron_net_id: str) -> bool:

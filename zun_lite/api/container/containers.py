@@ -9,12 +9,14 @@ from urllib.parse import urlencode
 
 import falcon
 import orjson
+import sqlalchemy as sa
 
-from zun_lite.api import policy, versions
+from zun_lite.api import idempotency, policy, versions
 from zun_lite.api.container import lookups, parameters, views
 from zun_lite.api.container.changes import ChangeReader
 from zun_lite.api.container.pages import Pages
 from zun_lite.api.container.request import CreateReader
+from zun_lite.api.idempotency import Keep, Reply
 from zun_lite.api.media import JSON, answer, is_json, read_object
 from zun_lite.api.services import Services
 from zun_lite.control import actions, update
@@ -60,6 +62,11 @@ class Containers:
         policy.enforce(caller, "container:create", caller.project_id)
         if not is_json(req):
             raise falcon.HTTPUnsupportedMediaType(description=f"Send the container's description as {JSON}.")
+        idempotency.answer_once(
+            self._means.db, req, resp, lambda keep: self._create(req, caller, keep), req.context.minor
+        )
+
+    def _create(self, req: falcon.Request, caller: Caller, keep: Keep) -> Reply:
         query = parameters.of_query(req)
         parameters.refuse_unknown(query, ("run",))
         body = read_object(req)
@@ -68,16 +75,23 @@ class Containers:
         if caller.project_id is None:
             raise errors.Forbidden("A container belongs to a project; use a token that is scoped to one.")
         spec = lookups.resolve(self._means, caller, request)
-        made = create_container(self._means, caller, request.name, spec, run=run)
-        resp.set_header("Location", f"{self._public_url}/v1/containers/{made.uuid}")
-        answer(resp, show(self._means, self._public_url, caller, made), 202)
+        names = host_names(self._means, caller)
+
+        def reply(made: Workload) -> Reply:
+            shown = show(self._means, self._public_url, caller, made, names)
+            return Reply(202, shown, f"{self._public_url}/v1/containers/{made.uuid}")
+
+        def accepted(tx: sa.Connection, made: Workload) -> None:
+            keep(tx, lambda: reply(made))
+
+        return reply(create_container(self._means, caller, request.name, spec, run=run, accepted=accepted))
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         caller = req.context.caller
         policy.enforce(caller, "container:get_all", caller.project_id)
         query = parameters.of_query(req)
         parameters.refuse_unknown(query, (*PAGING, *FILTERS))
-        question = (caller.project_id, caller.is_admin, *sorted(query.items()))
+        question = (caller.project_id, caller.user_id, caller.roles, *sorted(query.items()))
         moment = self._means.clock.monotonic()
         revision = self._revision(caller, query)
         page = None if revision is None else self._pages.get(question, revision, moment)
@@ -187,8 +201,15 @@ def find(means: Means, caller: Caller, ident: str, verb: str, query: dict[str, A
     return workload
 
 
-def show(means: Means, public_url: str, caller: Caller, workload: Workload) -> dict[str, Any]:
-    host_name = host_names(means, caller).get(workload.host)
+def show(
+    means: Means,
+    public_url: str,
+    caller: Caller,
+    workload: Workload,
+    names: dict[str | None, str] | None = None,
+) -> dict[str, Any]:
+    """names: what host_names() answered; read here if it was not yet."""
+    host_name = (host_names(means, caller) if names is None else names).get(workload.host)
     shown = fields_shown(caller, workload.project_id)
     body = views.container(workload, now=utc_now(means), shown=shown, host_name=host_name)
     body["links"] = views.links(public_url, workload.uuid)

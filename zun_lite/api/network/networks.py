@@ -8,7 +8,8 @@ from typing import Any
 import falcon
 import sqlalchemy as sa
 
-from zun_lite.api import media
+from zun_lite.api import idempotency, media
+from zun_lite.api.idempotency import Keep, Reply
 from zun_lite.api.network import bodies, queries, views
 from zun_lite.api.network.bodies import Attribute
 from zun_lite.api.network.queries import Filter
@@ -110,15 +111,21 @@ class Networks:
         media.answer(resp, {"networks": shown, **page})
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        idempotency.answer_once(self._db, req, resp, lambda keep: self._create(req, keep))
+
+    def _create(self, req: falcon.Request, keep: Keep) -> Reply:
         caller = req.context.caller
         items, bulk = bodies.read_items(req, "network", "networks")
         wanted = [(bodies.project_of(item, caller), self._read(item, caller)) for item in items]
 
-        def work(tx: sa.Connection) -> list[networks.Network]:
-            return [topology.create_network(tx, project_id, **values) for project_id, values in wanted]
+        def work(tx: sa.Connection) -> Reply:
+            made = [topology.create_network(tx, project_id, **values) for project_id, values in wanted]
+            shown = [views.network(network, [], admin=caller.is_admin) for network in made]
+            reply = Reply(201, {"networks": shown} if bulk else {"network": shown[0]})
+            keep(tx, lambda: reply)
+            return reply
 
-        shown = [views.network(made, [], admin=caller.is_admin) for made in self._db.transact(work)]
-        media.answer(resp, {"networks": shown} if bulk else {"network": shown[0]}, 201)
+        return self._db.transact(work)
 
     def _read(self, item: dict[str, Any], caller: Caller) -> dict[str, Any]:
         values = bodies.read_new(item, self._attributes, caller)

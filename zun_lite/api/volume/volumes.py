@@ -10,7 +10,8 @@ from typing import Any
 import falcon
 import sqlalchemy as sa
 
-from zun_lite.api import media
+from zun_lite.api import idempotency, media
+from zun_lite.api.idempotency import Keep, Reply
 from zun_lite.api.services import Services
 from zun_lite.api.volume import bodies, views
 from zun_lite.api.volume.microversions import negotiate
@@ -52,10 +53,15 @@ class Volumes:
         caller = req.context.caller
         if caller.project_id is None:
             raise errors.Forbidden("The token is not scoped to a project; a volume belongs to one.", kind="forbidden")
-        project_id, user_id = caller.project_id, caller.user_id
+        idempotency.answer_once(
+            self._db, req, resp, lambda keep: self._create(req, caller, keep), req.get_header("OpenStack-API-Version")
+        )
+
+    def _create(self, req: falcon.Request, caller: Caller, keep: Keep) -> Reply:
+        project_id, user_id = caller.project_id or "", caller.user_id
         wanted = bodies.read_new_volume(req, TYPES)
 
-        def work(tx: sa.Connection) -> dict[str, Any]:
+        def work(tx: sa.Connection) -> Reply:
             uuid = new_id()
             volumes.insert(
                 tx,
@@ -69,9 +75,12 @@ class Volumes:
                 availability_zone=bodies.ZONE,
             )
             volumes.set_metadata(tx, uuid, wanted.metadata, replace=True)
-            return views.volume(find(tx, caller, uuid), self._public_url, admin=caller.is_admin, host_names={})
+            shown = views.volume(find(tx, caller, uuid), self._public_url, admin=caller.is_admin, host_names={})
+            reply = Reply(202, {"volume": shown})
+            keep(tx, lambda: reply)
+            return reply
 
-        media.answer(resp, {"volume": self._db.transact(work)}, 202)
+        return self._db.transact(work)
 
     def _list(
         self,

@@ -78,6 +78,19 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name="uq_hosts_name"),
     )
     op.create_table(
+        "idempotency_keys",
+        sa.Column("project_id", text(64), nullable=False),
+        sa.Column("user_id", text(64), nullable=False),
+        sa.Column("key", text(255), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("location", sa.Text(), nullable=True),
+        sa.Column("body", document(), nullable=False),
+        sa.Column("created_at", moment(), nullable=False),
+        sa.PrimaryKeyConstraint("project_id", "user_id", "key", name="pk_idempotency_keys"),
+    )
+    op.create_index("ix_idempotency_keys_created_at", "idempotency_keys", ["created_at"], unique=False)
+    op.create_table(
         "join_tokens",
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("host_name", text(255), nullable=False),
