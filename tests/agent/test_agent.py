@@ -12,6 +12,7 @@ from tests.docker_engine import BUSYBOX_TAG, PrivateDockerEngine
 from tests.unit.agent.fakes import FakeApi, a_workload, an_attachment, deleted, rebuilt, started, stopped
 from zun_lite.agent.loop import Agent, Settings
 from zun_lite.agent.runtime.docker import DockerRuntime
+from zun_lite.agent.runtime.docker_images import DockerImages
 from zun_lite.common.clock import Clock
 from zun_lite.domain import names
 from zun_lite.domain.lifecycle import status_of
@@ -46,7 +47,8 @@ class AgentCase(DockerCase):
             "heartbeat_seconds": 0.2,
             **changes,
         }
-        agent = Agent(self.api, runtime or self.runtime, self.netd, Settings(**settings), Clock())
+        runtime = runtime or self.runtime
+        agent = Agent(self.api, runtime, DockerImages(runtime), self.netd, Settings(**settings), Clock())
         agent.start()
         self.addCleanup(agent.stop)
         return agent

@@ -12,7 +12,9 @@ from dataclasses import replace
 
 from tests.agent.engine import DockerCase
 from zun_lite.agent.runtime.base import Bind, Limits
-from zun_lite.agent.runtime.docker import CAPABILITIES, DockerRuntime
+from zun_lite.agent.runtime.docker import DockerRuntime
+from zun_lite.agent.runtime.docker_config import CAPABILITIES
+from zun_lite.agent.runtime.docker_images import DockerImages
 from zun_lite.domain import errors, names
 from zun_lite.domain.spec import RestartPolicy
 
@@ -195,7 +197,7 @@ class Refusals(DockerCase):
 
     def test_a_registry_that_does_not_answer_is_told_without_its_words(self):
         with self.assertRaises(errors.Failed) as caught:
-            self.runtime.pull("127.0.0.1:1/nothing:1", 20)
+            DockerImages(self.runtime).pull("127.0.0.1:1/nothing:1", None, 20)
         self.assertIn("registry does not answer", caught.exception.message)
         self.assertNotIn("dial tcp", caught.exception.message)
 

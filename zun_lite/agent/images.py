@@ -1,23 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
 """Gets images onto the host beside all other work, each at most once at a time.
 
-Whoever needs an image asks; when it has to be pulled first he is told to wait, and woken when the
-pull has ended, well or ill. So a slow registry holds up nobody but those who want its images.
+Whoever needs an image asks; when it has to be brought first he is told to wait, and woken when that has
+ended, well or ill. So a slow registry holds up nobody but those who want its images. What lies here
+already is for those only who could have brought it themselves; see image_book.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import logging
+import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from zun_lite.agent.runtime.base import Runtime
-from zun_lite.domain import errors
+from zun_lite.agent import image_book
+from zun_lite.agent.image_book import ImageBook
+from zun_lite.agent.runtime.image_base import EngineImages
+from zun_lite.domain import errors, image_reference
+from zun_lite.domain.desired import Login
+from zun_lite.domain.spec import ContainerSpec
 
 LOG = logging.getLogger(__name__)
 
 MAX_PULLS = 3
+
+
+class Sources(Protocol):
+    """Where an image comes from, if it is no public registry."""
+
+    def login(self, workload_uuid: str) -> Login:
+        """For the registry of a workload. NotFound: it has none any more."""
+        ...
+
+    def load(self, image_id: str, reference: str, timeout_seconds: float) -> None:
+        """Bring an image of the image service under that name. NoSuchImage, Invalid, Failed."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Want:
+    """An image, and the way by which it comes. Neither registry nor image: without a login."""
+
+    reference: str
+    project_id: str = ""
+    registry_id: str = ""
+    image_id: str = ""
 
 
 @dataclass
@@ -26,34 +56,53 @@ class _Pull:
 
 
 class Images:
-    """The images of one engine. wake is called with each uuid that waited for a pull that ended."""
+    """The images of one engine. wake is called with each uuid that waited for one that ended.
 
-    def __init__(self, runtime: Runtime, timeout_seconds: float, wake: Callable[[str], None]) -> None:
-        self._runtime = runtime
+    allowed_registries: those that may be spoken to though they are in an inner network.
+    addresses_of: looks up a host's name; none are found where there is no network.
+    """
+
+    def __init__(
+        self,
+        engine: EngineImages,
+        book: ImageBook,
+        sources: Sources,
+        timeout_seconds: float,
+        wake: Callable[[str], None],
+        allowed_registries: Collection[str] = (),
+        addresses_of: Callable[[str], Collection[str]] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._book = book
+        self._sources = sources
         self._timeout_seconds = timeout_seconds
         self._wake = wake
+        self._allowed_registries = allowed_registries
+        self._addresses_of = addresses_of or _addresses_of
         self._lock = threading.Condition()
         self._slots = threading.Semaphore(MAX_PULLS)
-        self._pulls: dict[str, _Pull] = {}
-        self._ended: dict[tuple[str, str], errors.ZunError | None] = {}
+        self._pulls: dict[_Want, _Pull] = {}
+        self._ended: dict[tuple[str, _Want], errors.ZunError | None] = {}
 
-    def ready(self, uuid: str, image: str, policy: str) -> bool:
-        """Whether a workload can be made of the image now; False: it will be woken.
+    def ready(self, uuid: str, project_id: str, spec: ContainerSpec) -> str | None:
+        """The engine's id of the image of a workload's container; None: it will be woken when it should ask again.
 
-        Raises what a pull for this workload ended with, once; asking again pulls again.
+        Raises what bringing the image for this workload ended with, once; asking again tries again.
         """
+        want = _want(project_id, spec)
         with self._lock:
-            if (uuid, image) in self._ended:
-                error = self._ended.pop((uuid, image))
-                if error is not None:
-                    raise error
-                return True
-        if policy != "always" and self._runtime.has_image(image):
-            return True
-        if policy == "never":
-            raise errors.NoSuchImage(f"Image {image!r} is not on the host, and its policy is never to pull.")
-        self._pull_for(uuid, image)
-        return False
+            brought = (uuid, want) in self._ended
+            error = self._ended.pop((uuid, want), None)
+        if error is not None:
+            raise error
+        if brought or spec.image_pull_policy != "always":
+            found = self._engine.find(want.reference)
+            if found is not None and self._book.may_use(found, _rights(project_id, want)):
+                return found
+        if spec.image_pull_policy == "never":
+            raise errors.NoSuchImage(f"Image {spec.image!r} is not on the host, and its policy is never to pull.")
+        self._bring_for(uuid, want)
+        return None
 
     def forget(self, uuid: str) -> None:
         """The workload does not want its image any more."""
@@ -64,30 +113,101 @@ class Images:
                 pull.waiting.discard(uuid)
 
     def wait(self, timeout_seconds: float) -> bool:
-        """Whether every pull under way ended, and those who waited were woken, within that time."""
+        """Whether everything under way ended, and those who waited were woken, within that time."""
         with self._lock:
             return self._lock.wait_for(lambda: not self._pulls, timeout_seconds)
 
-    def _pull_for(self, uuid: str, image: str) -> None:
+    def _bring_for(self, uuid: str, want: _Want) -> None:
         with self._lock:
-            known = image in self._pulls
-            self._pulls.setdefault(image, _Pull()).waiting.add(uuid)
+            known = want in self._pulls
+            self._pulls.setdefault(want, _Pull()).waiting.add(uuid)
         if not known:
-            threading.Thread(target=self._pull, args=(image,), name="pull", daemon=True).start()
+            threading.Thread(target=self._bring, args=(want, uuid), name="pull", daemon=True).start()
 
-    def _pull(self, image: str) -> None:
+    def _bring(self, want: _Want, uuid: str) -> None:
         error: errors.ZunError | None = None
         try:
             with self._slots:
-                self._runtime.pull(image, self._timeout_seconds)
+                self._bring_now(want, uuid)
         except errors.ZunError as caught:
             error = caught
         except Exception:
-            LOG.exception("the pull of image %r broke", image)
-            error = errors.Failed(f"Image {image!r} could not be pulled.")
+            LOG.exception("the pull of image %r broke", want.reference)
+            error = errors.Failed(f"Image {want.reference!r} could not be pulled.")
         with self._lock:
-            waiting = self._pulls.pop(image).waiting
-            self._ended.update({(uuid, image): error for uuid in waiting})
-            for uuid in waiting:
-                self._wake(uuid)
+            waiting = self._pulls.pop(want).waiting
+            self._ended.update({(waiter, want): error for waiter in waiting})
+            for waiter in waiting:
+                self._wake(waiter)
             self._lock.notify_all()
+
+    def _bring_now(self, want: _Want, uuid: str) -> None:
+        login = self._login(want, uuid)
+        right = _right(want, login)
+        begun = self._book.begin(want.reference, right)
+        try:
+            if want.image_id:
+                self._sources.load(want.image_id, want.reference, self._timeout_seconds)
+            else:
+                self._check_addresses(want.reference)
+                self._engine.pull(want.reference, login, self._timeout_seconds)
+        except BaseException:
+            self._book.drop(begun)
+            raise
+        self._book.end(begun)
+
+    def _login(self, want: _Want, uuid: str) -> Login | None:
+        if not want.registry_id:
+            return None
+        try:
+            login = self._sources.login(uuid)
+        except errors.NotFound as error:
+            raise errors.NoSuchImage("The registry of the container's image is not known any more.") from error
+        if login.domain != image_reference.parse(want.reference).registry:
+            raise errors.NoSuchImage("The registry of the container's image is not the one that it was.")
+        return login
+
+    def _check_addresses(self, reference: str) -> None:
+        """NoSuchImage: the registry's name leads into this host's own or an inner network.
+
+        The engine looks the name up again, so that this keeps out what is set up wrongly or in a hurry only.
+        """
+        registry = image_reference.parse(reference).registry
+        if registry in self._allowed_registries:
+            return
+        addresses = self._addresses_of(registry.partition(":")[0])
+        if not all(ipaddress.ip_address(address).is_global for address in addresses):
+            raise errors.NoSuchImage(f"Images from the registry {registry!r} are not allowed here.")
+
+
+def _want(project_id: str, spec: ContainerSpec) -> _Want:
+    if spec.image_id:
+        return _Want(image_reference.embedded(spec.image_id), image_id=spec.image_id)
+    reference = image_reference.parse(spec.reference)
+    if reference.registry == image_reference.RESERVED_REGISTRY:
+        raise errors.NoSuchImage(f"Image {spec.image!r} was not found.")
+    if spec.registry_id:
+        return _Want(str(reference), project_id, spec.registry_id)
+    return _Want(str(reference))
+
+
+def _rights(project_id: str, want: _Want) -> set[str]:
+    if want.image_id:
+        return {image_book.of_image(want.image_id)}
+    return {image_book.of_project(project_id)}
+
+
+def _right(want: _Want, login: Login | None) -> str:
+    if want.image_id:
+        return image_book.of_image(want.image_id)
+    if login is not None and login.username:
+        return image_book.of_project(want.project_id)
+    return image_book.PUBLIC
+
+
+def _addresses_of(host: str) -> list[str]:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    return [str(item[4][0]).partition("%")[0] for item in found]

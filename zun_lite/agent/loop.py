@@ -11,18 +11,21 @@ import logging
 import random
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from zun_lite.agent import inventory
 from zun_lite.agent.disks import Disks
 from zun_lite.agent.events import EngineEvents
-from zun_lite.agent.images import Images
+from zun_lite.agent.image_keeping import ImageKeeping, ImageSettings
+from zun_lite.agent.image_sources import ImageApi
 from zun_lite.agent.journal import Journal
 from zun_lite.agent.looks import Looks
 from zun_lite.agent.reconciler import Reconciler
 from zun_lite.agent.removals import Removals
 from zun_lite.agent.reporter import Orders, Reporter
 from zun_lite.agent.runtime.base import Event, Runtime
+from zun_lite.agent.runtime.image_base import EngineImages
 from zun_lite.agent.steps import Netd, Performer
 from zun_lite.agent.worklist import Worklist
 from zun_lite.common import crash
@@ -38,7 +41,7 @@ FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.2, 30.0
 _THREADS_A_LAUNCH = 4
 
 
-class NodeApi(Protocol):
+class NodeApi(ImageApi, Protocol):
     """What is asked of the API."""
 
     def fetch(self, known_revision: int | None) -> DesiredSet | None: ...
@@ -62,14 +65,16 @@ class Settings:
     heartbeat_seconds: float = 10.0
     resync_seconds: float = 60.0
     silent_after_seconds: float = 40.0
-    pull_timeout_seconds: float = 600.0
     parallel: int = 4
+    images: ImageSettings = ImageSettings()
 
 
 class Agent:
     """One host's agent. start() returns at once; stop() leaves every container as it is."""
 
-    def __init__(self, api: NodeApi, runtime: Runtime, netd: Netd, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, api: NodeApi, runtime: Runtime, images: EngineImages, netd: Netd, settings: Settings, clock: Clock
+    ) -> None:
         self._api = api
         self._runtime = runtime
         self._settings = settings
@@ -78,11 +83,28 @@ class Agent:
         self._journal = Journal(settings.journal_dir)
         self._looks = Looks(clock)
         self._worklist = Worklist(self._work, settings.parallel * _THREADS_A_LAUNCH, clock)
-        images = Images(runtime, settings.pull_timeout_seconds, self._worklist.mark)
-        performer = Performer(
-            runtime, netd, self._disks, images, self._journal, settings.boot_id, self._hears_the_api, settings.parallel
-        )
         self._reporter = Reporter(api, settings.boot_id, self._take_orders, clock)
+        self._images = ImageKeeping(
+            api,
+            runtime,
+            images,
+            Path(settings.journal_dir),
+            settings.images,
+            clock,
+            mark=self._worklist.mark,
+            alone=self._worklist.alone,
+            tell=self._reporter.image,
+        )
+        performer = Performer(
+            runtime,
+            netd,
+            self._disks,
+            self._images.images,
+            self._journal,
+            settings.boot_id,
+            self._hears_the_api,
+            settings.parallel,
+        )
         self._reconciler = Reconciler(
             runtime,
             netd,
@@ -197,6 +219,7 @@ class Agent:
         crash.point("agent.fetched")
         for uuid in self._reconciler.accept(fetched):
             self._worklist.mark(uuid)
+        self._images.accept(fetched)
         self._revision = fetched.revision
         self._journal.write_set(fetched)
         self._destroy(fetched.doomed_volumes)
@@ -247,6 +270,8 @@ class Agent:
         for uuid in self._reconciler.compare(self._runtime.containers()):
             self._worklist.mark(uuid)
         self._reporter.report_all(self._inventory())
+        if self._revision is not None:
+            self._images.clean()
 
     # life
 
@@ -277,7 +302,7 @@ class Agent:
         self._missing_runtime = (
             None if known else f"The host's Docker Engine does not know the runtime {self._settings.docker_runtime}."
         )
-        return inventory.take(engine, self._settings.pool_dir)
+        return inventory.take(engine, self._settings.pool_dir, self._settings.docker_runtime)
 
     def _heard(self) -> None:
         """The API answered. One that missed this host for long wants to know everything before it gives work."""

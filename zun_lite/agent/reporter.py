@@ -16,7 +16,7 @@ from typing import Protocol
 from zun_lite.common import crash
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors
-from zun_lite.domain.desired import Inventory, Report
+from zun_lite.domain.desired import ImageNews, Inventory, Report
 from zun_lite.domain.lifecycle import Observed
 
 LOG = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class Reporter:
         self._told: dict[str, Observed] = {}
         self._due: dict[str, float] = {}
         self._removed: set[str] = set()
+        self._images: dict[str, ImageNews] = {}
         self._inventory: Inventory | None = None
         self._full = False
         self._stopping = False
@@ -70,6 +71,11 @@ class Reporter:
     def removed_volume(self, volume_id: str) -> None:
         with self._changed:
             self._removed.add(volume_id)
+            self._changed.notify()
+
+    def image(self, news: ImageNews) -> None:
+        with self._changed:
+            self._images[news.uuid] = news
             self._changed.notify()
 
     def report_all(self, inventory: Inventory) -> None:
@@ -133,7 +139,7 @@ class Reporter:
     def _seconds_to_next(self) -> float | None:
         now = self._clock.monotonic()
         quiet_for = self._sent_at + COALESCE_SECONDS - now
-        if self._full or self._removed:
+        if self._full or self._removed or self._images:
             return quiet_for
         return max(min(self._due.values()) - now, quiet_for) if self._due else None
 
@@ -147,15 +153,17 @@ class Reporter:
             ready = [uuid for uuid, due in self._due.items() if due <= now]
             for uuid in ready:
                 del self._due[uuid]
-            if not ready and not self._removed:
+            if not ready and not self._removed and not self._images:
                 return None
             pairs = tuple((uuid, self._latest[uuid]) for uuid in ready)
-            return Report(self._boot_id, None, False, pairs, tuple(sorted(self._removed)))
+            images = tuple(self._images.values())
+            return Report(self._boot_id, None, False, pairs, tuple(sorted(self._removed)), images)
 
     def _whole(self, inventory: Inventory) -> Report:
         with self._changed:
             pairs = tuple(self._latest.items())
-            return Report(self._boot_id, inventory, True, pairs, tuple(sorted(self._removed)))
+            images = tuple(self._images.values())
+            return Report(self._boot_id, inventory, True, pairs, tuple(sorted(self._removed)), images)
 
     def _deliver(self, report: Report) -> None:
         try:
@@ -169,9 +177,10 @@ class Reporter:
 
     def _deliver_singly(self, report: Report, error: errors.ZunError) -> Orders:
         """One bad word must not keep all others from being heard."""
-        if len(report.workloads) + len(report.removed_volumes) <= 1:
+        if len(report.workloads) + len(report.removed_volumes) + len(report.images) <= 1:
             LOG.error("the API refuses a report for good, it is dropped: %s: %s", report.workloads, error.message)
             self._removed.difference_update(report.removed_volumes)
+            self._forget_images(report.images)
             return []
         orders: Orders = []
         for pair in report.workloads:
@@ -188,6 +197,12 @@ class Reporter:
             except errors.Invalid as refused:
                 LOG.error("the API refuses that volume %s is removed: %s", volume_id, refused.message)
                 self._removed.discard(volume_id)
+        for news in report.images:
+            try:
+                orders += self._send(Report(self._boot_id, None, False, (), (), (news,)))
+            except errors.Invalid as refused:
+                LOG.error("the API refuses what is said of image %s: %s", news.uuid, refused.message)
+                self._forget_images((news,))
         return orders
 
     def _send(self, report: Report) -> Orders:
@@ -199,7 +214,14 @@ class Reporter:
         with self._changed:
             self._told.update({uuid: observed for uuid, observed in report.workloads if uuid in self._latest})
             self._removed.difference_update(report.removed_volumes)
+            self._forget_images(report.images)
         return orders
+
+    def _forget_images(self, images: tuple[ImageNews, ...]) -> None:
+        """They were told; newer news of the same image stay."""
+        for news in images:
+            if self._images.get(news.uuid) == news:
+                del self._images[news.uuid]
 
     def _put_back(self, report: Report) -> None:
         now = self._clock.monotonic()

@@ -7,6 +7,7 @@ turn; it is written to the journal before a step whose effect could not be told 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -39,6 +40,8 @@ class Netd(DiskNetd, Protocol):
         endpoints: list[Endpoint],
         volumes: list[tuple[Attachment, str]],
     ) -> None: ...
+
+    def wire(self, container_id: str, pid: int) -> None: ...
 
     def unplug(self, container_id: str) -> None: ...
 
@@ -83,6 +86,7 @@ class Performer:
             Step.UNPAUSE: self._unpause,
             Step.SIGNAL: self._signal,
             Step.LIMITS: self._limit,
+            Step.REWIRE: self._rewire,
             Step.REMOVE: self._remove,
             Step.UNPLUG: self._unplug,
             Step.DETACH: self._detach,
@@ -103,8 +107,10 @@ class Performer:
     def _image(self, turn: Turn) -> None:
         crash.point("agent.image.before")
         spec = turn.desired.spec
-        if not self._images.ready(turn.uuid, spec.image, spec.image_pull_policy):
+        image_id = self._images.ready(turn.uuid, turn.desired.project_id, spec)
+        if image_id is None:
             raise Waiting
+        turn.images[spec.reference] = image_id
         crash.point("agent.image.after")
 
     def _attach_disks(self, turn: Turn) -> None:
@@ -130,8 +136,15 @@ class Performer:
 
     def _create(self, turn: Turn) -> None:
         desired = turn.desired
-        dns = dict.fromkeys(server for endpoint in desired.wiring.endpoints for server in endpoint.dns)
-        order = Order(desired.uuid, desired.epoch, desired.goal.build, desired.spec, turn.binds, tuple(dns))
+        order = Order(
+            desired.uuid,
+            desired.epoch,
+            desired.goal.build,
+            desired.spec,
+            turn.binds,
+            desired.wiring.dns,
+            image=turn.images.get(desired.spec.reference, ""),
+        )
         crash.point("agent.create.before")
         with self._launches:
             container_id = self._runtime.create(order)
@@ -147,11 +160,26 @@ class Performer:
         turn.touched = turn.made = True
 
     def _plug(self, turn: Turn) -> None:
+        self._record_wiring(turn)
+        turn.done = replace(turn.done, ports=turn.desired.wiring.ports)
+
+    def _rewire(self, turn: Turn) -> None:
+        """Connect what runs, as it runs; one that ends meanwhile finds its wiring at its next start."""
+        container_id = _there(turn).container_id
+        self._record_wiring(turn)
+        pid = self._runtime.process(container_id)
+        if pid:
+            with contextlib.suppress(errors.NotFound):
+                self._netd.wire(container_id, pid)
+        turn.done = replace(turn.done, ports=turn.desired.wiring.ports)
+
+    def _record_wiring(self, turn: Turn) -> None:
         wiring = turn.desired.wiring
         volumes = [(item, self._disks.path(item.volume_id)) for item in wiring.attachments]
         crash.point("agent.plug.before")
         self._netd.plug(_there(turn).container_id, turn.uuid, turn.desired.epoch, list(wiring.endpoints), volumes)
         crash.point("agent.plug.after")
+        self._runtime.give_dns(turn.uuid, wiring.dns)
 
     def _note_build(self, turn: Turn) -> None:
         container = _there(turn)
@@ -240,6 +268,7 @@ class Performer:
         turn.done = replace(turn.done, attachments=())
 
     def _note_absent(self, turn: Turn) -> None:
+        self._runtime.forget(turn.uuid)
         self._images.forget(turn.uuid)
         turn.done = replace(
             turn.done,

@@ -10,9 +10,11 @@ from __future__ import annotations
 import heapq
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from zun_lite.common.clock import Clock
+from zun_lite.domain import errors
 
 LOG = logging.getLogger(__name__)
 
@@ -26,7 +28,10 @@ class Worklist:
         self._work = work
         self._threads = threads
         self._clock = clock
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        # its own waiters, for one of _changed's may be told alone that there is work
+        self._freed = threading.Condition(lock)
         self._due: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
         self._busy: set[str] = set()
@@ -41,6 +46,7 @@ class Worklist:
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
+            self._freed.notify_all()
             return self._changed.wait_for(lambda: not self._busy, timeout_seconds)
 
     def mark(self, uuid: str, after_seconds: float = 0.0) -> None:
@@ -54,6 +60,22 @@ class Worklist:
             if uuid not in self._busy:
                 heapq.heappush(self._heap, (due, uuid))
                 self._changed.notify()
+
+    @contextmanager
+    def alone(self, uuid: str) -> Iterator[None]:
+        """Nobody works on this workload for the length of the block; who marks it is served afterwards.
+
+        Unavailable: no more work is begun.
+        """
+        with self._changed:
+            self._freed.wait_for(lambda: self._stopping or uuid not in self._busy)
+            if self._stopping:
+                raise errors.Unavailable("The agent ends.")
+            self._busy.add(uuid)
+        try:
+            yield
+        finally:
+            self._end(uuid)
 
     def wait_until_idle(self, timeout_seconds: float) -> bool:
         """Whether nothing is under way or due."""
@@ -106,3 +128,4 @@ class Worklist:
             if uuid in self._due:
                 heapq.heappush(self._heap, (self._due[uuid], uuid))
             self._changed.notify_all()
+            self._freed.notify_all()

@@ -6,6 +6,9 @@ Each request carries a token signed with the host's own key; no password and no 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import requests
@@ -14,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from zun_lite.common import grants
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors
-from zun_lite.domain.desired import DesiredSet, Report
+from zun_lite.domain.desired import DesiredSet, Login, Report
 
 _BY_STATUS = {
     400: errors.Invalid,
@@ -22,7 +25,20 @@ _BY_STATUS = {
     403: errors.Forbidden,
     404: errors.NotFound,
     409: errors.Conflict,
+    413: errors.TooLarge,
 }
+# Silence for so long on the line of an image's bytes means that it broke.
+_SILENT_SECONDS = 60.0
+_BLOCK_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True)
+class ImageBytes:
+    """An image on its way from the API; sha512 is what its bytes must have."""
+
+    size_bytes: int
+    sha512: str
+    blocks: Iterator[bytes]
 
 
 def enrol(api_url: str, join_token: str, name: str, address: str, key: Ed25519PrivateKey) -> dict[str, Any]:
@@ -68,12 +84,54 @@ class NodeClient:
         answer = self._send("POST", "reports", {}, report.to_json()).json()
         return [(item["uuid"], item["epoch"]) for item in answer["remove"]]
 
-    def _send(self, method: str, path: str, headers: dict[str, str], body: Any = None) -> requests.Response:
-        token = grants.sign(self._key, grants.API_AUDIENCE, {"sub": self._host_uuid}, self._clock)
+    def login(self, workload_uuid: str) -> Login:
+        """For the registry of a workload on this host. NotFound: it has none."""
+        return Login(**self._send("GET", f"workloads/{workload_uuid}/registry", {}).json())
+
+    @contextmanager
+    def image(self, image_id: str) -> Iterator[ImageBytes]:
+        """The bytes of an image of which this host is to make containers. NotFound: there are none for it."""
+        with self._open("GET", f"images/{image_id}/file") as answer:
+            size = int(answer.headers.get("Content-Length") or 0)
+            yield ImageBytes(size, answer.headers.get("X-Image-Sha512", ""), answer.iter_content(_BLOCK_BYTES))
+
+    def send_image(self, image_id: str, blocks: Iterable[bytes]) -> None:
+        """The bytes of an image that this host was to make. NotFound: nobody wants them; Conflict: they are there."""
+        with self._open("PUT", f"images/{image_id}/file", blocks):
+            return
+
+    @contextmanager
+    def _open(self, method: str, path: str, blocks: Iterable[bytes] | None = None) -> Iterator[requests.Response]:
         url = f"{self._api_url}/node/v1/{path}"
-        return _ask(
-            self._session, method, url, {**headers, "Authorization": f"Node {token}"}, body, self._timeout_seconds
-        )
+        headers = {**self._authorization(), "Content-Type": "application/octet-stream"}
+        # a session of its own: this takes long, and other requests go on beside it
+        try:
+            with (
+                requests.Session() as session,
+                session.request(
+                    method,
+                    url,
+                    headers=headers,
+                    data=blocks,
+                    timeout=_SILENT_SECONDS,
+                    stream=True,
+                    allow_redirects=False,
+                ) as answer,
+            ):
+                if answer.status_code >= 400:
+                    raise _BY_STATUS.get(answer.status_code, errors.Unavailable)(_message(answer))
+                yield answer
+        except requests.RequestException as error:
+            raise errors.Unavailable(f"The line to the API at {url} broke: {error}") from error
+
+    def _authorization(self) -> dict[str, str]:
+        token = grants.sign(self._key, grants.API_AUDIENCE, {"sub": self._host_uuid}, self._clock)
+        return {"Authorization": f"Node {token}"}
+
+    def _send(self, method: str, path: str, headers: dict[str, str], body: Any = None) -> requests.Response:
+        url = f"{self._api_url}/node/v1/{path}"
+        everything = {**headers, **self._authorization()}
+        return _ask(self._session, method, url, everything, body, self._timeout_seconds)
 
 
 def _ask(

@@ -17,13 +17,16 @@ import uvicorn
 from oslo_config import cfg
 
 from zun_lite.agent import enrolment, inventory
+from zun_lite.agent.image_keeping import ImageSettings
 from zun_lite.agent.loop import Agent, Settings
 from zun_lite.agent.permits import Permits
 from zun_lite.agent.runtime.base import Limits
 from zun_lite.agent.runtime.docker import DockerRuntime
 from zun_lite.agent.runtime.docker_archives import DockerArchives
+from zun_lite.agent.runtime.docker_images import DockerImages
 from zun_lite.agent.runtime.docker_streams import DockerStreams
 from zun_lite.agent.runtime.etc import EtcFiles
+from zun_lite.agent.runtime.files import GivenFiles
 from zun_lite.agent.runtime.freezer import Freezer
 from zun_lite.agent.server import make_app
 from zun_lite.client import node
@@ -79,10 +82,12 @@ def run(conf: cfg.ConfigOpts, join_token: str | None, stopping: threading.Event)
     )
     limits = Limits(conf.container.pids_limit, conf.container.log_max_mib, conf.container.log_max_files)
     etc = EtcFiles(os.path.join(conf.agent.journal_dir, "etc"))
-    runtime = DockerRuntime(conf.agent.docker_socket, conf.cluster, conf.agent.docker_runtime, limits, etc)
+    files = GivenFiles(os.path.join(conf.agent.journal_dir, "files"))
+    runtime = DockerRuntime(conf.agent.docker_socket, conf.cluster, conf.agent.docker_runtime, limits, etc, files)
     agent = Agent(
         node.NodeClient(conf.agent.api_url, identity.host_uuid, key, clock),
         runtime,
+        DockerImages(runtime),
         NetdClient(conf.netd.socket, _NETD_TIMEOUT_SECONDS),
         settings(conf),
         clock,
@@ -133,8 +138,14 @@ def settings(conf: cfg.ConfigOpts) -> Settings:
         heartbeat_seconds=conf.agent.heartbeat_seconds,
         resync_seconds=conf.agent.resync_seconds,
         silent_after_seconds=conf.scheduler.host_timeout_seconds,
-        pull_timeout_seconds=conf.agent.pull_timeout_seconds,
         parallel=conf.agent.parallel,
+        images=ImageSettings(
+            pull_timeout_seconds=conf.agent.pull_timeout_seconds,
+            most_gib=conf.image.max_size_gib,
+            cache_gib=conf.agent.image_cache_max_gib,
+            cache_hours=conf.agent.image_cache_max_age_hours,
+            allowed_registries=tuple(name.lower() for name in conf.image.allowed_registries),
+        ),
     )
 
 

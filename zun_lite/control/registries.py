@@ -19,6 +19,7 @@ from zun_lite.db.listing import Page
 from zun_lite.db.registries import Registry
 from zun_lite.domain import errors, names
 from zun_lite.domain.caller import Caller
+from zun_lite.domain.desired import Login
 from zun_lite.domain.image_reference import check_registry
 
 
@@ -28,15 +29,6 @@ class NewRegistry:
     name: str | None = None
     username: str | None = None
     password: str | None = None
-
-
-@dataclass(frozen=True)
-class Login:
-    """What a host needs to pull by a registry; username and password are None where there are none."""
-
-    domain: str
-    username: str | None
-    password: str | None
 
 
 def resolve(means: Means, caller: Caller, ident: str) -> str:

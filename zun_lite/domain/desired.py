@@ -6,7 +6,7 @@ Both sides build and read them here, so that the wire has one definition.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from zun_lite.domain.capsule import CONTAINER, read_spec
@@ -65,6 +65,43 @@ class Desired:
 
 
 @dataclass(frozen=True)
+class KeptImage:
+    """An image that an administrator wants on the host; wanted is False once it need not stay."""
+
+    uuid: str
+    reference: str
+    wanted: bool = True
+
+
+@dataclass(frozen=True)
+class CommitOrder:
+    """An image that is to be made of a workload's container, and sent to the image service."""
+
+    image_id: str
+    workload_uuid: str
+
+
+@dataclass(frozen=True)
+class ImageNews:
+    """What became of a KeptImage or a CommitOrder, by its id. problem: why it failed; gone: it stays no longer."""
+
+    uuid: str
+    image_id: str | None = None
+    size_bytes: int | None = None
+    problem: str | None = None
+    gone: bool = False
+
+
+@dataclass(frozen=True)
+class Login:
+    """What a host needs to pull by a registry. It is kept in memory, for as long as the pull takes."""
+
+    domain: str
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
 class DesiredSet:
     """All that one host should hold, at one revision.
 
@@ -74,12 +111,16 @@ class DesiredSet:
     revision: int
     workloads: tuple[Desired, ...]
     doomed_volumes: tuple[str, ...] = ()
+    kept_images: tuple[KeptImage, ...] = ()
+    commits: tuple[CommitOrder, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
             "revision": self.revision,
             "workloads": [workload.to_json() for workload in self.workloads],
             "doomed_volumes": list(self.doomed_volumes),
+            "kept_images": [asdict(item) for item in self.kept_images],
+            "commits": [asdict(item) for item in self.commits],
         }
 
     @classmethod
@@ -88,6 +129,8 @@ class DesiredSet:
             body["revision"],
             tuple(Desired.from_json(item) for item in body["workloads"]),
             tuple(body.get("doomed_volumes", ())),
+            tuple(KeptImage(**item) for item in body.get("kept_images", ())),
+            tuple(CommitOrder(**item) for item in body.get("commits", ())),
         )
 
 
@@ -121,6 +164,7 @@ class Report:
     """An agent's message. full: it speaks of every workload the host has, not only of changed ones.
 
     workloads: (uuid, observed) pairs. removed_volumes: doomed volumes whose file is gone.
+    images: what became of images that were to be kept or made.
     """
 
     boot_id: str
@@ -128,6 +172,7 @@ class Report:
     full: bool
     workloads: tuple[tuple[str, Observed], ...]
     removed_volumes: tuple[str, ...] = ()
+    images: tuple[ImageNews, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -136,6 +181,7 @@ class Report:
             "full": self.full,
             "workloads": [{"uuid": uuid, "observed": observed.to_json()} for uuid, observed in self.workloads],
             "removed_volumes": list(self.removed_volumes),
+            "images": [asdict(item) for item in self.images],
         }
 
     @classmethod
@@ -151,4 +197,5 @@ class Report:
             full=bool(body["full"]),
             workloads=tuple(pairs),
             removed_volumes=tuple(body.get("removed_volumes", ())),
+            images=tuple(ImageNews(**item) for item in body.get("images", ())),
         )

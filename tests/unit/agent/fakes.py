@@ -9,16 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from zun_lite.agent.disks import Disks
+from zun_lite.agent.image_book import ImageBook
 from zun_lite.agent.images import Images
 from zun_lite.agent.journal import Journal
 from zun_lite.agent.looks import Looks
 from zun_lite.agent.reconciler import Reconciler
 from zun_lite.agent.removals import Removals
 from zun_lite.agent.runtime.fake import FakeRuntime
+from zun_lite.agent.runtime.fake_images import FakeImages
 from zun_lite.agent.steps import Performer
 from zun_lite.common.clock import StoppedClock
 from zun_lite.domain import errors, names
-from zun_lite.domain.desired import Desired, DesiredSet, Report
+from zun_lite.domain.desired import Desired, DesiredSet, Login, Report
 from zun_lite.domain.lifecycle import ABSENT, OFF, ON, PRESENT, Goal, Observed
 from zun_lite.domain.plan import Step
 from zun_lite.domain.spec import ContainerSpec
@@ -36,12 +38,19 @@ class FakeNetd:
 
     def __init__(self) -> None:
         self.plugged: dict[str, tuple[str, int]] = {}
+        self.ports: dict[str, tuple[str, ...]] = {}
         self.attached: dict[str, int] = {}
+        self.wired: list[tuple[str, int]] = []
         self.refusals: dict[str, list[errors.ZunError]] = {}
 
     def plug(self, container_id, workload, epoch, endpoints, volumes):
         self._refuse("plug")
         self.plugged[container_id] = (workload, epoch)
+        self.ports[container_id] = tuple(endpoint.port_id for endpoint in endpoints)
+
+    def wire(self, container_id, pid):
+        self._refuse("wire")
+        self.wired.append((container_id, pid))
 
     def unplug(self, container_id):
         self._refuse("unplug")
@@ -134,6 +143,21 @@ class FakeApi:
             raise errors.Unavailable("The API does not answer.")
 
 
+class FakeSources:
+    """logins: what the API says of a workload's registry."""
+
+    def __init__(self) -> None:
+        self.logins: dict[str, Login] = {}
+
+    def login(self, workload_uuid):
+        if workload_uuid not in self.logins:
+            raise errors.NotFound("It names no registry.")
+        return self.logins[workload_uuid]
+
+    def load(self, image_id, reference, timeout_seconds):
+        raise errors.NoSuchImage("The image is not in the image service any more.")
+
+
 class Notes:
     """An observer that keeps the last word, and every word, of each workload."""
 
@@ -178,6 +202,7 @@ class Host:
         self.netd = FakeNetd()
         self.boot_id = "boot-1"
         self.connected = True
+        self.sources = FakeSources()
         self.workloads: dict[str, Desired] = {}
         self.revision = 0
         self.woken: list[str] = []
@@ -188,7 +213,11 @@ class Host:
         self.journal = Journal(str(self.folder / "agent"))
         self.looks = Looks(self.clock)
         self.disks = Disks(str(self.folder / "volumes"), self.netd)
-        self.images = Images(self.runtime, 5.0, self.woken.append)
+        self.engine_images = FakeImages(self.runtime)
+        book = ImageBook(self.folder / "agent" / "images.json", self.engine_images, self.clock)
+        self.images = Images(
+            self.engine_images, book, self.sources, 5.0, self.woken.append, addresses_of=lambda host: ()
+        )
         self.performer = DyingPerformer(
             Performer(
                 self.runtime,

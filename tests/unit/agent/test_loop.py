@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.unit.agent.fakes import IMAGE, FakeApi, FakeNetd, a_workload, an_attachment, deleted, started, stopped
 from zun_lite.agent.loop import Agent, Settings
 from zun_lite.agent.runtime.fake import FakeRuntime
+from zun_lite.agent.runtime.fake_images import FakeImages
 from zun_lite.common.clock import Clock
 from zun_lite.domain import names
 from zun_lite.domain.wiring import Wiring
@@ -33,7 +34,7 @@ class AgentBase(unittest.TestCase):
             "resync_seconds": 30.0,
             **changes,
         }
-        agent = Agent(self.api, self.runtime, self.netd, Settings(**settings), Clock())
+        agent = Agent(self.api, self.runtime, FakeImages(self.runtime), self.netd, Settings(**settings), Clock())
         agent.start()
         self.addCleanup(self.stop, agent)
         return agent

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent's smaller parts: the worklist, pulls, the journal's files, enrolment, Docker's words."""
+"""The agent's smaller parts: the worklist, the journal's files, enrolment, Docker's words."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.unit.agent.fakes import a_workload
 from zun_lite.agent.enrolment import identify
-from zun_lite.agent.images import Images
 from zun_lite.agent.journal import Journal
 from zun_lite.agent.runtime import words
-from zun_lite.agent.runtime.fake import FakeRuntime
 from zun_lite.agent.worklist import Worklist
-from zun_lite.common.clock import Clock, StoppedClock
+from zun_lite.common.clock import Clock
 from zun_lite.domain import errors
 from zun_lite.domain.desired import DesiredSet
 from zun_lite.domain.plan import Done
@@ -107,47 +105,6 @@ class Worklists(unittest.TestCase):
         self.assertFalse(worklist.stop(0.01))
         go_on.set()
         self.assertTrue(worklist.stop(5))
-
-
-class Pulls(unittest.TestCase):
-    def test_one_pull_serves_all_who_wait(self):
-        runtime, woken = FakeRuntime(StoppedClock()), []
-        runtime.pullable.add("i:1")
-        gate = threading.Event()
-        pull = runtime.pull
-        runtime.pull = lambda image, seconds: gate.wait(5) and pull(image, seconds)
-        images = Images(runtime, 5, woken.append)
-        for uuid in ("a", "b"):
-            self.assertFalse(images.ready(uuid, "i:1", "ifnotpresent"))
-        images.forget("b")
-        gate.set()
-        self.assertTrue(images.wait(5))
-        self.assertEqual((woken, runtime.verbs()), (["a"], ["pull"]))
-        self.assertTrue(images.ready("a", "i:1", "ifnotpresent"))
-
-    def test_a_policy_of_always_pulls_once_for_each_time_it_is_made(self):
-        runtime = FakeRuntime(StoppedClock(), images=("i:1",))
-        runtime.pullable.add("i:1")
-        images = Images(runtime, 5, lambda uuid: None)
-        for _ in range(2):
-            self.assertFalse(images.ready("a", "i:1", "always"))
-            images.wait(5)
-            self.assertTrue(images.ready("a", "i:1", "always"))
-        self.assertEqual(runtime.verbs(), ["pull", "pull"])
-
-    def test_a_pull_that_breaks_is_a_failure_of_that_workload(self):
-        runtime = FakeRuntime(StoppedClock())
-
-        def broken(image, seconds):
-            raise RuntimeError("broken")
-
-        runtime.pull = broken
-        images = Images(runtime, 5, lambda uuid: None)
-        with self.assertLogs("zun_lite.agent.images", "ERROR"):
-            images.ready("a", "i:1", "ifnotpresent")
-            images.wait(5)
-        with self.assertRaises(errors.Failed):
-            images.ready("a", "i:1", "ifnotpresent")
 
 
 class Folders(unittest.TestCase):

@@ -117,7 +117,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Engine:
-    """What the engine says of itself; capacity without disk."""
+    """What the engine says of itself; capacity without disk. labels: its operator's, like disk=fast."""
 
     capacity: Resources
     version: str
@@ -126,6 +126,7 @@ class Engine:
     os_type: str
     os: str
     kernel_version: str
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -164,10 +165,6 @@ class Runtime(Protocol):
         """The name of the image of capsules' sandboxes, made now if it is not there."""
         ...
 
-    def pull(self, image: str, timeout_seconds: float) -> None:
-        """NoSuchImage: trying again cannot help."""
-        ...
-
     def create(self, order: Order) -> str:
         """The id of the container, made now or found as it should be. Invalid: it can never be made."""
         ...
@@ -179,6 +176,18 @@ class Runtime(Protocol):
     def stop(self, container_id: str, grace_seconds: int) -> None: ...
 
     def remove(self, container_id: str) -> None: ...
+
+    def process(self, container_id: str) -> int:
+        """The host's number of the container's first process, which is surely its own; 0 where it has none."""
+        ...
+
+    def forget(self, uuid: str) -> None:
+        """Keep nothing on the host for a container that is gone, by whatever way it went."""
+        ...
+
+    def give_dns(self, uuid: str, servers: tuple[str, ...]) -> None:
+        """The name servers of a container from now on, unless its user chose others."""
+        ...
 
     def pause(self, container_id: str) -> None:
         """What does not run is left as it is; so with unpause and signal."""

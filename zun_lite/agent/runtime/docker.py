@@ -15,36 +15,23 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import docker
 import docker.errors
-import docker.types
 import requests
 
-from zun_lite.agent.runtime import docker_running, sandbox, words
+from zun_lite.agent.runtime import docker_config, docker_running, sandbox, words
 from zun_lite.agent.runtime.base import Bind, Container, Engine, Event, Executed, Limits, Listed, Order
 from zun_lite.agent.runtime.etc import EtcFiles
-from zun_lite.agent.runtime.processes import end_tree
+from zun_lite.agent.runtime.files import GivenFiles
+from zun_lite.agent.runtime.processes import belongs_to, end_tree
 from zun_lite.domain import errors, names
 from zun_lite.domain.resources import Resources
 
 LOG = logging.getLogger(__name__)
 
-CAPABILITIES = (
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "NET_BIND_SERVICE",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-)
-# lets any user ping without CAP_NET_RAW, where the ping program knows datagram sockets (busybox's does not)
-SYSCTLS = {"net.ipv4.ping_group_range": "0 2147483647"}
 EVENTS = ("create", "start", "die", "destroy", "pause", "unpause", "rename", "health_status")
 
 _LOOK_SECONDS = 10.0
@@ -53,58 +40,32 @@ _STOP_MARGIN_SECONDS = 15.0
 _FRAME_HEADER = struct.Struct(">BxxxL")
 
 
-def host_config(
-    api: docker.APIClient,
-    order: Order,
-    limits: Limits,
-    runtime: str,
-    host_cpus: float,
-    etc_binds: tuple[Bind, ...] = (),
-) -> dict[str, Any]:
-    """All that a container may do to its host, from an allow-list: nothing of a spec gets in by another way."""
-    spec = order.spec
-    policy = spec.restart_policy
-    return api.create_host_config(
-        runtime=runtime,
-        network_mode=f"container:{order.joins}" if order.joins else "none",
-        ipc_mode=f"container:{order.joins}" if order.joins else "shareable" if order.shareable else None,
-        nano_cpus=docker_running.nano_cpus(spec.cpus, host_cpus),
-        cpu_shares=docker_running.cpu_shares(spec.cpus),
-        mem_limit=f"{spec.memory_mib}m",
-        memswap_limit=f"{spec.memory_mib}m",
-        pids_limit=limits.pids,
-        cap_drop=["ALL"],
-        cap_add=list(CAPABILITIES),
-        security_opt=["no-new-privileges"],
-        sysctls=None if order.joins else dict(SYSCTLS),
-        restart_policy={"Name": policy.name, "MaximumRetryCount": policy.maximum_retry_count} if policy else None,
-        log_config=docker.types.LogConfig(
-            type="json-file",
-            config={"max-size": f"{limits.log_max_mib}m", "max-file": str(limits.log_max_files)},
-        ),
-        mounts=[
-            docker.types.Mount(bind.target, bind.source, type="bind", read_only=bind.read_only, propagation="rprivate")
-            for bind in (*order.binds, *etc_binds)
-        ],
-        dns=None if order.joins else list(order.dns) or None,
-    )
-
-
 class DockerRuntime:
     """One host's Docker Engine, for the containers labelled with one cluster.
 
     etc: writes what Docker's network sandbox would; without it, containers get such a sandbox.
+    files: keeps the files that users gave to their containers; without it, containers get none.
     """
 
-    def __init__(self, socket: str, cluster: str, runtime: str, limits: Limits, etc: EtcFiles | None = None) -> None:
+    def __init__(
+        self,
+        socket: str,
+        cluster: str,
+        runtime: str,
+        limits: Limits,
+        etc: EtcFiles | None = None,
+        files: GivenFiles | None = None,
+    ) -> None:
         self._socket = socket
         self._cluster = cluster
         self._runtime = runtime
         self._limits = limits
         self._etc = etc
+        self._files = files
         self._connecting = threading.Lock()
         self._client: _Client | None = None
-        self._host_cpus: float | None = None
+        self._dedicating = threading.Lock()
+        self._known_traits: docker_config.Traits | None = None
         self._sandbox: sandbox.SandboxImage | None = None
 
     def inventory(self) -> Engine:
@@ -114,6 +75,7 @@ class DockerRuntime:
             capacity=Resources(float(found["NCPU"]), found["MemTotal"] // 1024**2, 0),
             version=found["ServerVersion"],
             runtimes=tuple(sorted(found.get("Runtimes") or ())),
+            labels=tuple(sorted(found.get("Labels") or ())),
             architecture=found["Architecture"],
             os_type=found["OSType"],
             os=found["OperatingSystem"],
@@ -172,21 +134,6 @@ class DockerRuntime:
             raise errors.NoSuchImage(f"{image!r} is not the name of an image.") from error
         return True
 
-    def pull(self, image: str, timeout_seconds: float) -> None:
-        deadline = time.monotonic() + timeout_seconds
-        try:
-            with self._asking(timeout_seconds) as api:
-                # an empty login: what the agent's account has in its own Docker folder is not for tenants
-                with contextlib.closing(api.pull(image, stream=True, decode=True, auth_config={})) as progress:
-                    for line in progress:
-                        if "error" in line:
-                            raise errors.Failed(str(line["error"]))
-                        if time.monotonic() > deadline:
-                            raise errors.Failed("timeout")
-        except (errors.NotFound, errors.Invalid, errors.Failed, errors.Conflict) as error:
-            LOG.warning("image %r cannot be pulled: %s", image, words.one_line(error.message))
-            raise words.pull_error(image, error) from error
-
     def create(self, order: Order) -> str:
         try:
             return self._create(order)
@@ -220,15 +167,31 @@ class DockerRuntime:
     def remove(self, container_id: str) -> None:
         try:
             with self._asking(_CHANGE_SECONDS) as api:
-                if self._etc is not None:
-                    # before the container, so that nothing is left when this is cut off
-                    labels = api.inspect_container(container_id)["Config"].get("Labels") or {}
-                    self._etc.remove(labels.get(names.LABEL_MEMBER) or labels.get(names.LABEL_UUID, ""))
+                # before the container, so that nothing is left when this is cut off
+                labels = api.inspect_container(container_id)["Config"].get("Labels") or {}
+                self.forget(labels.get(names.LABEL_MEMBER) or labels.get(names.LABEL_UUID, ""))
                 api.remove_container(container_id, v=True, force=True)
         except errors.NotFound:
             return
         except errors.Conflict as error:
             raise errors.Failed("Docker is still removing the container.") from error
+
+    def process(self, container_id: str) -> int:
+        try:
+            with self._asking(_LOOK_SECONDS) as api:
+                pid = api.inspect_container(container_id)["State"].get("Pid") or 0
+        except errors.NotFound:
+            return 0
+        return pid if pid and belongs_to(pid, container_id) else 0
+
+    def forget(self, uuid: str) -> None:
+        for kept in (self._etc, self._files):
+            if kept is not None:
+                kept.remove(uuid)
+
+    def give_dns(self, uuid: str, servers: tuple[str, ...]) -> None:
+        if self._etc is not None:
+            self._etc.give_dns(uuid, servers)
 
     def pause(self, container_id: str) -> None:
         with self._changing() as api:
@@ -245,7 +208,7 @@ class DockerRuntime:
     def limit(self, container_id: str, cpus: float, memory_mib: int) -> None:
         try:
             with self._changing() as api:
-                docker_running.limit(api, container_id, cpus, memory_mib, self._cpus(api))
+                docker_running.limit(api, container_id, cpus, memory_mib, self._traits(api).cpus)
         except (errors.Failed, errors.Invalid) as error:
             raise words.limit_error(error, memory_mib) from error
 
@@ -318,31 +281,47 @@ class DockerRuntime:
             raise errors.Failed("The container went away.") from error
 
     def _create(self, order: Order) -> str:
-        spec = order.spec
+        order = replace(order, binds=(*order.binds, *self._write_files(order)))
         etc_binds = self._etc.write(order) if self._etc is not None else ()
-        with self._asking(_CHANGE_SECONDS) as api:
-            config = api.create_container_config(
-                spec.image,
-                list(spec.command) if spec.command is not None else None,
-                hostname=None if order.joins else spec.hostname,
-                environment=dict(spec.environment),
-                labels=words.labels(self._cluster, order),
-                working_dir=spec.workdir,
-                entrypoint=list(spec.entrypoint) if spec.entrypoint is not None else None,
-                stdin_open=spec.interactive,
-                tty=spec.tty,
-                network_disabled=self._etc is not None and not order.joins,
-                host_config=host_config(api, order, self._limits, self._runtime, self._cpus(api), etc_binds),
+        with self._asking(_CHANGE_SECONDS) as api, self._cores(api, order) as cores:
+            host = docker_config.host_config(
+                api, order, self._limits, self._runtime, self._traits(api), (*order.binds, *etc_binds), cores
+            )
+            config = docker_config.container_config(
+                api, self._cluster, order, host, cores, network_disabled=self._etc is not None
             )
             try:
                 return api.create_container_from_config(config, names.docker_name(order.own_uuid))["Id"]
             except docker.errors.APIError as error:
-                raise words.create_error(_translate(error), spec.image, self._runtime) from error
+                raise words.create_error(_translate(error), order.spec.image, host["Runtime"]) from error
 
-    def _cpus(self, api: docker.APIClient) -> float:
-        if self._host_cpus is None:
-            self._host_cpus = float(api.info()["NCPU"])
-        return self._host_cpus
+    def _write_files(self, order: Order) -> tuple[Bind, ...]:
+        if self._files is None or not order.spec.files:
+            return ()
+        return self._files.write(order.own_uuid, order.spec.files)
+
+    @contextlib.contextmanager
+    def _cores(self, api: docker.APIClient, order: Order) -> Iterator[tuple[int, ...]]:
+        """Cores for this container alone, nobody else's while the block makes it. Invalid: none are left."""
+        wanted = order.spec.dedicated_cpus
+        if not wanted:
+            yield ()
+            return
+        with self._dedicating:
+            label = [f"{names.LABEL_CLUSTER}={self._cluster}", names.LABEL_CORES]
+            held = [item["Labels"] for item in api.containers(all=True, filters={"label": label})]
+            taken = [
+                core
+                for labels in held
+                if labels.get(names.LABEL_UUID) != order.uuid
+                for core in docker_config.cores_of(labels[names.LABEL_CORES])
+            ]
+            yield docker_config.free_cores(wanted, self._traits(api).cpus, taken)
+
+    def _traits(self, api: docker.APIClient) -> docker_config.Traits:
+        if self._known_traits is None:
+            self._known_traits = docker_config.traits(api.info())
+        return self._known_traits
 
     def _of_ours(self, reference: str) -> Container:
         found = self.inspect(reference)

@@ -41,6 +41,7 @@ class FakeRuntime:
         self.deaf = False
         self.calls: list[tuple[str, str]] = []
         self.inspections = 0
+        self.dns: dict[str, tuple[str, ...]] = {}
 
     # what a test does to it
 
@@ -73,6 +74,15 @@ class FakeRuntime:
                 if found.seen.alive:
                     self._containers[found.container_id] = replace(found, state="exited", exit_code=255)
             self.hang_up()
+
+    def forget_faults(self) -> None:
+        """Nothing fails any more."""
+        self._faults.clear()
+
+    def containers_there(self) -> list[Container]:
+        """Every container, asked of no engine."""
+        with self._lock:
+            return list(self._containers.values())
 
     def hang_up(self) -> None:
         """Every event stream breaks."""
@@ -130,6 +140,10 @@ class FakeRuntime:
             raise errors.NoSuchImage(f"Image {image!r} was not found, or its registry wants a login.")
         self.images.add(image)
 
+    def images_in_use(self) -> set[str]:
+        with self._lock:
+            return {self._orders[container_id].spec.image for container_id in self._containers}
+
     def create(self, order: Order) -> str:
         self._change("create", order.own_uuid)
         with self._lock:
@@ -140,7 +154,7 @@ class FakeRuntime:
                 if existing.epoch > order.epoch:
                     raise errors.Conflict("A newer container of this workload is on its host.")
                 del self._containers[existing.container_id]
-            if order.spec.image not in self.images:
+            if not order.image and order.spec.image not in self.images:
                 raise errors.Failed(f"Image {order.spec.image!r} went away before the container was made.")
             self._made += 1
             container_id = hashlib.sha256(f"{order.own_uuid}/{self._made}".encode()).hexdigest()
@@ -207,6 +221,18 @@ class FakeRuntime:
                 return
             self._change("limit", found.uuid)
             self._orders[container_id] = replace(order, spec=replace(order.spec, cpus=cpus, memory_mib=memory_mib))
+
+    def process(self, container_id: str) -> int:
+        self._ask("process")
+        found = self._containers.get(container_id)
+        return 4242 if found is not None and found.state in ("running", "paused") else 0
+
+    def forget(self, uuid: str) -> None:
+        self._ask("forget")
+
+    def give_dns(self, uuid: str, servers: tuple[str, ...]) -> None:
+        self._ask("give_dns")
+        self.dns[uuid] = servers
 
     def remove(self, container_id: str) -> None:
         self._change("remove", container_id)
