@@ -4,7 +4,7 @@
 # make bench   the measurements          make chaos   the long tests of faults
 # make clean   take back all that was made (Debian's packages stay)
 #
-# To be set: STATE_DIR PORT AGENT_PORT DOCKER_SOCKET (see zun-lite up --help), VENV, CLIENTS_VENV, PYTHON.
+# To be set: STATE_DIR PORT AGENT_PORT GATEWAY_PORT DOCKER_SOCKET (see zun-lite up --help), VENV, CLIENTS_VENV, PYTHON.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -16,6 +16,7 @@ VENV ?= .venv
 CLIENTS_VENV ?= .venv-clients
 STATE := $(if $(STATE_DIR),--state-dir $(STATE_DIR))
 UP := $(STATE) $(if $(PORT),--port $(PORT)) $(if $(AGENT_PORT),--agent-port $(AGENT_PORT)) \
+      $(if $(GATEWAY_PORT),--gateway-port $(GATEWAY_PORT)) \
       $(if $(DOCKER_SOCKET),--docker-socket $(DOCKER_SOCKET))
 PIP_FLAGS := -qq --disable-pip-version-check --no-input
 

@@ -48,7 +48,7 @@ class Cloud:
         self.name = f"t{uuid.uuid4().hex[:7]}"
         self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{self.name}-"))
         self.state_dir = self.folder / "state"
-        self.port, self.agent_port = free_ports(2)
+        self.port, self.agent_port, self.gateway_port = free_ports(3)
         self.url = f"http://127.0.0.1:{self.port}"
         self.engine = PrivateDockerEngine(
             {"zun-lite": str(self.state_dir / "bin" / "zun-lite-runtime")},
@@ -96,6 +96,7 @@ class Cloud:
         if not (self.state_dir / "zun_lite.conf").exists():
             self._write_settings()
         options = ("--port", str(self.port), "--agent-port", str(self.agent_port))
+        options = (*options, "--gateway-port", str(self.gateway_port))
         return self.command("up", "--detach", *options, "--docker-socket", self.engine.socket)
 
     def start_up(self) -> subprocess.Popen[bytes]:
@@ -281,6 +282,7 @@ class Cloud:
         sections.setdefault("DEFAULT", {}).setdefault("state_dir", str(self.state_dir))
         for group, values in (
             ("api", {"port": str(self.port)}),
+            ("gateway", {"port": str(self.gateway_port)}),
             ("agent", {"port": str(self.agent_port), "docker_socket": self.engine.socket}),
         ):
             sections.setdefault(group, {}).update(values)

@@ -66,8 +66,8 @@ class VerbTest(ApiTestCase):
             {},
             {"command": ""},
             {"command": "echo 'x"},
-            {"command": "id", "interactive": "True"},
-            {"command": "id", "run": "False"},
+            {"command": "id", "interactive": "perhaps"},
+            {"command": "id", "run": "perhaps"},
         ):
             self.refused(400, self.call("POST", "/v1/containers/web/execute", params=params))
         for command in (7, [], [1], {}):

@@ -22,7 +22,7 @@ def create_app(services: Services) -> Callable[..., Iterable[bytes]]:
     """Connects to nothing yet, so that a server may fork after it. Failed, Invalid: a rule is missing or unreadable."""
     cache = TokenCache(services.tokens, services.means.clock)
     rules = Policy(services.conf.api.policy_file, services.means.clock)
-    table = routes(services, cache)
+    table = routes(services, cache, rules)
     check_routes(table)
     middleware: list[Any] = [Receive(), Authenticate(cache, rules), Microversions()]
     app = falcon.App(media_type=media.JSON, middleware=middleware)

@@ -22,6 +22,9 @@ _EMBEDDED = frozenset((IDENTITY, NETWORK, VOLUME, "image", NODE))
 _ALONE = frozenset(("v1", "healthcheck"))
 # A host's full report speaks of every workload on it.
 NODE_BODY_BYTES = 8 * 1024 * 1024
+_MOST_BYTES = {NODE: NODE_BODY_BYTES}
+# An archive of 16 MiB in base64, and what stands around it.
+ARCHIVE_BODY_BYTES = 23 * 1024 * 1024
 
 
 class Normaliser:
@@ -37,7 +40,9 @@ class Normaliser:
         if "HTTP_TRANSFER_ENCODING" in environ:
             self._gather(environ)
         else:
-            most = NODE_BODY_BYTES if service == NODE else self._max_body_bytes
+            most = _MOST_BYTES.get(service, self._max_body_bytes)
+            if service == CONTAINER and environ["PATH_INFO"].endswith("/put_archive"):
+                most = max(most, ARCHIVE_BODY_BYTES)
             environ[TOO_LARGE_KEY] = int(environ.get("CONTENT_LENGTH") or 0) > most
         return self._application(environ, start_response)
 

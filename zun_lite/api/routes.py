@@ -17,11 +17,14 @@ from zun_lite.api.container.networks import RegisteredNetworks
 from zun_lite.api.container.quotas import QuotaClasses, Quotas
 from zun_lite.api.container.registries import OneRegistry, Registries
 from zun_lite.api.container.services import HostServices
+from zun_lite.api.container.streams import Streams, Terminals
 from zun_lite.api.container.verbs import Verbs
 from zun_lite.api.health import Health
 from zun_lite.api.identity.directory import Projects, Users
 from zun_lite.api.identity.documents import IdentityRoot, IdentityV3
 from zun_lite.api.identity.tokens import Mine, Tokens
+from zun_lite.api.node import streams as node_streams
+from zun_lite.api.policy import Policy
 from zun_lite.api.services import Services
 from zun_lite.api.token_cache import TokenCache
 
@@ -29,7 +32,7 @@ Route = tuple[str, object, str | None]
 LIFE = ("start", "stop", "reboot", "pause", "unpause", "kill", "rebuild", "resize_container", "rename")
 
 
-def routes(services: Services, cache: TokenCache) -> list[Route]:
+def routes(services: Services, cache: TokenCache, rules: Policy) -> list[Route]:
     return [
         ("/healthcheck", Health(services.means.db), None),
         *_container(services),
@@ -37,13 +40,15 @@ def routes(services: Services, cache: TokenCache) -> list[Route]:
         *network.resources(services),
         *volume.resources(services),
         *node.resources(services.means, services.grant_public_key),
+        *node_streams.resources(services, rules),
     ]
 
 
 def _container(services: Services) -> list[Route]:
     one = "/v1/containers/{ident}"
     life = Life(services)
-    verbs, history = Verbs(services.means), History(services.means)
+    verbs, history = Verbs(services.means, Terminals(services)), History(services.means)
+    streams = Streams(services)
     return [
         ("/", ContainerRoot(services.public_url), None),
         ("/v1", ContainerV1(services.public_url), None),
@@ -52,6 +57,13 @@ def _container(services: Services) -> list[Route]:
         *((f"{one}/{verb}", life, verb) for verb in LIFE),
         (f"{one}/execute", verbs, "execute"),
         (f"{one}/logs", verbs, "logs"),
+        (f"{one}/top", streams, "top"),
+        (f"{one}/stats", streams, "stats"),
+        (f"{one}/get_archive", streams, "get_archive"),
+        (f"{one}/put_archive", streams, "put_archive"),
+        (f"{one}/attach", streams, "attach"),
+        (f"{one}/resize", streams, "resize"),
+        (f"{one}/execute_resize", streams, "execute_resize"),
         ("/v1/registries", Registries(services), None),
         ("/v1/registries/{ident}", OneRegistry(services), None),
         (f"{one}/container_actions", history, "list"),

@@ -17,6 +17,7 @@ class Services:
     """tokens: who validates tokens. identity: the embedded Keystone behind /identity, if it is that.
 
     grant_public_key: base64 of the key with which hosts check what the API lets them do.
+    gateway_public_key: likewise of the one by which gateways are known; without it there are none.
     """
 
     conf: cfg.ConfigOpts
@@ -24,6 +25,7 @@ class Services:
     tokens: IdentityProvider
     grant_public_key: str
     identity: EmbeddedIdentity | None = None
+    gateway_public_key: str = ""
 
     @property
     def public_url(self) -> str:

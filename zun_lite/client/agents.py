@@ -7,7 +7,9 @@ capped and redirects are not followed: a host is trusted with its own workloads 
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import requests
@@ -17,7 +19,8 @@ from zun_lite.common import grants
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors
 
-MAX_ANSWER_BYTES = 16 * 1024 * 1024
+# an archive of the largest size, and some
+MAX_ANSWER_BYTES = 17 * 1024 * 1024
 _BY_STATUS = {
     400: errors.Invalid,
     401: errors.Failed,
@@ -58,6 +61,69 @@ class AgentsClient:
         """A container's log as text. query: stdout, stderr, timestamps (bool), tail (int or "all"), since (epoch s)."""
         return self._send("GET", host_uuid, address, "logs", workload, request_id, 30.0, query=query)["output"]
 
+    def top(
+        self, host_uuid: str, address: str, workload: str, request_id: str, ps_args: str | None
+    ) -> dict[str, Any]:
+        query = {"ps_args": ps_args} if ps_args else None
+        return self._send("GET", host_uuid, address, "top", workload, request_id, 15.0, query=query)
+
+    def stats(self, host_uuid: str, address: str, workload: str, request_id: str) -> dict[str, Any]:
+        return self._send("GET", host_uuid, address, "stats", workload, request_id, 15.0)
+
+    def get_archive(
+        self, host_uuid: str, address: str, workload: str, request_id: str, path: str
+    ) -> tuple[bytes, dict[str, Any]]:
+        """A tar of a path, and what is known of the path: name, size, mode, mtime, linkTarget."""
+        status, headers, content = self._ask(
+            "GET", host_uuid, address, "get_archive", workload, request_id, 60.0, query={"path": path}, path="archive"
+        )
+        if status != 200:
+            _read(status, content)
+        try:
+            return content, json.loads(base64.b64decode(headers["X-Zun-Lite-Stat"]))
+        except (ValueError, KeyError) as error:
+            raise errors.Failed("The container's host answered something that cannot be read.") from error
+
+    def put_archive(
+        self, host_uuid: str, address: str, workload: str, request_id: str, path: str, content: bytes
+    ) -> None:
+        status, _, answer = self._ask(
+            *("PUT", host_uuid, address, "put_archive", workload, request_id, 60.0),
+            content=content,
+            query={"path": path},
+            path="archive",
+        )
+        _read(status, answer)
+
+    def resize(
+        self, host_uuid: str, address: str, workload: str, request_id: str, height: int, width: int
+    ) -> None:
+        body = {"height": height, "width": width}
+        self._send("POST", host_uuid, address, "resize", workload, request_id, 15.0, body=body)
+
+    def create_exec(
+        self, host_uuid: str, address: str, workload: str, request_id: str, command: list[str], *, terminal: bool
+    ) -> str:
+        """The id of a command that is started when its stream is opened."""
+        body = {"command": command, "terminal": terminal}
+        return self._send(
+            "POST", host_uuid, address, "create_exec", workload, request_id, 15.0, body=body, path="execs"
+        )["exec_id"]
+
+    def resize_exec(
+        self, host_uuid: str, address: str, workload: str, request_id: str, exec_id: str, height: int, width: int
+    ) -> None:
+        self._send(
+            *("POST", host_uuid, address, "execute_resize", workload, request_id, 15.0),
+            body={"height": height, "width": width},
+            path=f"execs/{exec_id}/resize",
+        )
+
+    def stream_grant(self, host_uuid: str, workload: str, verb: str, exec_id: str | None, request_id: str) -> str:
+        """What opens one stream on a host, once: for the gateway, who has no key."""
+        claims = {"sub": workload, "verb": verb, "exec_id": exec_id, "req": request_id}
+        return grants.sign(self._key, grants.host_audience(host_uuid), claims, self._clock)
+
     def _send(
         self,
         method: str,
@@ -70,26 +136,59 @@ class AgentsClient:
         *,
         body: Any = None,
         query: dict[str, Any] | None = None,
+        path: str | None = None,
     ) -> dict[str, Any]:
+        """What the host answers, as JSON. path: below the workload's own, where it is not the verb."""
+        content = json.dumps(body).encode() if body is not None else None
+        status, _, answer = self._ask(
+            *(method, host_uuid, address, verb, workload, request_id, timeout_seconds),
+            content=content,
+            query=query,
+            path=path,
+        )
+        return _read(status, answer)
+
+    def _ask(
+        self,
+        method: str,
+        host_uuid: str,
+        address: str,
+        verb: str,
+        workload: str,
+        request_id: str,
+        timeout_seconds: float,
+        *,
+        content: bytes | None = None,
+        query: dict[str, Any] | None = None,
+        path: str | None = None,
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and content of the answer, whatever it says."""
         claims = {"sub": workload, "verb": verb, "req": request_id}
         grant = grants.sign(self._key, grants.host_audience(host_uuid), claims, self._clock)
-        path = "nudge" if verb == "nudge" else f"workloads/{workload}/{verb}"
+        kind = "application/x-tar" if verb == "put_archive" else "application/json"
+        below = "nudge" if verb == "nudge" else f"workloads/{workload}/{path or verb}"
         try:
             with requests.request(
                 method,
-                f"http://{address}/v1/{path}",
-                headers={"Authorization": f"Grant {grant}", "X-Openstack-Request-Id": request_id},
-                json=body,
+                f"http://{address}/v1/{below}",
+                headers={
+                    "Authorization": f"Grant {grant}",
+                    "X-Openstack-Request-Id": request_id,
+                    **({"Content-Type": kind} if content is not None else {}),
+                },
+                data=content,
                 params=query,
                 timeout=(2.0, timeout_seconds),
                 allow_redirects=False,
                 stream=True,
             ) as answer:
-                content = answer.raw.read(MAX_ANSWER_BYTES + 1, decode_content=True)
-                status = answer.status_code
+                return (
+                    answer.status_code,
+                    answer.headers,
+                    answer.raw.read(MAX_ANSWER_BYTES + 1, decode_content=True),
+                )
         except (requests.RequestException, OSError) as error:
             raise errors.Unavailable("The container's host does not answer; try again later.") from error
-        return _read(status, content)
 
 
 def _read(status: int, content: bytes) -> dict[str, Any]:

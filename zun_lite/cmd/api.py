@@ -51,7 +51,14 @@ def build_services(conf: cfg.ConfigOpts) -> Services:
         www_authenticate_uri=f"{conf.api.public_url.rstrip('/')}/identity",
     )
     grant_public_key = grants.public_text(grants.make_key(conf.grants.key_file))
-    return Services(conf, means, identity, grant_public_key, identity=identity)
+    return Services(
+        conf,
+        means,
+        identity,
+        grant_public_key,
+        identity=identity,
+        gateway_public_key=grants.public_text(grants.make_key(conf.gateway.key_file)),
+    )
 
 
 class Server(BaseApplication):

@@ -33,6 +33,9 @@ cluster = {cluster}
 [api]
 port = {port}
 
+[gateway]
+port = {gateway_port}
+
 [agent]
 port = {agent_port}
 docker_socket = {docker_socket}
@@ -48,6 +51,8 @@ class Installation:
     cluster: str = "zun"
     bind: str = "127.0.0.1"
     port: int = 9517
+    gateway_bind: str = "127.0.0.1"
+    gateway_port: int = 9519
     agent_bind: str = "127.0.0.1"
     agent_port: int = 9518
     docker_socket: str = DEFAULT_DOCKER_SOCKET
@@ -128,6 +133,8 @@ def read(state_dir: str) -> Installation:
         cluster=text("DEFAULT", "cluster", "zun"),
         bind=text("api", "bind", "127.0.0.1"),
         port=number("api", "port", 9517),
+        gateway_bind=text("gateway", "bind", "127.0.0.1"),
+        gateway_port=number("gateway", "port", 9519),
         agent_bind=text("agent", "bind", "127.0.0.1"),
         agent_port=number("agent", "port", 9518),
         docker_socket=text("agent", "docker_socket", DEFAULT_DOCKER_SOCKET),
@@ -168,7 +175,14 @@ def make_folders(state_dir: str) -> None:
         write_file(mark, "This folder belongs to zun_lite; `zun-lite clean` removes it.\n")
 
 
-def settle(state_dir: str, *, port: int | None, agent_port: int | None, docker_socket: str | None) -> Installation:
+def settle(
+    state_dir: str,
+    *,
+    port: int | None,
+    agent_port: int | None,
+    docker_socket: str | None,
+    gateway_port: int | None = None,
+) -> Installation:
     """Write zun_lite.conf if there is none; else hold the file against what was asked for."""
     path = os.path.join(state_dir, "zun_lite.conf")
     if not os.path.exists(path):
@@ -179,13 +193,19 @@ def settle(state_dir: str, *, port: int | None, agent_port: int | None, docker_s
                 state_dir=state_dir,
                 cluster=cluster_of(state_dir),
                 port=port or first.port,
+                gateway_port=gateway_port or first.gateway_port,
                 agent_port=agent_port or first.agent_port,
                 docker_socket=docker_socket or first.docker_socket,
                 docker_runtime=first.docker_runtime,
             ),
         )
     here = read(state_dir)
-    asked = {"port": port, "agent_port": agent_port, "docker_socket": docker_socket}
+    asked = {
+        "port": port,
+        "agent_port": agent_port,
+        "gateway_port": gateway_port,
+        "docker_socket": docker_socket,
+    }
     for name, wanted in asked.items():
         if wanted is not None and wanted != getattr(here, name):
             option = name.replace("_", "-")

@@ -24,11 +24,21 @@ READY_TIMEOUT_SECONDS = 20.0
 BOOTSTRAP_TIMEOUT_SECONDS = 120.0
 
 
-def up(state_dir: str, *, port: int | None, agent_port: int | None, docker_socket: str | None, detach: bool) -> int:
+def up(
+    state_dir: str,
+    *,
+    port: int | None,
+    agent_port: int | None,
+    docker_socket: str | None,
+    detach: bool,
+    gateway_port: int | None = None,
+) -> int:
     """Set up and run; in the foreground it does not return, with detach it returns when all is ready."""
     started = time.monotonic()
     installation.make_folders(state_dir)
-    here = installation.settle(state_dir, port=port, agent_port=agent_port, docker_socket=docker_socket)
+    here = installation.settle(
+        state_dir, port=port, agent_port=agent_port, docker_socket=docker_socket, gateway_port=gateway_port
+    )
     held = lock.take(here.lock_file)
     if held is None:
         return _already_up(here)
@@ -57,7 +67,11 @@ def up(state_dir: str, *, port: int | None, agent_port: int | None, docker_socke
 
 def check_ports(here: Installation) -> None:
     """Refuse early when another program listens where ours would; it would even be taken for ours."""
-    for option, host, port in (("port", here.bind, here.port), ("agent-port", here.agent_bind, here.agent_port)):
+    for option, host, port in (
+        ("port", here.bind, here.port),
+        ("agent-port", here.agent_bind, here.agent_port),
+        ("gateway-port", here.gateway_bind, here.gateway_port),
+    ):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -242,7 +242,13 @@ def programs_of(here: Installation) -> list[Program]:
     def program(name: str, extra: Callable[[], dict[str, str]] = dict) -> Program:
         return Program(name, [sys.executable, "-m", f"zun_lite.cmd.{name}"], here.environment, extra)
 
-    return [program("netd"), program("api"), program("controller"), program("agent", lambda: _join_token(here))]
+    return [
+        program("netd"),
+        program("api"),
+        program("controller"),
+        program("gateway"),
+        program("agent", lambda: _join_token(here)),
+    ]
 
 
 def _join_token(here: Installation) -> dict[str, str]:

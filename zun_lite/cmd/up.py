@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", parents=[common], help="set up what is missing and run everything")
     up.add_argument("--port", type=int, help="port of the APIs, kept from the first time on (9517)")
     up.add_argument("--agent-port", type=int, help="port of the agent, kept likewise (9518)")
+    up.add_argument("--gateway-port", type=int, help="port of the gateway for terminals, kept likewise (9519)")
     up.add_argument("--docker-socket", help="another Docker Engine than this machine's own, kept likewise")
     up.add_argument("--detach", action="store_true", help="return when it is ready")
     up.set_defaults(run=_up)
@@ -78,6 +79,7 @@ def _up(parsed: argparse.Namespace) -> int:
         installation.chosen_state_dir(parsed.state_dir),
         port=parsed.port,
         agent_port=parsed.agent_port,
+        gateway_port=parsed.gateway_port,
         docker_socket=parsed.docker_socket and os.path.abspath(parsed.docker_socket.removeprefix("unix://")),
         detach=parsed.detach,
     )

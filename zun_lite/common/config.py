@@ -92,6 +92,24 @@ netd_opts = [
     cfg.StrOpt("store_dir", help="What netd must remember; default STATE_DIR/netd."),
     cfg.StrOpt("mount_dir", help="Where volumes are mounted; default STATE_DIR/mounts."),
 ]
+gateway_opts = [
+    cfg.HostAddressOpt("bind", default="127.0.0.1", help="Address the gateway listens on."),
+    cfg.PortOpt("port", default=9519, help="Port of terminals and other streams."),
+    cfg.StrOpt("public_url", help="URL under which clients reach the gateway, ws or wss; default ws://BIND:PORT/."),
+    cfg.ListOpt(
+        "allowed_origins",
+        default=[],
+        help="Origins, like https://dashboard.example.org, whose pages may open streams, besides public_url's own.",
+    ),
+    cfg.StrOpt("api_url", help="URL of the API; default its public URL."),
+    cfg.StrOpt("key_file", help="Private key by which the API knows gateways; default STATE_DIR/keys/gateway.key."),
+    cfg.IntOpt("streams", default=1000, min=1, help="Most open streams of one gateway."),
+    cfg.IntOpt("streams_per_workload", default=50, min=1, help="Most open streams of one container."),
+    cfg.IntOpt("streams_per_project", default=500, min=1, help="Most open streams of one project."),
+    cfg.FloatOpt(
+        "check_seconds", default=20.0, min=0.2, max=25.0, help="Ask this often whether open streams may stay open."
+    ),
+]
 grants_opts = [
     cfg.StrOpt("key_file", help="Private key with which the API signs grants; default STATE_DIR/keys/grant.key."),
 ]
@@ -130,6 +148,7 @@ GROUPS: dict[str | None, Sequence[cfg.Opt]] = {
     "controller": controller_opts,
     "agent": agent_opts,
     "netd": netd_opts,
+    "gateway": gateway_opts,
     "grants": grants_opts,
     "quota": quota_opts,
     "scheduler": scheduler_opts,
@@ -184,6 +203,7 @@ def derive(conf: cfg.ConfigOpts) -> None:
         ("netd", "socket", "run/netd.sock"),
         ("netd", "store_dir", "netd"),
         ("netd", "mount_dir", "mounts"),
+        ("gateway", "key_file", "keys/gateway.key"),
         ("grants", "key_file", "keys/grant.key"),
     ):
         conf.set_default(option, f"{state}/{path}", group=group)
@@ -192,3 +212,5 @@ def derive(conf: cfg.ConfigOpts) -> None:
     conf.set_default("host_name", os.uname().nodename, group="agent")
     conf.set_default("address", f"{conf.agent.bind}:{conf.agent.port}", group="agent")
     conf.set_default("api_url", conf.api.public_url, group="agent")
+    conf.set_default("api_url", conf.api.public_url, group="gateway")
+    conf.set_default("public_url", f"ws://{conf.gateway.bind}:{conf.gateway.port}/", group="gateway")

@@ -40,6 +40,11 @@ def raise_one(tx: sa.Connection, scope: str) -> None:
         tx.execute(sa.insert(revisions).values(scope=scope, revision=1))
 
 
+def hold(tx: sa.Connection, scope: str) -> None:
+    """Keep others from holding or raising it until the transaction ends, without a change of it."""
+    tx.execute(sa.select(revisions.c.revision).where(revisions.c.scope == scope).with_for_update())
+
+
 def current(tx: sa.Connection, scope: str) -> int:
     """The scope's number, 0 before its first change."""
     return tx.execute(_CURRENT, {"scope": scope}).scalar() or 0

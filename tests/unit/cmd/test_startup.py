@@ -15,8 +15,8 @@ class PortsTest(unittest.TestCase):
             port, free = taken.getsockname()[1], other.getsockname()[1]
             other.close()
             with self.assertRaisesRegex(errors.Conflict, f"127.0.0.1:{port} .*--port "):
-                check_ports(Installation("/nowhere", port=port, agent_port=free))
+                check_ports(Installation("/nowhere", port=port, agent_port=free, gateway_port=free))
             with self.assertRaisesRegex(errors.Conflict, f"127.0.0.1:{port} .*--agent-port "):
-                check_ports(Installation("/nowhere", port=free, agent_port=port))
+                check_ports(Installation("/nowhere", port=free, agent_port=port, gateway_port=free))
             taken.close()
-            check_ports(Installation("/nowhere", port=port, agent_port=free))
+            check_ports(Installation("/nowhere", port=port, agent_port=free, gateway_port=free))

@@ -48,7 +48,8 @@ class DockerArchives:
             existing, mounts = self._look(api, uuid)
             with self._still(api, existing):
                 url = f"{api.base_url}/v{api.api_version}/containers/{existing.container_id}/archive"
-                with contextlib.closing(api.get(url, params={"path": path}, stream=True)) as answer:
+                plain = {"Accept-Encoding": "identity"}
+                with contextlib.closing(api.get(url, params={"path": path}, headers=plain, stream=True)) as answer:
                     _raise_for(answer, path)
                     stat = json.loads(base64.b64decode(answer.headers[_STAT_HEADER]))
                     content = _read(answer.raw.read, path, mounts)

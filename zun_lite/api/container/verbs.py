@@ -11,6 +11,7 @@ import falcon
 from zun_lite.api.container import parameters
 from zun_lite.api.container.containers import find
 from zun_lite.api.container.request import split
+from zun_lite.api.container.streams import Terminals
 from zun_lite.api.media import answer
 from zun_lite.control import streams
 from zun_lite.control.means import Means
@@ -18,18 +19,22 @@ from zun_lite.domain import errors
 
 
 class Verbs:
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: Means, terminals: Terminals) -> None:
         self._means = means
+        self._terminals = terminals
 
     def on_post_execute(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
         given = parameters.of_both(req)
         command = _command(given.get("command"))
-        if parameters.boolean(given, "interactive") or not parameters.boolean(given, "run", default=True):
-            raise errors.Invalid(
-                "This server does not support interactive execution; leave out interactive and run.",
-                kind="NotSupported",
-            )
+        run, interactive = parameters.boolean(given, "run", default=True), parameters.boolean(given, "interactive")
         workload = find(self._means, req.context.caller, ident, "execute", {})
+        if not run:
+            exec_id = streams.create_exec(
+                self._means, req.context.caller, workload, command, self._terminals.limits, terminal=interactive
+            )
+            address = self._terminals.address(req, workload, "execute", exec_id)
+            answer(resp, {"output": None, "exit_code": None, "exec_id": exec_id, "proxy_url": address})
+            return
         output, exit_code = streams.execute(self._means, req.context.caller, workload, command)
         answer(resp, {"output": output, "exit_code": exit_code, "exec_id": None, "proxy_url": None})
 

@@ -176,6 +176,25 @@ def upgrade() -> None:
     op.create_index("ix_security_groups_project_id_name", "security_groups", ["project_id", "name"], unique=False)
 
     op.create_table(
+        "stream_grants",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("workload_uuid", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("verb", sa.String(length=16), nullable=False),
+        sa.Column("exec_id", sa.String(length=64), nullable=True),
+        sa.Column("host_uuid", sa.String(length=36), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("locked", sa.Text(), nullable=False),
+        sa.Column("created_at", moment(), nullable=False),
+        sa.Column("live_until", moment(), nullable=False),
+        sa.Column("opened_at", moment(), nullable=True),
+        sa.PrimaryKeyConstraint("digest", name="pk_stream_grants"),
+    )
+    op.create_index("ix_stream_grants_live_until", "stream_grants", ["live_until"], unique=False)
+    op.create_index("ix_stream_grants_project_id", "stream_grants", ["project_id"], unique=False)
+    op.create_index("ix_stream_grants_workload_uuid", "stream_grants", ["workload_uuid"], unique=False)
+
+    op.create_table(
         "volumes",
         sa.Column("id", number(), autoincrement=True, nullable=False),
         sa.Column("uuid", sa.String(length=36), nullable=False),
