@@ -8,6 +8,7 @@ listed where their resources are.
 from __future__ import annotations
 
 from zun_lite.api import network, node, volume
+from zun_lite.api.container.capsules import Capsule, Capsules
 from zun_lite.api.container.containers import Container, Containers
 from zun_lite.api.container.documents import ContainerRoot, ContainerV1
 from zun_lite.api.container.history import History
@@ -54,6 +55,8 @@ def _container(services: Services) -> list[Route]:
         ("/v1", ContainerV1(services.public_url), None),
         ("/v1/containers", Containers(services), None),
         (one, Container(services), None),
+        ("/v1/capsules", Capsules(services), None),
+        ("/v1/capsules/{ident}", Capsule(services), None),
         *((f"{one}/{verb}", life, verb) for verb in LIFE),
         (f"{one}/execute", verbs, "execute"),
         (f"{one}/logs", verbs, "logs"),
