@@ -14,6 +14,8 @@ from typing import Any
 
 from oslo_config import cfg
 
+from zun_lite.cmd import hosts as host_verbs
+from zun_lite.cmd import purge
 from zun_lite.common import config, grants, log
 from zun_lite.common import secrets as secret_keys
 from zun_lite.db import hosts, schema
@@ -131,6 +133,8 @@ def _parser() -> argparse.ArgumentParser:
     db = nouns.add_parser("db", help="the database").add_subparsers(required=True, metavar="VERB")
     db.add_parser("sync", help=db_sync.__doc__).set_defaults(run=db_sync)
     db.add_parser("version", help=db_version.__doc__).set_defaults(run=db_version)
+    purge.add_db_purge_parser(db)
+    purge.add_project_parser(nouns)
     host = nouns.add_parser("host", help="hosts").add_subparsers(required=True, metavar="VERB")
     token = host.add_parser("token", help=host_token.__doc__)
     token.add_argument("--name", help="the host's name; default this machine's")
@@ -138,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     listing = host.add_parser("list", help=host_list.__doc__)
     listing.add_argument("--json", action="store_true")
     listing.set_defaults(run=host_list)
+    host_verbs.add_parsers(host)
     return parser
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from zun_lite.db.engine import Moment, metadata, utc_now
+from zun_lite.db import workloads
+from zun_lite.db.engine import Database, Moment, metadata, utc_now
 
 actions = sa.Table(
     "actions",
@@ -95,6 +96,16 @@ def end(tx: sa.Connection, request_id: str, workload_uuid: str, *, failure: str 
         )
         .values(finished_at=utc_now(), message="Error" if failure else None, reason=failure)
     )
+
+
+def forget_old(tx: sa.Connection, db: Database, days: float) -> int:
+    """Forget what ended so many days ago for a workload that is gone; how many rows."""
+    edge = db.now(tx) - datetime.timedelta(days=days)
+    return tx.execute(
+        sa.delete(actions).where(
+            actions.c.finished_at <= edge, actions.c.workload_uuid.not_in(sa.select(workloads.workloads.c.uuid))
+        )
+    ).rowcount
 
 
 def of_workload(tx: sa.Connection, workload_uuid: str) -> list[Action]:

@@ -78,6 +78,10 @@ def forget_old(tx: sa.Connection, db: Database) -> int:
     return tx.execute(sa.delete(idempotency_keys).where(idempotency_keys.c.created_at <= _edge(tx, db))).rowcount
 
 
+def count_of_project(tx: sa.Connection, project_id: str) -> int:
+    return tx.execute(sa.select(sa.func.count()).where(idempotency_keys.c.project_id == project_id)).scalar_one()
+
+
 def forget_project(tx: sa.Connection, project_id: str) -> int:
     return tx.execute(sa.delete(idempotency_keys).where(idempotency_keys.c.project_id == project_id)).rowcount
 

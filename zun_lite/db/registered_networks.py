@@ -65,6 +65,11 @@ def remove(tx: sa.Connection, neutron_net_id: str) -> bool:
     )
 
 
+def count_of_project(tx: sa.Connection, project_id: str) -> int:
+    query = sa.select(sa.func.count()).where(registered_networks.c.project_id == project_id)
+    return tx.execute(query).scalar_one()
+
+
 def remove_of_project(tx: sa.Connection, project_id: str) -> int:
     """How many stood here."""
     return tx.execute(sa.delete(registered_networks).where(registered_networks.c.project_id == project_id)).rowcount

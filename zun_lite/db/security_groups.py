@@ -75,6 +75,11 @@ def get(tx: sa.Connection, uuid: str) -> SecurityGroup | None:
     return SecurityGroup(**row) if row else None
 
 
+def remove(tx: sa.Connection, group: SecurityGroup) -> None:
+    """No port has it any more."""
+    tx.execute(sa.delete(security_groups).where(security_groups.c.uuid == group.uuid))
+
+
 def belonging_to(project_id: str | None) -> sa.ColumnElement[bool]:
     return security_groups.c.project_id == project_id
 

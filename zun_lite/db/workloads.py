@@ -220,6 +220,12 @@ def usage_of_hosts(tx: sa.Connection, hosts: Iterable[str]) -> dict[str, Resourc
     return {host: _resources(sums) for host, *sums in tx.execute(query)}
 
 
+def of_project(tx: sa.Connection, project_id: str) -> list[Workload]:
+    """Of every kind."""
+    query = sa.select(workloads).where(workloads.c.project_id == project_id).order_by(workloads.c.id)
+    return [read_row(row) for row in tx.execute(query).mappings()]
+
+
 def containers_on_hosts(tx: sa.Connection, hosts: Iterable[str]) -> dict[str, int]:
     """How many containers are placed on each of these hosts; hosts without any are left out."""
     query = (

@@ -72,6 +72,10 @@ class ImageProvider(Protocol):
         """
         ...
 
+    def remove(self, uuid: str) -> None:
+        """Forget an image and its bytes; fine to say twice. Forbidden: it is protected."""
+        ...
+
     def open(self, uuid: str) -> Bytes:
         """An active image's bytes. NotFound: there are none."""
         ...
