@@ -71,8 +71,12 @@ class YesNetworks:
         made = Endpoint(names.new_id(), request.network_id, 1000, "fa:16:3e:00:00:01", 1450, ())
         return self.given.setdefault((workload_uuid, position), made)
 
-    def release(self, workload_uuid, *, keep=frozenset()):
-        self.given = {key: port for key, port in self.given.items() if key[0] != workload_uuid or key[1] in keep}
+    def release(self, workload_uuid, *, positions=None):
+        self.given = {
+            key: port
+            for key, port in self.given.items()
+            if key[0] != workload_uuid or (positions is not None and key[1] not in positions)
+        }
 
 
 class YesVolumes:

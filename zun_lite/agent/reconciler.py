@@ -40,7 +40,7 @@ MORE_AFTER_SECONDS = 0.0
 # failures of these end after a few tries; those of taking away are tried for ever
 _MAKING = (Step.IMAGE, Step.DISKS, Step.CREATE, Step.PLUG, Step.START)
 # so do these, and the container lives on as it was
-_SPARING = (Step.PAUSE, Step.UNPAUSE, Step.SIGNAL, Step.LIMITS)
+_SPARING = (Step.PAUSE, Step.UNPAUSE, Step.SIGNAL, Step.LIMITS, Step.REWIRE)
 
 
 @dataclass(frozen=True)
@@ -235,6 +235,7 @@ class Reconciler:
             auto_heal=spec.auto_heal,
             restarts=policy in ("always", "unless-stopped"),
             limits=limits_of(spec),
+            ports=turn.desired.wiring.ports,
         )
 
     def _settle(self, turn: Turn) -> None:
@@ -405,6 +406,7 @@ def observe(desired: Desired | None, done: Done, container: Container | None, er
         entrypoint=container.entrypoint,
         ports=container.ports,
         health=container.health,
+        plugged=done.ports,
     )
 
 

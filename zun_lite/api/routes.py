@@ -7,11 +7,14 @@ listed where their resources are.
 
 from __future__ import annotations
 
-from zun_lite.api import network, node, volume
+from zun_lite.api import image, network, node, volume
 from zun_lite.api.container.capsules import Capsule, Capsules
+from zun_lite.api.container.commits import Commits
+from zun_lite.api.container.connections import Connections
 from zun_lite.api.container.containers import Container, Containers
 from zun_lite.api.container.documents import ContainerRoot, ContainerV1
 from zun_lite.api.container.history import History
+from zun_lite.api.container.images import HostImages, ImageSearch, OneHostImage
 from zun_lite.api.container.hosts import AvailabilityZones, Hosts
 from zun_lite.api.container.life import Life
 from zun_lite.api.container.networks import RegisteredNetworks
@@ -24,22 +27,28 @@ from zun_lite.api.health import Health
 from zun_lite.api.identity.directory import Projects, Users
 from zun_lite.api.identity.documents import IdentityRoot, IdentityV3
 from zun_lite.api.identity.tokens import Mine, Tokens
+from zun_lite.api.image.transfers import Transfers
+from zun_lite.api.node import images as node_images
 from zun_lite.api.node import streams as node_streams
 from zun_lite.api.policy import Policy
 from zun_lite.api.services import Services
 from zun_lite.api.token_cache import TokenCache
 
 Route = tuple[str, object, str | None]
+CONNECTING = ("network_list", "network_attach", "network_detach", "add_security_group", "remove_security_group")
 LIFE = ("start", "stop", "reboot", "pause", "unpause", "kill", "rebuild", "resize_container", "rename")
 
 
 def routes(services: Services, cache: TokenCache, rules: Policy) -> list[Route]:
+    transfers = Transfers(services.conf.api.threads // 2)
     return [
         ("/healthcheck", Health(services.means.db), None),
         *_container(services),
         *_identity(services, cache),
         *network.resources(services),
         *volume.resources(services),
+        *image.resources(services, transfers),
+        *node_images.resources(services.means, transfers),
         *node.resources(services.means, services.grant_public_key),
         *node_streams.resources(services, rules),
     ]
@@ -49,7 +58,7 @@ def _container(services: Services) -> list[Route]:
     one = "/v1/containers/{ident}"
     life = Life(services)
     verbs, history = Verbs(services.means, Terminals(services)), History(services.means)
-    streams = Streams(services)
+    streams, connections = Streams(services), Connections(services.means)
     return [
         ("/", ContainerRoot(services.public_url), None),
         ("/v1", ContainerV1(services.public_url), None),
@@ -58,6 +67,7 @@ def _container(services: Services) -> list[Route]:
         ("/v1/capsules", Capsules(services), None),
         ("/v1/capsules/{ident}", Capsule(services), None),
         *((f"{one}/{verb}", life, verb) for verb in LIFE),
+        *((f"{one}/{verb}", connections, verb) for verb in CONNECTING),
         (f"{one}/execute", verbs, "execute"),
         (f"{one}/logs", verbs, "logs"),
         (f"{one}/top", streams, "top"),
@@ -67,6 +77,10 @@ def _container(services: Services) -> list[Route]:
         (f"{one}/attach", streams, "attach"),
         (f"{one}/resize", streams, "resize"),
         (f"{one}/execute_resize", streams, "execute_resize"),
+        (f"{one}/commit", Commits(services.means), None),
+        ("/v1/images", HostImages(services), None),
+        ("/v1/images/{ident}", OneHostImage(services), None),
+        ("/v1/images/{ident}/search", ImageSearch(services), None),
         ("/v1/registries", Registries(services), None),
         ("/v1/registries/{ident}", OneRegistry(services), None),
         (f"{one}/container_actions", history, "list"),

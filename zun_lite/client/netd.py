@@ -71,6 +71,13 @@ class NetdClient:
             volumes=[{**asdict(attachment), "path": path} for attachment, path in volumes],
         )
 
+    def wire(self, container_id: str, pid: int) -> None:
+        """Make a running container's links what its record says; links that stay are not touched.
+
+        NotFound: the process has ended.
+        """
+        self.ask("wire", container_id=container_id, pid=pid)
+
     def unplug(self, container_id: str) -> None:
         """Forget a container's record and take away its links; volumes stay attached until detach."""
         self.ask("unplug", container_id=container_id)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from zun_lite.common.wake import Sleeper
 from zun_lite.control.means import Means
-from zun_lite.control.provision import provision
+from zun_lite.control.provision import provision, trim
 from zun_lite.control.release import release
 from zun_lite.db import hosts, idempotency, revisions, workloads
 
@@ -50,10 +50,14 @@ class Controller:
         with self._means.db.read() as tx:
             waiting = workloads.to_provision(tx, BATCH)
             leaving = workloads.to_release(tx, BATCH)
+            smaller = workloads.to_trim(tx)
         self._more = BATCH in (len(waiting), len(leaving))
         for workload in waiting:
             sentences.append(provision(self._means, workload))
             self._nudge()
+        for workload in smaller:
+            sentence = trim(self._means, workload)
+            sentences += [sentence] if sentence else []
         for workload in leaving:
             sentences.append(release(self._means, workload))
         self._nudge()

@@ -16,8 +16,9 @@ from zun_lite.common import crash
 from zun_lite.control.means import Means
 from zun_lite.db import actions, workloads
 from zun_lite.db.workloads import Workload
-from zun_lite.domain import errors
-from zun_lite.domain.wiring import Wiring
+from zun_lite.domain import connections, errors
+from zun_lite.domain.spec import NetworkRequest
+from zun_lite.domain.wiring import Endpoint, Wiring
 
 
 def provision(means: Means, workload: Workload) -> str:
@@ -27,6 +28,10 @@ def provision(means: Means, workload: Workload) -> str:
         wiring = _wire(means, workload)
     except (errors.Unavailable, errors.Busy) as error:
         return f"{workload.uuid}: waits for its provider: {error.message}"
+    except _NetworkRefused as refused:
+        network, reason = refused.network, refused.reason
+        means.db.transact(lambda tx: _leave(tx, workload, network, reason))
+        return f"{workload.uuid}: cannot be attached to network {network.network_id}: {reason}"
     except errors.ZunError as error:
         reason = error.message
         means.db.transact(lambda tx: _give_up(tx, workload, reason))
@@ -37,24 +42,59 @@ def provision(means: Means, workload: Workload) -> str:
     return f"{workload.uuid}: has {len(wiring.endpoints)} ports and {len(wiring.attachments)} volumes"
 
 
+def trim(means: Means, workload: Workload) -> str | None:
+    """Give back the ports of networks that the workload left, once its host has let go of them."""
+    if not connections.has_let_go(workload.observed, workload.generation, workload.wiring):
+        return None
+    positions = connections.left_positions(workload.spec)
+    try:
+        means.networks.release(workload.uuid, positions=positions)
+    except (errors.Unavailable, errors.Busy) as error:
+        return f"{workload.uuid}: the release of ports that it left waits: {error.message}"
+    means.db.transact(lambda tx: workloads.trimmed(tx, workload))
+    return f"{workload.uuid}: has given back the ports that it left"
+
+
+class _NetworkRefused(Exception):
+    """A network that a container which is there was to be attached to cannot be had."""
+
+    def __init__(self, network: NetworkRequest, reason: str) -> None:
+        super().__init__(reason)
+        self.network = network
+        self.reason = reason
+
+
 def _wire(means: Means, workload: Workload) -> Wiring:
-    assert workload.host is not None
     endpoints = []
     for network in workload.spec.networks:
-        endpoints.append(
-            means.networks.provide(workload.uuid, workload.project_id, workload.host, network.position, network)
-        )
+        endpoints.append(_port(means, workload, network))
         crash.point("controller.provision.port")
-    if workload.generation > 1:
-        # Networks may have been left since the ports were made.
-        kept = frozenset(network.position for network in workload.spec.networks)
-        means.networks.release(workload.uuid, keep=kept)
+    assert workload.host is not None
     attachments = []
     for position, mount in enumerate(workload.spec.mounts):
         attachments.append(means.volumes.provide(workload.uuid, workload.project_id, workload.host, position, mount))
         crash.point("controller.provision.volume")
     first = (replace(endpoint, default_route=number == 0) for number, endpoint in enumerate(endpoints))
-    return Wiring(tuple(first), tuple(attachments))
+    return Wiring(tuple(first), tuple(attachments), workload.spec.security_groups)
+
+
+def _port(means: Means, workload: Workload, network: NetworkRequest) -> Endpoint:
+    assert workload.host is not None
+    try:
+        return means.networks.provide(
+            workload.uuid,
+            workload.project_id,
+            workload.host,
+            network.position,
+            network,
+            workload.spec.security_groups,
+        )
+    except (errors.Unavailable, errors.Busy):
+        raise
+    except errors.ZunError as error:
+        if workload.wiring.endpoints or (workload.observed is not None and workload.observed.build > 0):
+            raise _NetworkRefused(network, error.message) from error
+        raise
 
 
 def _unwanted(means: Means, workload: Workload) -> str:
@@ -65,6 +105,16 @@ def _unwanted(means: Means, workload: Workload) -> str:
         means.networks.release(workload.uuid)
         means.volumes.release(workload.uuid)
     return f"{workload.uuid}: was changed while it was provided for"
+
+
+def _leave(tx: sa.Connection, workload: Workload, network: NetworkRequest, reason: str) -> None:
+    """The container goes on without that network, and whoever wanted it learns why."""
+    current = workloads.get(tx, workload.uuid, lock=True)
+    if current is None or current.generation != workload.generation:
+        return
+    networks = tuple(other for other in current.spec.networks if other.position != network.position)
+    workloads.change(tx, current, current.goal, spec=replace(current.spec, networks=networks), ready=False)
+    actions.finish(tx, workload.uuid, workload.generation, failure=reason, action="network_attach")
 
 
 def _give_up(tx: sa.Connection, workload: Workload, reason: str) -> None:

@@ -71,17 +71,26 @@ def begin(
     )
 
 
-def finish(tx: sa.Connection, workload_uuid: str, up_to_generation: int, *, failure: str | None = None) -> None:
-    """Close every open action of the workload up to a generation; failure is the reason, if it failed."""
-    tx.execute(
-        sa.update(actions)
-        .where(
-            actions.c.workload_uuid == workload_uuid,
-            actions.c.generation <= up_to_generation,
-            actions.c.finished_at.is_(None),
-        )
-        .values(finished_at=utc_now(), message="Error" if failure else None, reason=failure)
+def finish(
+    tx: sa.Connection,
+    workload_uuid: str,
+    up_to_generation: int,
+    *,
+    failure: str | None = None,
+    action: str | None = None,
+) -> None:
+    """Close every open action of the workload up to a generation; failure is the reason, if it failed.
+
+    action: those of this name alone.
+    """
+    query = sa.update(actions).where(
+        actions.c.workload_uuid == workload_uuid,
+        actions.c.generation <= up_to_generation,
+        actions.c.finished_at.is_(None),
     )
+    if action is not None:
+        query = query.where(actions.c.action == action)
+    tx.execute(query.values(finished_at=utc_now(), message="Error" if failure else None, reason=failure))
 
 
 def end(tx: sa.Connection, request_id: str, workload_uuid: str, *, failure: str | None = None) -> None:

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from zun_lite.db import revisions
 from zun_lite.db.engine import Json, Moment, metadata, text_type, utc_now
+from zun_lite.domain import connections
 from zun_lite.domain.capsule import CONTAINER, read_spec
 from zun_lite.domain.desired import Desired
 from zun_lite.domain.lifecycle import ABSENT, PRESENT, Goal, Observed, Status, status_of
@@ -68,6 +69,7 @@ workloads = sa.Table(
     sa.Index(None, "project_id", "id"),
     sa.Index(None, "project_id", "name"),
     sa.Index(None, "ready", "presence"),
+    sa.Index(None, "ports_left"),
 )
 
 
@@ -257,6 +259,14 @@ def to_provision(tx: sa.Connection, limit: int) -> list[Workload]:
     return [read_row(row) for row in tx.execute(query).mappings()]
 
 
+def to_trim(tx: sa.Connection) -> list[Workload]:
+    """Wanted and provided for, with ports of networks that they left."""
+    query = sa.select(workloads).where(
+        workloads.c.ports_left.is_(True), workloads.c.ready.is_(True), workloads.c.presence == PRESENT
+    )
+    return [read_row(row) for row in tx.execute(query.order_by(workloads.c.id)).mappings()]
+
+
 def to_release(tx: sa.Connection, limit: int) -> list[Workload]:
     """Unwanted, and nothing of them is left on a host: status Deleted marks those, see record_observed."""
     query = (
@@ -281,11 +291,19 @@ def change(
     ready: False when ports or volumes must be provided for the new spec before its host may act on it.
     """
     _touch(tx, workload)
-    changed = replace(workload, goal=goal, spec=spec or workload.spec, generation=workload.generation + 1)
+    changed = replace(
+        workload,
+        goal=goal,
+        spec=spec or workload.spec,
+        generation=workload.generation + 1,
+        ready=workload.ready if ready is None else ready,
+    )
     status = _status(changed)
     values: dict[str, Any] = {} if ready is None else {"ready": ready}
     if spec is not None:
         values |= _spec_values(spec)
+        if not {network.position for network in workload.spec.networks} <= {item.position for item in spec.networks}:
+            values["ports_left"] = True
     done = tx.execute(
         sa.update(workloads)
         .where(workloads.c.uuid == workload.uuid, workloads.c.generation == workload.generation)
@@ -309,17 +327,25 @@ def rename(tx: sa.Connection, workload: Workload, name: str) -> None:
 def provide(tx: sa.Connection, workload: Workload, wiring: Wiring) -> bool:
     """Its ports and volumes are there: its host may begin. False when it was changed meanwhile."""
     _touch(tx, workload)
-    done = tx.execute(
+    current = get(tx, workload.uuid, lock=True)
+    if current is None or not _is_to_provide(current, workload):
+        return False
+    status = _status(replace(current, ready=True, wiring=wiring))
+    tx.execute(
         sa.update(workloads)
-        .where(
-            workloads.c.uuid == workload.uuid,
-            workloads.c.presence == PRESENT,
-            workloads.c.epoch == workload.epoch,
-            workloads.c.ready.is_(False),
-        )
-        .values(ready=True, wiring=wiring.to_json(), updated_at=utc_now())
+        .where(workloads.c.uuid == workload.uuid)
+        .values(ready=True, wiring=wiring.to_json(), **_status_values(status), updated_at=utc_now())
     )
-    return done.rowcount == 1
+    return True
+
+
+def trimmed(tx: sa.Connection, workload: Workload) -> None:
+    """The ports of networks that it left are gone, unless it was changed meanwhile."""
+    tx.execute(
+        sa.update(workloads)
+        .where(workloads.c.uuid == workload.uuid, workloads.c.generation == workload.generation)
+        .values(ports_left=False)
+    )
 
 
 def fail(tx: sa.Connection, workload: Workload, reason: str) -> None:
@@ -328,7 +354,11 @@ def fail(tx: sa.Connection, workload: Workload, reason: str) -> None:
     status = _status(replace(workload, failure=reason))
     tx.execute(
         sa.update(workloads)
-        .where(workloads.c.uuid == workload.uuid, workloads.c.ready.is_(False))
+        .where(
+            workloads.c.uuid == workload.uuid,
+            workloads.c.generation == workload.generation,
+            workloads.c.ready.is_(False),
+        )
         .values(failure=reason, **_status_values(status), updated_at=utc_now())
     )
 
@@ -408,10 +438,20 @@ def _touch(tx: sa.Connection, workload: Workload) -> None:
         revisions.raise_one(tx, revisions.host(workload.host))
 
 
+def _is_to_provide(current: Workload, workload: Workload) -> bool:
+    """Whether a workload still is what it was when it began to be provided for."""
+    return (
+        not current.ready
+        and current.goal.presence == PRESENT
+        and (current.epoch, current.generation) == (workload.epoch, workload.generation)
+    )
+
+
 def _status(workload: Workload, *, host_known: bool = True) -> Status:
-    return status_of(
+    status = status_of(
         workload.goal, workload.generation, workload.observed, failure=workload.failure, host_known=host_known
     )
+    return connections.with_task(status, workload.spec, workload.wiring, workload.ready, workload.observed)
 
 
 def _status_values(status: Status) -> dict[str, Any]:

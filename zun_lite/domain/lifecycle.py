@@ -54,6 +54,7 @@ class Observed:
     error: why the last plan failed; final: it will not be tried again before the goal changes; spared:
     what failed left the container as it was.
     health: starting, healthy or unhealthy, where the container has a health check and runs.
+    plugged: ids of the ports that its container is connected to; None: unknown, or there is no container.
     members: of a capsule, what was seen of each of its containers, by the container's uuid.
     """
 
@@ -76,6 +77,7 @@ class Observed:
     entrypoint: tuple[str, ...] | None = None
     ports: tuple[int, ...] = ()
     formatted: tuple[str, ...] = ()
+    plugged: tuple[str, ...] | None = None
     members: tuple[tuple[str, Observed], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -86,7 +88,7 @@ class Observed:
         if body is None:
             return None
         found = known(cls, body)
-        for key in ("command", "entrypoint", "ports", "formatted"):
+        for key in ("command", "entrypoint", "ports", "formatted", "plugged"):
             if found.get(key) is not None:
                 found[key] = tuple(found[key])
         members = ((uuid, cls.from_json(member)) for uuid, member in found.get("members", ()))
@@ -255,6 +257,7 @@ ACTIONS: dict[str, Action] = {
 PASS_THROUGH: dict[str, frozenset[str]] = {
     **{verb: _statuses("Running") for verb in ("execute", "execute_resize", "attach", "resize", "top", "stats")},
     **{verb: _statuses("Created", "Running", "Stopped", "Paused") for verb in ("get_archive", "put_archive")},
+    "commit": _statuses("Running", "Stopped", "Paused"),
     "logs": _statuses("Created", "Running", "Stopped", "Paused", "Error", "Unknown"),
 }
 

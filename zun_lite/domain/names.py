@@ -12,6 +12,9 @@ LABEL_UUID = "zun.uuid"
 LABEL_EPOCH = "zun.epoch"
 LABEL_BUILD = "zun.build"
 LABEL_MEMBER = "zun.member"
+LABEL_CORES = "zun.cores"
+
+RUNC = "runc"
 
 CONTAINER_NAME = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9_.-]+$")
 _GREEK = (

@@ -33,6 +33,7 @@ class Step(StrEnum):
     UNPAUSE = "unpause"
     SIGNAL = "signal"
     LIMITS = "limits"
+    REWIRE = "rewire"
     NOTE_BUILD = "note_build"
     NOTE_RUN = "note_run"
     NOTE_ABSENT = "note_absent"
@@ -95,6 +96,7 @@ class Done:
     was given up, and why; spared: without harm to the container. formatted: volumes that were given
     their file system.
     attachments: (volume id, epoch) of what was attached here and not yet detached.
+    ports: the ids of the ports that the container was connected to, in order; None: nobody knows.
     members: of a capsule, what was done for each of its containers.
     """
 
@@ -117,6 +119,7 @@ class Done:
     spared: bool = False
     formatted: tuple[str, ...] = ()
     attachments: tuple[tuple[str, int], ...] = ()
+    ports: tuple[str, ...] | None = None
     members: tuple[tuple[str, MemberDone], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -128,8 +131,9 @@ class Done:
         known = {key: value for key, value in body.items() if key in names}
         known["formatted"] = tuple(known.get("formatted", ()))
         known["members"] = tuple((uuid, MemberDone(**note)) for uuid, note in known.get("members", ()))
-        if known.get("limits") is not None:
-            known["limits"] = tuple(known["limits"])
+        for key in ("limits", "ports"):
+            if known.get(key) is not None:
+                known[key] = tuple(known[key])
         known["attachments"] = tuple((volume_id, epoch) for volume_id, epoch in known.get("attachments", ()))
         return cls(**known)
 
@@ -182,12 +186,13 @@ def plan(
     auto_heal: bool = False,
     restarts: bool = False,
     limits: tuple[float, int] | None = None,
+    ports: tuple[str, ...] | None = None,
 ) -> tuple[Step, ...]:
     """The steps from what is to what should be; empty when there is nothing to do.
 
     auto_heal: a container that is gone is made anew, one whose health check fails is restarted. restarts: its
     restart policy keeps it running, so that one left exited is one that Docker gave up on. limits: the CPUs
-    and MiB that it should be held to.
+    and MiB that it should be held to. ports: the ids of the ports that it should be connected to, in order.
     """
     if done.epoch > epoch or (seen is not None and seen.epoch > epoch):
         return ()
@@ -200,8 +205,10 @@ def plan(
     if done.container_id != seen.container_id:
         return (*_CONNECT, Step.NOTE_BUILD, *_plan_first_run(goal, seen, limits))
     if goal.power == OFF:
-        return _plan_rest(goal, done, seen, limits)
-    return _plan_life(goal, done, seen, boot_id, auto_heal, restarts, limits)
+        steps = _plan_rest(goal, done, seen, limits)
+    else:
+        steps = _plan_life(goal, done, seen, boot_id, auto_heal, restarts, limits)
+    return (*steps, *_plan_wiring(done, seen, steps, ports))
 
 
 _CONNECT = (Step.DISKS, Step.PLUG)
@@ -283,6 +290,15 @@ def _is_to_start(done: Done, seen: Seen, goal: Goal, boot_id: str, restarts: boo
 
 def _was_ended(done: Done, seen: Seen) -> bool:
     return done.ended_started_at != "" and done.ended_started_at == seen.started_at
+
+
+def _plan_wiring(
+    done: Done, seen: Seen, steps: tuple[Step, ...], ports: tuple[str, ...] | None
+) -> tuple[Step, ...]:
+    """What runs is connected anew as it runs; of what lies still, it is enough to record the next start's wiring."""
+    if ports is None or done.ports == ports or Step.PLUG in steps:
+        return ()
+    return (Step.REWIRE,) if seen.alive and Step.STOP not in steps else (Step.PLUG,)
 
 
 def _plan_power(goal: Goal, seen: Seen) -> tuple[Step, ...]:

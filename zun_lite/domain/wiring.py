@@ -75,10 +75,21 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Wiring:
-    """All connections of one workload."""
+    """All connections of one workload. security_groups: ids of those that its ports were put in."""
 
     endpoints: tuple[Endpoint, ...] = ()
     attachments: tuple[Attachment, ...] = field(default=())
+    security_groups: tuple[str, ...] = ()
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """The ids of its ports, in order."""
+        return tuple(endpoint.port_id for endpoint in self.endpoints)
+
+    @property
+    def dns(self) -> tuple[str, ...]:
+        """The name servers of its networks, those of the first network first."""
+        return tuple(dict.fromkeys(server for endpoint in self.endpoints for server in endpoint.dns))
 
     @classmethod
     def from_json(cls, body: dict[str, Any] | None) -> Wiring:
@@ -86,6 +97,7 @@ class Wiring:
         return cls(
             tuple(Endpoint.from_json(item) for item in body.get("endpoints", ())),
             tuple(Attachment.from_json(item) for item in body.get("attachments", ())),
+            tuple(body.get("security_groups", ())),
         )
 
     def to_json(self) -> dict[str, Any]:

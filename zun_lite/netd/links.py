@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -21,11 +22,12 @@ from pyroute2.netlink.exceptions import NetlinkError
 from zun_lite.domain import errors
 from zun_lite.domain.wiring import Endpoint
 from zun_lite.netd import namespaces
-from zun_lite.netd.names import BRIDGE
+from zun_lite.netd.names import BRIDGE, BRIDGE_MAC
 
 Answer = TypeVar("Answer")
 _LOOPBACK_INDEX = 1
 _NO_DAD = 0x02
+_OURS = re.compile(r"eth[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -41,22 +43,23 @@ class Link:
 
 def names(namespace_fd: int) -> set[str]:
     """Names of the links in a namespace."""
-    return {link.name for link in _within(namespace_fd, _all)}
+    return {link.name for link in within(namespace_fd, _all)}
 
 
 def ensure_bridge(switch_fd: int) -> None:
     """Make the bridge of a network's namespace and bring it and lo up."""
 
     def make(route: IPRoute) -> None:
-        bridge = _find(route, BRIDGE)
+        bridge = find(route, BRIDGE)
         if bridge is None:
-            route.link("add", ifname=BRIDGE, kind="bridge")
-            bridge = _find(route, BRIDGE)
+            # snooping would want a querier, and a neighbour's request is a multicast
+            route.link("add", ifname=BRIDGE, kind="bridge", address=BRIDGE_MAC, br_mcast_snooping=0)
+            bridge = find(route, BRIDGE)
         assert bridge is not None
         route.link("set", index=_LOOPBACK_INDEX, state="up")
         route.link("set", index=bridge.index, state="up")
 
-    _within(switch_fd, make)
+    within(switch_fd, make)
 
 
 def connect(switch_fd: int, container_fd: int, outer_name: str, wanted_name: str, endpoint: Endpoint) -> str:
@@ -64,25 +67,39 @@ def connect(switch_fd: int, container_fd: int, outer_name: str, wanted_name: str
 
     A pair that does so already is kept; one of an earlier start of the container is replaced.
     """
-    inner_links = _within(container_fd, _all)
+    inner_links = within(container_fd, _all)
 
     def join(route: IPRoute) -> str:
-        bridge = _find(route, BRIDGE)
+        bridge = find(route, BRIDGE)
         if bridge is None:
             raise errors.Failed(f"the namespace of network {endpoint.network_id} has lost its bridge; try again")
-        outer = _find(route, outer_name)
+        outer = find(route, outer_name)
         inner = _other_end(outer, endpoint.mac, inner_links) if outer else None
         if outer and inner:
             route.link("set", index=outer.index, master=bridge.index, mtu=endpoint.mtu, state="up")
             return inner.name
         if outer:
-            _delete(route, outer.index)
+            delete(route, outer.index)
         name = _unused(wanted_name, {link.name for link in inner_links})
         peer = {"ifname": name, "net_ns_fd": container_fd, "address": endpoint.mac, "mtu": endpoint.mtu}
         route.link("add", ifname=outer_name, kind="veth", mtu=endpoint.mtu, master=bridge.index, state="up", peer=peer)
         return name
 
-    return _within(switch_fd, join)
+    return within(switch_fd, join)
+
+
+def keep_only(container_fd: int, wanted: set[str]) -> None:
+    """Take away a container's links to networks that are not among these names."""
+
+    def take(route: IPRoute) -> None:
+        for message in route.link("dump"):
+            link = _as_link(message)
+            # a pair with both ends in the container is its own
+            elsewhere = message.get("link_netnsid") is not None
+            if link.kind == "veth" and elsewhere and _OURS.fullmatch(link.name) and link.name not in wanted:
+                delete(route, link.index)
+
+    within(container_fd, take)
 
 
 def configure(container_fd: int, endpoints: list[tuple[str, Endpoint]]) -> None:
@@ -94,7 +111,7 @@ def configure(container_fd: int, endpoints: list[tuple[str, Endpoint]]) -> None:
             namespaces.write_setting("ipv6/conf/lo/disable_ipv6", "0")
         route.link("set", index=_LOOPBACK_INDEX, state="up")
         for name, endpoint in endpoints:
-            link = _find(route, name)
+            link = find(route, name)
             if link is None:
                 raise errors.Failed(f"link {name} of port {endpoint.port_id} went away while it was set up")
             _bring_up(route, link, endpoint)
@@ -103,21 +120,23 @@ def configure(container_fd: int, endpoints: list[tuple[str, Endpoint]]) -> None:
             for destination, nexthop in endpoint.routes:
                 _add_route(route, link, endpoint, destination, nexthop)
 
-    _within(container_fd, give)
+    within(container_fd, give)
 
 
 def remove(switch_fd: int, outer_name: str) -> None:
     """Take a pair away by its outer end; fine if it is not there."""
 
     def take(route: IPRoute) -> None:
-        outer = _find(route, outer_name)
+        outer = find(route, outer_name)
         if outer:
-            _delete(route, outer.index)
+            delete(route, outer.index)
 
-    _within(switch_fd, take)
+    within(switch_fd, take)
 
 
-def _within(namespace_fd: int, work: Callable[[IPRoute], Answer]) -> Answer:
+def within(namespace_fd: int, work: Callable[[IPRoute], Answer]) -> Answer:
+    """Do the work with a netlink socket of the namespace."""
+
     def work_with_socket() -> Answer:
         with IPRoute() as route:
             return work(route)
@@ -167,7 +186,7 @@ def _all(route: IPRoute) -> list[Link]:
     return [_as_link(message) for message in route.link("dump")]
 
 
-def _find(route: IPRoute, name: str) -> Link | None:
+def find(route: IPRoute, name: str) -> Link | None:
     try:
         return _as_link(route.link("get", ifname=name)[0])
     except NetlinkError as error:
@@ -176,7 +195,7 @@ def _find(route: IPRoute, name: str) -> Link | None:
         raise
 
 
-def _delete(route: IPRoute, index: int) -> None:
+def delete(route: IPRoute, index: int) -> None:
     try:
         route.link("del", index=index)
     except NetlinkError as error:
@@ -204,6 +223,7 @@ def _other_end(outer: Link, mac: str, inner_links: list[Link]) -> Link | None:
 
 
 def _unused(wanted: str, taken: set[str]) -> str:
+    """The wanted name, or the next number after all that are taken."""
     if wanted not in taken:
         return wanted
-    return next(name for name in (f"eth{number}" for number in range(1024)) if name not in taken)
+    return f"eth{1 + max(int(name[3:]) for name in taken if _OURS.fullmatch(name))}"

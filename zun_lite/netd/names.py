@@ -3,14 +3,19 @@
 
 A network's namespace is zl<cluster>-<12 hex of the network's id>; its bridge is br0; the outer
 end of a port's link is zv<11 hex of a hash of cluster and port>, 13 of the 15 characters allowed.
+A network's tunnel is zx..., a port's shaper zb..., by the same rule. A router's namespace is
+zl<cluster>-r<12 hex>, an external network's zl<cluster>-x<12 hex>; neither letter is a hex digit.
 """
 
 from __future__ import annotations
 
 import hashlib
 
-BRIDGE = "br0"
-LINK_PREFIX = "zv"
+BRIDGE, BRIDGE_MAC = "br0", "02:7a:6c:00:00:53"
+LINK_PREFIX, TUNNEL_PREFIX, SHAPER_PREFIX = "zv", "zx", "zb"
+ROUTER_PREFIX, EXTERNAL_PREFIX = "r", "x"
+GATEWAY = "gate"
+METADATA_ADDRESSES = ("169.254.169.254", "fd00:ec2::254")
 
 
 def namespace_prefix(cluster: str) -> str:
@@ -19,8 +24,50 @@ def namespace_prefix(cluster: str) -> str:
 
 
 def namespace(cluster: str, network_id: str) -> str:
-    return namespace_prefix(cluster) + network_id.replace("-", "")[:12]
+    return namespace_prefix(cluster) + _short(network_id)
+
+
+def router(cluster: str, router_id: str) -> str:
+    """A router's namespace."""
+    return f"{namespace_prefix(cluster)}{ROUTER_PREFIX}{_short(router_id)}"
+
+
+def external(cluster: str, network_id: str) -> str:
+    """The namespace of an external network that has no bridge of the machine."""
+    return f"{namespace_prefix(cluster)}{EXTERNAL_PREFIX}{_short(network_id)}"
 
 
 def link(cluster: str, port_id: str) -> str:
-    return LINK_PREFIX + hashlib.sha256((cluster + port_id).encode()).hexdigest()[:11]
+    return LINK_PREFIX + _hashed(cluster, port_id)
+
+
+def tunnel(cluster: str, network_id: str) -> str:
+    return TUNNEL_PREFIX + _hashed(cluster, network_id)
+
+
+def shaper(cluster: str, port_id: str) -> str:
+    """The link through which what a port sends is slowed down."""
+    return SHAPER_PREFIX + _hashed(cluster, port_id)
+
+
+def interface(port_id: str) -> str:
+    """A router's end of its link to a network; alone in the router's namespace with others of its kind."""
+    return "zi" + _hashed("", port_id)
+
+
+def uplink(cluster: str, network_id: str) -> str:
+    """The host's end of its link to an external network's namespace."""
+    return "zu" + _hashed(cluster, network_id)
+
+
+def host_table(cluster: str) -> str:
+    """The host's own table of packet rules."""
+    return f"zl_{cluster}"
+
+
+def _short(object_id: str) -> str:
+    return object_id.replace("-", "")[:12]
+
+
+def _hashed(cluster: str, object_id: str) -> str:
+    return hashlib.sha256((cluster + object_id).encode()).hexdigest()[:11]

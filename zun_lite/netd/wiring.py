@@ -40,10 +40,12 @@ class Switchboard:
             if before is not None and before.workload != record.workload:
                 raise errors.Conflict(f"container {record.container_id} is recorded for workload {before.workload}")
             self._refuse_older(record)
+            kept = {endpoint.port_id for endpoint in record.endpoints}
+            left = [item for item in before.endpoints if item.port_id not in kept] if before else []
+            # links go before the record that names them, so that this can be repeated when it is cut off
+            self._disconnect([item for item in left if not self._uses(item.port_id, record.container_id)])
             self._store.save_container(record)
-            if before is not None:
-                kept = {endpoint.port_id for endpoint in record.endpoints}
-                self._take_away([endpoint for endpoint in before.endpoints if endpoint.port_id not in kept])
+            self._remove_unused([endpoint.network_id for endpoint in left])
         LOG.info("container %s of %s is plugged", record.container_id[:12], record.workload)
 
     def current(self, container_id: str) -> ContainerRecord:
@@ -58,7 +60,10 @@ class Switchboard:
         return record
 
     def wire(self, container_id: str, pid: int) -> list[dict[str, Any]]:
-        """Join a container's namespace to its networks; answers what it now has."""
+        """Join a container's namespace to its networks; answers what it now has.
+
+        Fine to say again while it runs: links that its record names stay as they are, others of ours go.
+        """
         crash.point("netd.wire.begin")
         with self._locks.held("container", container_id), namespaces.of_process(pid) as container_fd:
             record = self.current(container_id)
@@ -66,6 +71,7 @@ class Switchboard:
                 (self._connect(container_fd, f"eth{position}", endpoint), endpoint)
                 for position, endpoint in enumerate(record.endpoints)
             ]
+            links.keep_only(container_fd, {name for name, _ in named})
             links.configure(container_fd, named)
             self._announce(record)
             crash.point("netd.wire.end")
@@ -123,10 +129,6 @@ class Switchboard:
                     announce.announce(switch_fd, endpoint)
             except OSError as error:
                 LOG.warning("port %s is not announced: %s", endpoint.port_id, error)
-
-    def _take_away(self, endpoints: list[Endpoint]) -> None:
-        self._disconnect([item for item in endpoints if not self._uses(item.port_id)])
-        self._remove_unused([endpoint.network_id for endpoint in endpoints])
 
     def _disconnect(self, endpoints: list[Endpoint]) -> None:
         for endpoint in endpoints:

@@ -50,9 +50,9 @@ class NetworkProvider(Protocol):
         """
         ...
 
-    def release(self, workload_uuid: str, *, keep: frozenset[int] = frozenset()) -> None:
+    def release(self, workload_uuid: str, *, positions: frozenset[int] | None = None) -> None:
         """Delete the ports that were made for the workload, and unbind those that its user brought.
 
-        keep: the positions whose ports stay.
+        positions: of those ports alone.
         """
         ...

@@ -113,12 +113,12 @@ class EmbeddedNetworks:
 
         return self._db.transact(work)
 
-    def release(self, workload_uuid: str, *, keep: frozenset[int] = frozenset()) -> None:
+    def release(self, workload_uuid: str, *, positions: frozenset[int] | None = None) -> None:
         """Delete the ports that were made for the workload, and unbind those that its user brought."""
 
         def work(tx: sa.Connection) -> None:
             for port in ports.of_workload(tx, workload_uuid):
-                if port.position in keep:
+                if positions is not None and port.position not in positions:
                     continue
                 if port.owned:
                     ports.delete(tx, port)

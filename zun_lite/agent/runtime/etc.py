@@ -7,6 +7,7 @@ rest of a start; a container without that sandbox gets them from here, as binds 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 from zun_lite.agent.runtime.base import Bind, Order
 from zun_lite.domain import errors, names
 
+RESOLV = "resolv.conf"
+GIVEN = "resolv.conf.given"
 HOSTS = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 
 
@@ -26,7 +29,7 @@ class EtcFiles:
     def write(self, order: Order) -> tuple[Bind, ...]:
         """Write what the container is to find; the binds that show it. What the user mounts there comes first."""
         folder = self._of(order.own_uuid)
-        texts = {"hosts": HOSTS, "resolv.conf": "".join(f"nameserver {server}\n" for server in order.dns)}
+        texts = {"hosts": HOSTS, RESOLV: _resolv(order.dns)}
         taken = {bind.target for bind in order.binds}
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         binds = []
@@ -35,7 +38,16 @@ class EtcFiles:
             _write(path, text)
             if f"/etc/{name}" not in taken:
                 binds.append(Bind(str(path), f"/etc/{name}"))
+        _write(folder / GIVEN, texts[RESOLV])
         return tuple(binds)
+
+    def give_dns(self, uuid: str, servers: tuple[str, ...]) -> None:
+        """Name these servers in a container that may run, unless its user changed the file."""
+        folder, text = self._of(uuid), _resolv(servers)
+        given = folder / GIVEN
+        with contextlib.suppress(FileNotFoundError):
+            if _replace_text(folder / RESOLV, given.read_text(encoding="utf-8"), text):
+                _write(given, text)
 
     def remove(self, uuid: str) -> None:
         """Fine to say twice, and for what never was a workload."""
@@ -46,6 +58,24 @@ class EtcFiles:
         if not names.is_id(uuid):
             raise errors.Invalid("A workload's id is a UUID.")
         return self._folder / uuid
+
+
+def _resolv(servers: tuple[str, ...]) -> str:
+    return "".join(f"nameserver {server}\n" for server in servers)
+
+
+def _replace_text(path: Path, before: str, after: str) -> bool:
+    """In the file itself, which a container has bound; only if it says what it is thought to, or that already."""
+    with open(os.open(path, os.O_RDWR | os.O_NOFOLLOW), "r+b") as file:
+        there = file.read(64 * 1024)
+        if there not in (before.encode(), after.encode()):
+            return False
+        if there != after.encode():
+            # one write, so that who reads meanwhile finds the servers; what is too long goes afterwards
+            os.pwrite(file.fileno(), after.encode(), 0)
+            os.ftruncate(file.fileno(), len(after.encode()))
+            os.fsync(file.fileno())
+        return True
 
 
 def _write(path: Path, text: str) -> None:

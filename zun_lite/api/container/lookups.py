@@ -20,7 +20,7 @@ def resolve(means: Means, caller: Caller, request: CreateRequest) -> ContainerSp
     """The whole spec. NotFound, Ambiguous, InUse, NotUsable, Conflict as the providers say."""
     registry_id = registries.resolve(means, caller, request.registry) if request.registry else None
     spec = images.name_image(means, caller, replace(request.spec, registry_id=registry_id))
-    groups = tuple(dict.fromkeys(_group(means, caller, ident) for ident in request.security_groups))
+    groups = tuple(dict.fromkeys(group(means, caller, ident) for ident in request.security_groups))
     networks = tuple(network(means, caller, net) for net in request.nets or (WantedNet(None, None),))
     mounts = tuple(_mount(means, caller, mount) for mount in request.mounts)
     for what, ids in (("port", [net.port_id for net in networks]), ("volume", [mount.volume_id for mount in mounts])):
@@ -52,7 +52,8 @@ def _mount(means: Means, caller: Caller, mount: WantedMount) -> MountRequest:
     return MountRequest(mount.target, volume_id=means.volumes.resolve(caller, mount.source)[0])
 
 
-def _group(means: Means, caller: Caller, ident: str) -> str:
+def group(means: Means, caller: Caller, ident: str) -> str:
+    """The id of a security group. Invalid: there is none of that id or name."""
     try:
         return means.networks.resolve_group(caller, ident)
     except errors.NotFound as error:

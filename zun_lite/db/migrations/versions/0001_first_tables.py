@@ -261,6 +261,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("uuid", name="uq_workloads_uuid"),
     )
     op.create_index("ix_workloads_registry_id", "workloads", ["registry_id"], unique=False)
+    op.create_index("ix_workloads_ports_left", "workloads", ["ports_left"], unique=False)
     op.create_index("ix_workloads_host", "workloads", ["host"], unique=False)
     op.create_index("ix_workloads_project_id_id", "workloads", ["project_id", "id"], unique=False)
     op.create_index("ix_workloads_project_id_name", "workloads", ["project_id", "name"], unique=False)

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a container is made of, in Docker's arguments: the one place where a spec becomes them.
+
+An allow-list: what is not named here, a container does not get, and nothing of a spec gets in by
+another way. Asks Docker nothing; what must be known of the host comes as Traits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+import docker.types
+
+from zun_lite.agent.runtime import docker_running, words
+from zun_lite.agent.runtime.base import Bind, Limits, Order
+from zun_lite.domain import errors, names
+from zun_lite.domain.spec import Healthcheck
+
+CAPABILITIES = (
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+)
+# lets any user ping without CAP_NET_RAW, where the ping program knows datagram sockets (busybox's does not)
+SYSCTLS = {"net.ipv4.ping_group_range": "0 2147483647"}
+_NANOSECONDS = 10**9
+# storage drivers that hold a container's own disk to a size; overlay2 can on xfs with project quotas
+_SIZED_DRIVERS = ("btrfs", "devicemapper", "zfs")
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What of a host matters for its containers. sizes_disks: Docker holds a container's disk to a size."""
+
+    cpus: float
+    sizes_disks: bool = False
+
+
+def traits(info: dict[str, Any]) -> Traits:
+    """Out of what Docker says of itself."""
+    driver, facts = info.get("Driver"), dict(info.get("DriverStatus") or ())
+    sized = driver in _SIZED_DRIVERS or (
+        driver == "overlay2"
+        and facts.get("Backing Filesystem") == "xfs"
+        and has_project_quotas(info.get("DockerRootDir") or "/")
+    )
+    return Traits(float(info["NCPU"]), sized)
+
+
+def has_project_quotas(folder: str, mounts: str = "/proc/self/mounts") -> bool:
+    """Whether the file system of a folder was mounted with them."""
+    best, options = "", ""
+    with open(mounts, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            _, point, _, said, *_ = line.split()
+            if len(point) >= len(best) and (folder + "/").startswith(point.rstrip("/") + "/"):
+                best, options = point, said
+    return not {"prjquota", "pquota"}.isdisjoint(options.split(","))
+
+
+def free_cores(wanted: int, cpus: float, taken: Iterable[int]) -> tuple[int, ...]:
+    """The lowest cores of the host that no dedicated container has. Invalid: so many are not left."""
+    used = set(taken)
+    free = [core for core in range(int(cpus)) if core not in used]
+    if len(free) < wanted:
+        raise errors.Invalid(
+            f"{wanted} CPUs for this container alone were asked for, and its host has {len(free)} left; "
+            "ask for fewer, or for cpu_policy shared."
+        )
+    return tuple(free[:wanted])
+
+
+def cores_of(label: str | None) -> tuple[int, ...]:
+    """The cores that a container's label names."""
+    return tuple(int(text) for text in (label or "").split(",") if text.isdigit())
+
+
+def docker_runtime(runtime: str | None, ours: str) -> str:
+    """Docker's name of what a user calls a runtime; others than runc are wrapped as OURS-RUNTIME."""
+    return ours if runtime in (None, names.RUNC) else f"{ours}-{runtime}"
+
+
+def container_config(
+    api: docker.APIClient,
+    cluster: str,
+    order: Order,
+    host: dict[str, Any],
+    cores: tuple[int, ...] = (),
+    *,
+    network_disabled: bool,
+) -> dict[str, Any]:
+    """host: what host_config() made of the same order."""
+    spec = order.spec
+    labels = words.labels(cluster, order)
+    if cores:
+        labels[names.LABEL_CORES] = ",".join(str(core) for core in cores)
+    return api.create_container_config(
+        order.image or spec.reference,
+        list(spec.command) if spec.command is not None else None,
+        hostname=None if order.joins else spec.hostname,
+        environment=dict(spec.environment),
+        labels=labels,
+        working_dir=spec.workdir,
+        entrypoint=list(spec.entrypoint) if spec.entrypoint is not None else None,
+        stdin_open=spec.interactive,
+        tty=spec.tty,
+        ports=[_port(text) for text in spec.exposed_ports] or None,
+        healthcheck=_healthcheck(spec.healthcheck),
+        network_disabled=network_disabled and not order.joins,
+        host_config=host,
+    )
+
+
+def host_config(
+    api: docker.APIClient,
+    order: Order,
+    limits: Limits,
+    runtime: str,
+    traits: Traits,
+    binds: tuple[Bind, ...],
+    cores: tuple[int, ...] = (),
+) -> dict[str, Any]:
+    """All that a container may do to its host. binds: with those of the order's."""
+    spec = order.spec
+    policy = spec.restart_policy
+    return api.create_host_config(
+        runtime=docker_runtime(spec.runtime, runtime),
+        network_mode=f"container:{order.joins}" if order.joins else "none",
+        ipc_mode=f"container:{order.joins}" if order.joins else "shareable" if order.shareable else None,
+        nano_cpus=docker_running.nano_cpus(spec.cpus, traits.cpus),
+        cpu_shares=docker_running.cpu_shares(spec.cpus),
+        cpuset_cpus=",".join(str(core) for core in cores) or None,
+        mem_limit=f"{spec.memory_mib}m",
+        memswap_limit=f"{spec.memory_mib}m",
+        storage_opt={"size": f"{spec.disk_gib}G"} if spec.disk_gib and traits.sizes_disks else None,
+        pids_limit=limits.pids,
+        **_rights(spec.privileged),
+        sysctls=None if order.joins else dict(SYSCTLS),
+        restart_policy={"Name": policy.name, "MaximumRetryCount": policy.maximum_retry_count} if policy else None,
+        log_config=docker.types.LogConfig(
+            type="json-file",
+            config={"max-size": f"{limits.log_max_mib}m", "max-file": str(limits.log_max_files)},
+        ),
+        mounts=[
+            docker.types.Mount(bind.target, bind.source, type="bind", read_only=bind.read_only, propagation="rprivate")
+            for bind in binds
+        ],
+        dns=None if order.joins else list(order.dns) or None,
+    )
+
+
+def _rights(privileged: bool) -> dict[str, Any]:
+    """privileged: the operator's policy let its user have every right on the host."""
+    if privileged:
+        return {"privileged": True}
+    return {"cap_drop": ["ALL"], "cap_add": list(CAPABILITIES), "security_opt": ["no-new-privileges"]}
+
+
+def _port(text: str) -> tuple[int, str]:
+    number, _, protocol = text.partition("/")
+    return int(number), protocol
+
+
+def _healthcheck(asked: Healthcheck | None) -> dict[str, Any] | None:
+    if asked is None:
+        return None
+    return {
+        "test": asked.test,
+        "interval": asked.interval_seconds * _NANOSECONDS,
+        "timeout": asked.timeout_seconds * _NANOSECONDS,
+        "retries": asked.retries,
+    }
