@@ -233,6 +233,15 @@ class RestartsOfACapsule(CapsuleTestCase):
         self.settle(capsule)
         self.assertEqual([1, 2], [self.starts_of(member.uuid) for member in capsule.spec.members])
 
+    def test_one_that_failed_while_there_was_nothing_to_join_is_started_with_the_sandbox(self) -> None:
+        capsule = self.run_capsule(1, policy=ON_FAILURE)
+        self.runtime.exit(capsule.spec.members[0].uuid, 1)
+        self.settle(capsule)
+        self.assertEqual("Restarting", self.status(capsule))
+        self.restart_sandbox(capsule)
+        self.settle(capsule)
+        self.assertEqual(["running"], self.states(capsule))
+
     def test_after_a_reboot_what_ran_runs_again_and_what_had_ended_does_not(self) -> None:
         capsule = self.run_capsule(2, 1, policy=NEVER)
         self.end_inits(capsule)
