@@ -24,6 +24,7 @@ class CloudTestCase(unittest.TestCase):
     """A whole zun_lite as cls.cloud."""
 
     settings: dict[str, dict[str, str]] = {}
+    crash_points = False
     cloud: Cloud
 
     @classmethod
@@ -31,7 +32,7 @@ class CloudTestCase(unittest.TestCase):
         super().setUpClass()
         if os.geteuid() != 0:
             raise AssertionError("these tests need root")
-        cls.cloud = Cloud(settings=cls.settings)
+        cls.cloud = Cloud(settings=cls.settings, crash_points=cls.crash_points)
         cls.addClassCleanup(cls.cloud.stop)
         cls.cloud.start()
 
