@@ -19,6 +19,7 @@ CATALOGUE = {
     "network": "/network",
     "block-storage": "/volume/v3",
     "volumev3": "/volume/v3",
+    "image": "/image",
     "container": "/v1",
 }
 

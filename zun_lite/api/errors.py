@@ -118,6 +118,10 @@ def _volume(status: int, sentence: str, kind: str) -> dict[str, Any]:
     return {key: {"code": status, "message": sentence}}
 
 
+def _image(status: int, sentence: str, kind: str) -> dict[str, Any]:
+    return {"error": {"code": status, "message": sentence, "title": _reason(status)}, "message": sentence}
+
+
 def _plain(status: int, sentence: str, kind: str) -> dict[str, Any]:
     return {"error": {"code": status, "message": sentence}}
 
@@ -127,6 +131,7 @@ _SHAPES = {
     paths.IDENTITY: _identity,
     paths.NETWORK: _network,
     paths.VOLUME: _volume,
+    paths.IMAGE: _image,
 }
 
 

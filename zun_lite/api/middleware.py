@@ -23,7 +23,12 @@ from zun_lite.identity.base import Token
 
 LOG = logging.getLogger(__name__)
 REQUEST_ID_HEADER = "X-Openstack-Request-Id"
-PUBLIC_PATHS = frozenset(("/", "/v1", "/healthcheck", "/identity", "/identity/v3", "/network", "/volume", "/volume/v3"))
+PUBLIC_PATHS = frozenset(
+    (
+        *("/", "/v1", "/healthcheck", "/identity", "/identity/v3", "/network", "/volume", "/volume/v3"),
+        *("/image", "/image/versions", "/image/v2"),
+    )
+)
 TOKENS_PATH = "/identity/v3/auth/tokens"
 _REQUEST_ID = re.compile(r"req-[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _READS = frozenset(("GET", "HEAD", "OPTIONS"))

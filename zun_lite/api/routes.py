@@ -14,8 +14,8 @@ from zun_lite.api.container.connections import Connections
 from zun_lite.api.container.containers import Container, Containers
 from zun_lite.api.container.documents import ContainerRoot, ContainerV1
 from zun_lite.api.container.history import History
-from zun_lite.api.container.images import HostImages, ImageSearch, OneHostImage
 from zun_lite.api.container.hosts import AvailabilityZones, Hosts
+from zun_lite.api.container.images import HostImages, ImageSearch, OneHostImage
 from zun_lite.api.container.life import Life
 from zun_lite.api.container.networks import RegisteredNetworks
 from zun_lite.api.container.quotas import QuotaClasses, Quotas

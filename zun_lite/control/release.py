@@ -6,6 +6,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from zun_lite.common import crash
+from zun_lite.control import commit
 from zun_lite.control.means import Means
 from zun_lite.db import actions, workloads
 from zun_lite.db.workloads import Workload
@@ -28,5 +29,6 @@ def release(means: Means, workload: Workload) -> str:
 
 
 def _forget(tx: sa.Connection, workload: Workload) -> None:
+    commit.container_gone(tx, workload.uuid)
     workloads.remove(tx, workload)
     actions.finish(tx, workload.uuid, workload.generation)

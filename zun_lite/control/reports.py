@@ -14,13 +14,14 @@ from functools import partial
 
 import sqlalchemy as sa
 
+from zun_lite.control import commit, host_images
 from zun_lite.control.means import Means
 from zun_lite.db import actions, hosts, revisions, volumes, workloads
 from zun_lite.db.hosts import Host
 from zun_lite.db.workloads import Workload
 from zun_lite.domain import names
 from zun_lite.domain.desired import DesiredSet, Report
-from zun_lite.domain.lifecycle import ABSENT, OFF, ON, PRESENT, Observed, carried_out, failed
+from zun_lite.domain.lifecycle import ABSENT, OFF, PRESENT, Observed, carried_out, failed
 
 LOG = logging.getLogger(__name__)
 CHUNK = 50
@@ -55,10 +56,13 @@ def revision(means: Means, host: Host) -> int:
 def desired_set(means: Means, host: Host) -> DesiredSet:
     """All that a host should hold, as of one moment."""
     with means.db.read() as tx:
+        placed = workloads.on_host(tx, host.uuid)
         return DesiredSet(
             revisions.current(tx, revisions.host(host.uuid)),
-            tuple(workload.desired for workload in workloads.on_host(tx, host.uuid)),
+            tuple(workload.desired for workload in placed),
             tuple(volumes.doomed(tx, host.uuid)),
+            tuple(host_images.orders(tx, host.uuid)),
+            tuple(commit.orders(tx, [workload.uuid for workload in placed])),
         )
 
 
@@ -80,6 +84,9 @@ def take(means: Means, host: Host, report: Report) -> list[tuple[str, int]]:
 def _take_host(tx: sa.Connection, host: Host, report: Report) -> None:
     if report.removed_volumes:
         volumes.removed(tx, host.uuid, list(report.removed_volumes))
+    for news in report.images:
+        if not commit.take_news(tx, host, news):
+            host_images.take_news(tx, host, news)
     if report.inventory is None or not report.full:
         return
     hosts.took_inventory(tx, host.uuid, report.boot_id, report.inventory)
@@ -125,15 +132,15 @@ def _take_observed(tx: sa.Connection, host: Host, workload: Workload, observed: 
 
 
 def _ended_for_good(workload: Workload, observed: Observed) -> bool:
-    """Whether a container that its user wanted removed when it ends has ended."""
+    """Whether a container that its user wanted removed when it ends has ended, or was removed by someone."""
     goal = workload.goal
-    return (
-        workload.spec.auto_remove
-        and goal.presence == PRESENT
-        and goal.power == ON
-        and observed.state == "exited"
-        and observed.run >= goal.run
-    )
+    if not workload.spec.auto_remove or goal.presence != PRESENT:
+        return False
+    if observed.state == "missing":
+        return observed.build >= goal.build and failed(workload.generation, observed)
+    if observed.state != "exited" or observed.error:
+        return False
+    return observed.generation >= workload.generation if goal.power == OFF else observed.run >= goal.run
 
 
 def _because(observed: Observed) -> str:

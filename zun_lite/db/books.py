@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import sqlalchemy as sa
 
-from zun_lite.db import actions, hosts, ports, quotas, volumes, workloads
+from zun_lite.db import actions, hosts, images, ports, quotas, volumes, workloads
 from zun_lite.domain.audit import Books, PortEntry, VolumeEntry, WorkloadEntry
 from zun_lite.domain.capsule import CapsuleSpec
 from zun_lite.domain.resources import Resources
@@ -21,10 +22,7 @@ def read(tx: sa.Connection) -> Books:
         ports=tuple(_ports(tx)),
         volumes=tuple(_volumes(tx)),
         capacities={host.uuid: host.inventory.capacity if host.inventory else Resources() for host in hosts.every(tx)},
-        open_actions=tuple(
-            (row.workload_uuid, row.action)
-            for row in tx.execute(sa.select(actions.actions).where(actions.actions.c.finished_at.is_(None)))
-        ),
+        open_actions=tuple((row.workload_uuid, row.action) for row in tx.execute(_open_actions())),
         default_quota=quotas.of_class(tx, quotas.DEFAULT_CLASS),
         quotas=quotas.of_every_project(tx),
     )
@@ -90,3 +88,13 @@ def _volumes(tx: sa.Connection) -> list[VolumeEntry]:
         )
         for row in tx.execute(sa.select(volumes.volumes))
     ]
+
+
+def _open_actions() -> sa.Select[Any]:
+    """Those that a settled workload should not have: an image may be on its way meanwhile."""
+    table, made = actions.actions, images.images.c
+    coming = sa.select(made.request_id).where(
+        made.request_id.is_not(None), made.status.in_((images.QUEUED, images.SAVING))
+    )
+    changes_no_goal = sa.and_(table.c.generation.is_(None), table.c.request_id.in_(coming))
+    return sa.select(table).where(table.c.finished_at.is_(None), sa.not_(changes_no_goal))

@@ -30,7 +30,7 @@ host_images = sa.Table(
 )
 
 COLUMNS: Mapping[str, sa.ColumnElement[Any]] = {
-    name: host_images.c[name] for name in ("uuid", "project_id", "host", "repo", "tag", "image_id")
+    name: host_images.c[name] for name in ("uuid", "project_id", "host", "repo", "tag", "image_id", "wanted")
 }
 
 

@@ -151,6 +151,11 @@ def page(tx: sa.Connection, where: Sequence[sa.ColumnElement[bool]], wanted: lis
     return _whole(tx, listing.page(tx, sa.select(images).where(*where), images, wanted))
 
 
+def exact(filters: Mapping[str, Sequence[Any]]) -> list[sa.ColumnElement[bool]]:
+    """A clause for each filter that names a column."""
+    return listing.exact(COLUMNS, filters)
+
+
 def seen_by(project_id: str | None) -> sa.ColumnElement[bool]:
     """What a project may see: its own and the public ones."""
     return sa.or_(images.c.project_id == (project_id or ""), images.c.visibility == PUBLIC)

@@ -18,6 +18,7 @@ SERVICES = (
     ("network", "neutron", "/network"),
     ("block-storage", "cinder", "/volume/v3"),
     ("volumev3", "cinderv3", "/volume/v3"),
+    ("image", "glance", "/image"),
     ("container", "zun", "/v1"),
 )
 

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import sqlalchemy as sa
 
+from zun_lite.db.images import Image
 from zun_lite.domain.caller import Caller
 
 
@@ -65,15 +66,26 @@ class ImageProvider(Protocol):
         """A record, still without bytes, of an image that is being made of a container."""
         ...
 
-    def store(self, uuid: str, source: Source, size_bytes: int | None) -> None:
+    def store(
+        self,
+        uuid: str,
+        source: Source,
+        size_bytes: int | None,
+        *,
+        also: Callable[[sa.Connection], None] | None = None,
+    ) -> None:
         """Take an image's bytes to the end and make it active. size_bytes: how many there should be, if that was said.
 
+        also: what is to happen in the transaction that makes it active.
         NotFound; Conflict: it has its bytes; Invalid: more or fewer came, or more than are allowed.
         """
         ...
 
-    def remove(self, uuid: str) -> None:
-        """Forget an image and its bytes; fine to say twice. Forbidden: it is protected."""
+    def remove(self, uuid: str, *, also: Callable[[sa.Connection, Image], None] | None = None) -> None:
+        """Forget an image and its bytes; fine to say twice. Forbidden: it is protected.
+
+        also: what is to happen in the transaction that forgets it.
+        """
         ...
 
     def open(self, uuid: str) -> Bytes:

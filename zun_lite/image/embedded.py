@@ -6,6 +6,8 @@ API servers that share the database must share the folder as well.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import sqlalchemy as sa
 
 from zun_lite.db import images
@@ -15,7 +17,7 @@ from zun_lite.db.listing import Page
 from zun_lite.domain import errors, names
 from zun_lite.domain.caller import Caller
 from zun_lite.image.base import Found, Source
-from zun_lite.image.files import ImageFiles, OpenFile
+from zun_lite.image.files import ImageFiles, OpenFile, Written
 
 DOCKER = "docker"
 GIB = 1024**3
@@ -69,7 +71,14 @@ class EmbeddedImages:
         }
         images.insert(tx, uuid=uuid, project_id=project_id, values=values, tags=(tag,))
 
-    def store(self, uuid: str, source: Source, size_bytes: int | None) -> None:
+    def store(
+        self,
+        uuid: str,
+        source: Source,
+        size_bytes: int | None,
+        *,
+        also: Callable[[sa.Connection], None] | None = None,
+    ) -> None:
         most_bytes = self._db.transact(lambda tx: self._begin(tx, uuid))
         self._sweep()
         try:
@@ -77,16 +86,7 @@ class EmbeddedImages:
         except BaseException:
             self._db.transact(lambda tx: images.give_up_upload(tx, uuid))
             raise
-        done = self._db.transact(
-            lambda tx: images.end_upload(
-                tx,
-                uuid,
-                size_bytes=written.size_bytes,
-                md5=written.md5,
-                sha512=written.sha512,
-                location=written.location,
-            )
-        )
+        done = self._db.transact(lambda tx: _end(tx, uuid, written, also))
         if not done:
             self._files.remove(written.location)
             raise errors.Conflict(f"Image {uuid} got its bytes from another upload, or was deleted meanwhile.")
@@ -98,13 +98,13 @@ class EmbeddedImages:
             raise errors.NotFound(f"Image {uuid} has no bytes.")
         return OpenFile(image.size_bytes or 0, image.md5 or "", image.sha512 or "", self._files.open(image.location))
 
-    def remove(self, uuid: str) -> None:
-        """Forget an image and its bytes. Forbidden: it is protected."""
-
+    def remove(self, uuid: str, *, also: Callable[[sa.Connection, Image], None] | None = None) -> None:
         def work(tx: sa.Connection) -> Image | None:
             image = images.get(tx, uuid, lock=True)
             if image is not None and image.protected:
                 raise errors.Forbidden(f"Image {uuid} is protected and cannot be deleted; unprotect it first.")
+            if image is not None and also is not None:
+                also(tx, image)
             images.remove(tx, uuid)
             return image
 
@@ -126,6 +126,15 @@ class EmbeddedImages:
             with self._db.read() as tx:
                 named = images.locations(tx)
             self._files.sweep(named)
+
+
+def _end(tx: sa.Connection, uuid: str, written: Written, also: Callable[[sa.Connection], None] | None) -> bool:
+    done = images.end_upload(
+        tx, uuid, size_bytes=written.size_bytes, md5=written.md5, sha512=written.sha512, location=written.location
+    )
+    if done and also is not None:
+        also(tx)
+    return done
 
 
 def _candidates(tx: sa.Connection, caller: Caller, ident: str) -> list[Image]:
