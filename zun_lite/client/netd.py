@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from zun_lite.domain import errors
+from zun_lite.domain.plane import HostPlane
 from zun_lite.domain.wiring import Attachment, Endpoint
 
 _KINDS = {"invalid": errors.Invalid, "not-found": errors.NotFound, "conflict": errors.Conflict}
@@ -81,6 +82,14 @@ class NetdClient:
     def unplug(self, container_id: str) -> None:
         """Forget a container's record and take away its links; volumes stay attached until detach."""
         self.ask("unplug", container_id=container_id)
+
+    def plane(self, plane: HostPlane) -> dict[str, Any]:
+        """Give the whole of what this host should do for networks; {"revision", "problems": [sentence]}."""
+        return self.ask("plane", plane=plane.to_json())
+
+    def stats(self, container_id: str) -> dict[str, dict[str, int]]:
+        """{port_id: {rx_bytes, rx_packets, rx_dropped, rx_errors, tx_...}} as the container sees its ports."""
+        return self.ask("stats", container_id=container_id)["ports"]
 
     def attach(self, attachment: Attachment, path: str) -> str:
         """Attach a volume file to a loop device and mount it; answers the folder to bind.

@@ -15,7 +15,9 @@ from zun_lite.common import config, crash
 from zun_lite.domain import errors
 from zun_lite.netd import namespaces
 from zun_lite.netd.census import Census
+from zun_lite.netd.dataplane import Dataplane
 from zun_lite.netd.locks import ObjectLocks
+from zun_lite.netd.nameservice import NameService
 from zun_lite.netd.operations import Operations
 from zun_lite.netd.server import Server
 from zun_lite.netd.store import Store
@@ -57,13 +59,15 @@ def serve(conf: cfg.ConfigOpts) -> Server:
     server = Server(conf.netd.socket)
     server.claim()
     store, locks = Store(conf.netd.store_dir), ObjectLocks()
-    switchboard = Switchboard(conf.cluster, store, locks)
+    dataplane = Dataplane(conf.cluster, store, locks, NameService())
+    switchboard = Switchboard(conf.cluster, store, locks, dataplane)
     volumes = Volumes(os.path.realpath(conf.netd.mount_dir), store, locks)
-    census = Census(conf.cluster, store, switchboard, volumes, os.path.realpath(conf.volume.pool_dir))
-    operations = Operations(version("zun_lite"), boot_id, switchboard, volumes, census)
+    census = Census(conf.cluster, store, switchboard, dataplane, volumes, os.path.realpath(conf.volume.pool_dir))
+    operations = Operations(version("zun_lite"), boot_id, switchboard, dataplane, volumes, census)
     namespaces.prepare_folder()
     volumes.resume()
     census.sweep()
+    dataplane.resume()
     server.start(operations.perform)
     return server
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from zun_lite.domain import errors
 from zun_lite.netd import links, loops, mounts, names, namespaces
+from zun_lite.netd.dataplane import Dataplane
 from zun_lite.netd.store import Store
 from zun_lite.netd.volumes import Volumes
 from zun_lite.netd.wiring import Switchboard
@@ -35,10 +36,19 @@ class Strays:
 class Census:
     """Counts for one cluster; pool_dir is where this host's volume files lie."""
 
-    def __init__(self, cluster: str, store: Store, switchboard: Switchboard, volumes: Volumes, pool_dir: str) -> None:
+    def __init__(
+        self,
+        cluster: str,
+        store: Store,
+        switchboard: Switchboard,
+        dataplane: Dataplane,
+        volumes: Volumes,
+        pool_dir: str,
+    ) -> None:
         self._cluster = cluster
         self._store = store
         self._switchboard = switchboard
+        self._dataplane = dataplane
         self._volumes = volumes
         self._mount_dir = volumes.mount_dir
         self._pool_dir = pool_dir
@@ -97,7 +107,8 @@ class Census:
             for record in self._store.containers()
             for endpoint in record.endpoints
         }
-        used = {namespace for namespace, _ in recorded}
+        used = {namespace for namespace, _ in recorded} | self._dataplane.used_namespaces()
+        recorded |= self._dataplane.used_links()
         return Strays(
             namespaces=tuple(name for name in found if name not in used),
             links=tuple(
@@ -151,6 +162,6 @@ class Census:
 def _links_of(namespace: str) -> set[str]:
     try:
         with namespaces.opened(namespace) as switch_fd:
-            return {name for name in links.names(switch_fd) if name.startswith(names.LINK_PREFIX)}
+            return {name for name in links.names(switch_fd) if name.startswith(names.OWN_PREFIXES)}
     except (OSError, errors.Failed):
         return set()

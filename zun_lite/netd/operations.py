@@ -6,6 +6,8 @@
     prepare  {container_id}                                    → {"sources": {volume_id: folder}, "mount_dir"}
     wire     {container_id, pid}                               → {"interfaces": [{name, port_id, mac, addresses}]}
     unplug   {container_id}                                    → {}
+    plane    {"plane": a HostPlane as JSON}                    → {"revision", "problems": [sentence]}
+    stats    {container_id}                                    → {"ports": {port_id: counts}}
     attach   {an attachment's fields, path}                    → {"source": folder to bind}
     detach   {volume_id, epoch}                                → {}
     list     {}                                                → see census.py
@@ -21,6 +23,7 @@ from zun_lite.common import crash
 from zun_lite.domain import errors
 from zun_lite.netd import requests
 from zun_lite.netd.census import Census
+from zun_lite.netd.dataplane import Dataplane
 from zun_lite.netd.volumes import Volumes
 from zun_lite.netd.wiring import Switchboard
 
@@ -30,9 +33,18 @@ Body = dict[str, Any]
 class Operations:
     """Carries out one request; raises the errors of domain/errors.py."""
 
-    def __init__(self, version: str, boot_id: str, switchboard: Switchboard, volumes: Volumes, census: Census) -> None:
+    def __init__(
+        self,
+        version: str,
+        boot_id: str,
+        switchboard: Switchboard,
+        dataplane: Dataplane,
+        volumes: Volumes,
+        census: Census,
+    ) -> None:
         self._about = {"version": version, "boot_id": boot_id}
         self._switchboard = switchboard
+        self._dataplane = dataplane
         self._volumes = volumes
         self._census = census
         self._table = {
@@ -41,6 +53,8 @@ class Operations:
             "prepare": self._prepare,
             "wire": self._wire,
             "unplug": self._unplug,
+            "plane": self._plane,
+            "stats": self._stats,
             "attach": self._attach,
             "detach": self._detach,
             "list": self._list,
@@ -80,6 +94,13 @@ class Operations:
     def _unplug(self, body: Body) -> Body:
         self._switchboard.unplug(requests.only_container(body, "unplug"))
         return {}
+
+    def _plane(self, body: Body) -> Body:
+        return self._dataplane.accept(requests.plane(body))
+
+    def _stats(self, body: Body) -> Body:
+        record = self._switchboard.current(requests.only_container(body, "stats"))
+        return {"ports": self._dataplane.counters(record.endpoints)}
 
     def _attach(self, body: Body) -> Body:
         volume = requests.volume(body)

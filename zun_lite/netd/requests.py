@@ -14,6 +14,7 @@ from dataclasses import fields
 from typing import Any
 
 from zun_lite.domain import errors, names
+from zun_lite.domain.plane import HostPlane
 from zun_lite.domain.wiring import Address, Attachment, Endpoint
 from zun_lite.netd.store import ContainerRecord, VolumeFile
 
@@ -66,6 +67,15 @@ def detachment(body: dict[str, Any]) -> tuple[str, int]:
     """The volume and the epoch of a detach request."""
     _only(body, ("volume_id", "epoch"), "detach")
     return _id(body, "volume_id"), _number(body, "epoch", 0, _MAX_NUMBER)
+
+
+def plane(body: dict[str, Any]) -> HostPlane:
+    """The plane of a plane request; what is in it is checked by planecheck.py."""
+    _only(body, ("plane",), "plane")
+    try:
+        return HostPlane.from_json(body["plane"])
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise errors.Invalid(f"plane must be a host's plane as zun_lite/domain/plane.py has it: {error}") from None
 
 
 def nothing(body: dict[str, Any], operation: str) -> None:

@@ -22,7 +22,8 @@ from zun_lite.domain import errors
 
 LOG = logging.getLogger(__name__)
 Perform = Callable[[Any], dict[str, Any]]
-MAX_LINE_BYTES = 1024 * 1024
+# a plane with ten thousand ports is a few MiB
+MAX_LINE_BYTES = 64 * 1024 * 1024
 _KINDS: tuple[tuple[type[errors.ZunError], str], ...] = (
     (errors.Invalid, "invalid"),
     (errors.NotFound, "not-found"),

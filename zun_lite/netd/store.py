@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What netd must remember over a restart or a reboot: one file a container, one a volume.
+"""What netd must remember over a restart or a reboot: one file a container, one a volume, one for the plane.
 
 A file is replaced whole and is on the disk when save_* returns. Reads are from memory: this program
 is the folder's only writer. Callers hold the lock of the object that they change.
@@ -19,6 +19,7 @@ from zun_lite.common import crash
 from zun_lite.domain.wiring import Attachment, Endpoint
 
 LOG = logging.getLogger(__name__)
+_PLANE = "plane"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Store:
     def __init__(self, folder: str) -> None:
         self._container_folder = os.path.join(folder, "containers")
         self._volume_folder = os.path.join(folder, "volumes")
+        self._folder = folder
         self._guard = threading.Lock()
         self.damaged: list[str] = []
         for path in (self._container_folder, self._volume_folder):
@@ -83,11 +85,19 @@ class Store:
         self._containers = {
             record.container_id: record for record in self._load(self._container_folder, ContainerRecord.from_json)
         }
+        self._by_network: dict[str, dict[str, None]] = {}
+        for record in self._containers.values():
+            self._index(None, record)
         self._volumes = {record.volume_id: record for record in self._load(self._volume_folder, VolumeRecord.from_json)}
 
     def containers(self) -> list[ContainerRecord]:
         with self._guard:
             return sorted(self._containers.values(), key=lambda record: record.container_id)
+
+    def on_network(self, network_id: str) -> list[ContainerRecord]:
+        """The records that name a network."""
+        with self._guard:
+            return [self._containers[item] for item in self._by_network.get(network_id, ())]
 
     def container(self, container_id: str) -> ContainerRecord | None:
         with self._guard:
@@ -97,13 +107,29 @@ class Store:
         crash.point("netd.store.before")
         self._write(self._container_folder, record.container_id, asdict(record))
         with self._guard:
+            self._index(self._containers.get(record.container_id), record)
             self._containers[record.container_id] = record
         crash.point("netd.store.after")
 
     def drop_container(self, container_id: str) -> None:
         self._delete(self._container_folder, container_id)
         with self._guard:
-            self._containers.pop(container_id, None)
+            self._index(self._containers.pop(container_id, None), None)
+
+    def plane(self) -> dict[str, Any] | None:
+        """The last plane as JSON; empty when its file cannot be read, None when there never was one."""
+        path = os.path.join(self._folder, f"{_PLANE}.json")
+        try:
+            with open(path) as file:
+                return json.load(file)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            LOG.error("the plane in %s cannot be read: %s", path, error)
+            return {}
+
+    def save_plane(self, body: dict[str, Any]) -> None:
+        self._write(self._folder, _PLANE, body)
 
     def volumes(self) -> list[VolumeRecord]:
         with self._guard:
@@ -122,6 +148,15 @@ class Store:
         self._delete(self._volume_folder, volume_id)
         with self._guard:
             self._volumes.pop(volume_id, None)
+
+    def _index(self, before: ContainerRecord | None, after: ContainerRecord | None) -> None:
+        """Keep up which records name which network."""
+        for endpoint in before.endpoints if before else ():
+            self._by_network.get(endpoint.network_id, {}).pop(before.container_id, None)  # type: ignore[union-attr]
+            if not self._by_network.get(endpoint.network_id):
+                self._by_network.pop(endpoint.network_id, None)
+        for endpoint in after.endpoints if after else ():
+            self._by_network.setdefault(endpoint.network_id, {})[after.container_id] = None  # type: ignore[union-attr]
 
     def _load(self, folder: str, from_json: Any) -> list[Any]:
         records = []

@@ -14,6 +14,7 @@ from zun_lite.common import crash
 from zun_lite.domain import errors
 from zun_lite.domain.wiring import Endpoint
 from zun_lite.netd import announce, links, names, namespaces
+from zun_lite.netd.dataplane import Dataplane
 from zun_lite.netd.locks import ObjectLocks
 from zun_lite.netd.store import ContainerRecord, Store
 
@@ -21,12 +22,13 @@ LOG = logging.getLogger(__name__)
 
 
 class Switchboard:
-    """The containers' connections; store is shared with the volumes, locks too."""
+    """The containers' connections; store is shared with the volumes, locks too. dataplane: what guards them."""
 
-    def __init__(self, cluster: str, store: Store, locks: ObjectLocks) -> None:
+    def __init__(self, cluster: str, store: Store, locks: ObjectLocks, dataplane: Dataplane) -> None:
         self._cluster = cluster
         self._store = store
         self._locks = locks
+        self._dataplane = dataplane
 
     def plug(self, record: ContainerRecord) -> None:
         """Keep how a container is to be connected. Links of ports that it no longer has are taken away."""
@@ -114,10 +116,14 @@ class Switchboard:
         with self._locks.held("network", endpoint.network_id):
             if not namespaces.exists(namespace):
                 namespaces.create(namespace)
+                self._dataplane.forget(endpoint.network_id)
             with namespaces.opened(namespace) as switch_fd:
                 links.ensure_bridge(switch_fd)
+                # a link is up from its first moment, so that its rules come first
+                self._dataplane.admit(switch_fd, endpoint)
                 outer_name = names.link(self._cluster, endpoint.port_id)
                 name = links.connect(switch_fd, container_fd, outer_name, wanted_name, endpoint)
+                self._dataplane.settle(switch_fd, endpoint)
         crash.point("netd.wire.veth")
         return name
 
@@ -137,13 +143,14 @@ class Switchboard:
                 if namespaces.exists(namespace):
                     with namespaces.opened(namespace) as switch_fd:
                         links.remove(switch_fd, names.link(self._cluster, endpoint.port_id))
+                        self._dataplane.dismiss(switch_fd, endpoint)
 
     def _remove_unused(self, network_ids: list[str]) -> None:
         for network_id in network_ids:
             with self._locks.held("network", network_id):
-                used = {endpoint.network_id for record in self._store.containers() for endpoint in record.endpoints}
-                if network_id not in used:
+                if not self._store.on_network(network_id) and not self._dataplane.is_routed(network_id):
                     namespaces.remove(names.namespace(self._cluster, network_id))
+                    self._dataplane.forget(network_id)
 
     def _uses(self, port_id: str, but: str | None = None) -> bool:
         """Whether a record, other than that of one container, names the port."""

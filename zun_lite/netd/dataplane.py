@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tenants' networks on this host: what the last plane says, made so and kept so.
+
+A plane is kept on disk before anything is done with it, so that a start of netd, or of a container
+while the control plane is away, goes by the last one. One object that cannot be made so is a problem
+that the answer names, and hinders no other. The wiring asks here before it brings a port's link up, and
+never waits for more than its own network.
+
+Locks are taken in the order router, external, network; a network's is held by the wiring when it asks.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from zun_lite.domain import errors
+from zun_lite.domain.plane import GroupState, HostPlane, NetworkState, PortState, RouterState
+from zun_lite.domain.wiring import Endpoint
+from zun_lite.netd import devices, links, names, namespaces, overlay, rulebook
+from zun_lite.netd.firewall import Firewall, Occupant
+from zun_lite.netd.locks import ObjectLocks
+from zun_lite.netd.nameservice import NameService
+from zun_lite.netd.outside import Outside
+from zun_lite.netd.overlay import Overlay, Tunnel
+from zun_lite.netd.planecheck import checked
+from zun_lite.netd.routers import Routers
+from zun_lite.netd.store import Store
+
+LOG = logging.getLogger(__name__)
+_LOOK_SECONDS = 10.0
+
+# Do what a name says, and note what went wrong.
+Attempt = Callable[[str, Callable[[], None]], None]
+
+
+class View:
+    """A plane with what is looked up in it often."""
+
+    def __init__(self, plane: HostPlane | None) -> None:
+        self.plane = plane or HostPlane(0)
+        self.known = plane is not None
+        self.networks: dict[str, NetworkState] = {item.network_id: item for item in self.plane.networks}
+        self.ports: dict[str, PortState] = {port.port_id: port for item in self.plane.networks for port in item.ports}
+        self.groups: dict[str, GroupState] = {group.group_id: group for group in self.plane.groups}
+        self.routers: dict[str, RouterState] = {router.router_id: router for router in self.plane.routers}
+        self._members: dict[str, set[str]] = {group.group_id: set(group.members) for group in self.plane.groups}
+        for port in self.ports.values():
+            addresses = [*port.addresses, *(pair.address for pair in port.allowed_address_pairs)]
+            for group_id in port.groups:
+                self._members.setdefault(group_id, set()).update(addresses)
+
+    def members(self, group_id: str) -> Iterable[str]:
+        return self._members.get(group_id, ())
+
+    def routed(self) -> set[str]:
+        """The networks that a router of this host has a leg in."""
+        return {interface.network_id for router in self.routers.values() for interface in router.interfaces}
+
+    def combination(self, port_id: str) -> rulebook.Combination:
+        if not self.known:
+            return rulebook.NOT_ENFORCED
+        state = self.ports.get(port_id)
+        return rulebook.UNKNOWN if state is None else rulebook.Combination(tuple(sorted(state.groups)))
+
+
+class Dataplane:
+    """One a host."""
+
+    def __init__(self, cluster: str, store: Store, locks: ObjectLocks, name_service: NameService) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._locks = locks
+        self._firewall = Firewall()
+        self._overlay = Overlay()
+        self._outside = Outside(cluster)
+        self._routers = Routers(cluster, self._network_place, self._external_place)
+        self._names = name_service
+        self._accepting = threading.Lock()
+        self._stop = threading.Event()
+        self._shaped: dict[str, tuple[int | None, int | None]] = {}
+        self._view = View(_last(store))
+
+    def accept(self, plane: HostPlane) -> dict[str, Any]:
+        """Take a plane, keep it, and make it so; answers what could not be done."""
+        with self._accepting:
+            plane, problems = checked(plane)
+            self._store.save_plane(plane.to_json())
+            unrouted = self._view.routed()
+            self._view = View(plane)
+            problems += self._sync_all()
+            self._remove_unused(unrouted - self._view.routed())
+        for problem in problems:
+            LOG.warning("plane %s: %s", plane.revision, problem)
+        return {"revision": plane.revision, "problems": problems}
+
+    def resume(self) -> None:
+        """After a start: make the last plane so, and look from then on whether it still is; does not wait."""
+        threading.Thread(target=self._look_after, name="dataplane", daemon=True).start()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._names.close()
+
+    def used_namespaces(self) -> set[str]:
+        """Those that must stay though no container is in them."""
+        view = self._view
+        return (
+            {names.namespace(self._cluster, network_id) for network_id in view.routed()}
+            | {names.router(self._cluster, router_id) for router_id in view.routers}
+            | {names.external(self._cluster, item.network_id) for item in view.plane.externals if item.bridge is None}
+        )
+
+    def used_links(self) -> set[tuple[str, str]]:
+        """(namespace, link) of those that are no container's and bear the names of one's."""
+        view, found = self._view, set()
+        for network_id in {*view.networks} if view.plane.vtep is not None else ():
+            found.add((names.namespace(self._cluster, network_id), names.tunnel(self._cluster, network_id)))
+        for record in self._store.containers():
+            for endpoint in record.endpoints:
+                shaper = names.shaper(self._cluster, endpoint.port_id)
+                found.add((names.namespace(self._cluster, endpoint.network_id), shaper))
+        for router in view.routers.values():
+            for leg in router.interfaces:
+                found.add((names.namespace(self._cluster, leg.network_id), names.link(self._cluster, leg.port_id)))
+            if router.gateway is not None:
+                namespace = names.external(self._cluster, router.gateway.network_id)
+                found.add((namespace, names.link(self._cluster, router.gateway.port_id)))
+        return found
+
+    def is_routed(self, network_id: str) -> bool:
+        return network_id in self._view.routed()
+
+    def admit(self, switch_fd: int, endpoint: Endpoint) -> None:
+        """Before a port's link goes up: its rules. The network's lock is held."""
+        view, network_id = self._view, endpoint.network_id
+        occupant = self._occupant(view, endpoint)
+        if not self._firewall.admit(network_id, switch_fd, occupant, view.groups, view.members):
+            self._sync_switch(view, network_id, switch_fd)
+
+    def settle(self, switch_fd: int, endpoint: Endpoint) -> None:
+        """After a port's link is up: how fast it may be. The network's lock is held."""
+        link = names.link(self._cluster, endpoint.port_id)
+        self._shaped.pop(link, None)
+        self._shape(self._view, switch_fd, endpoint)
+
+    def dismiss(self, switch_fd: int, endpoint: Endpoint) -> None:
+        """After a port's link is gone. The network's lock is held."""
+        link = names.link(self._cluster, endpoint.port_id)
+        self._shaped.pop(link, None)
+        devices.remove_all(switch_fd, names.shaper(self._cluster, endpoint.port_id))
+        self._firewall.dismiss(endpoint.network_id, switch_fd, link)
+
+    def forget(self, network_id: str) -> None:
+        """A network's namespace is gone. The network's lock is held."""
+        self._firewall.forget(network_id)
+        self._overlay.forget(network_id)
+        self._names.leave(network_id)
+
+    def counters(self, endpoints: Iterable[Endpoint]) -> dict[str, dict[str, int]]:
+        """{port_id: counts of bytes, packets, errors and drops}, as the port sees them."""
+        found: dict[str, dict[str, int]] = {}
+        by_network: dict[str, list[str]] = {}
+        for endpoint in endpoints:
+            by_network.setdefault(endpoint.network_id, []).append(endpoint.port_id)
+        for network_id, port_ids in by_network.items():
+            namespace = names.namespace(self._cluster, network_id)
+            if not namespaces.exists(namespace):
+                continue
+            with namespaces.opened(namespace) as switch_fd:
+                seen = devices.counters(switch_fd)
+            for port_id in port_ids:
+                counts = seen.get(names.link(self._cluster, port_id))
+                if counts is not None:
+                    found[port_id] = counts
+        return found
+
+    def _look_after(self) -> None:
+        while True:
+            with self._accepting:
+                for problem in self._sync_all():
+                    LOG.warning("%s", problem)
+            if self._stop.wait(_LOOK_SECONDS):
+                return
+
+    def _sync_all(self) -> list[str]:
+        """Make everything so; answers what could not be."""
+        view, problems = self._view, []
+
+        def attempt(what: str, work: Callable[[], None]) -> None:
+            try:
+                work()
+            except errors.ZunError as error:
+                problems.append(f"{what}: {error.message}")
+            except Exception as error:
+                LOG.exception("%s failed in a way that was not foreseen", what)
+                problems.append(f"{what}: {type(error).__name__}: {error}")
+
+        present = set(namespaces.names(names.namespace_prefix(self._cluster)))
+        self._remove_strange(view, present, attempt)
+        occupied = {endpoint.network_id for record in self._store.containers() for endpoint in record.endpoints}
+        for network_id in sorted({*occupied, *view.routed()}):
+            attempt(f"network {network_id}", lambda item=network_id: self._sync_network(view, item))  # type: ignore[misc]
+        for external in view.plane.externals:
+            attempt(f"external network {external.network_id}", lambda item=external: self._outside.sync(item))  # type: ignore[misc]
+        if view.plane.externals or any(name.startswith(self._external_prefix()) for name in present):
+            attempt("ways out", lambda: self._outside.open_host(list(view.plane.externals)))
+        for router in view.plane.routers:
+            attempt(f"router {router.router_id}", lambda item=router: self._sync_router(item))  # type: ignore[misc]
+        return problems
+
+    def _remove_strange(
+        self, view: View, present: set[str], attempt: Callable[[str, Callable[[], None]], None]
+    ) -> None:
+        """Routers and ways out that the plane does not name any more."""
+        if not view.known:
+            return
+        used = self.used_namespaces()
+        router_prefix = names.namespace_prefix(self._cluster) + names.ROUTER_PREFIX
+        for name in sorted(present - used):
+            if name.startswith(router_prefix):
+                attempt(name, lambda item=name: self._routers.remove(item))  # type: ignore[misc]
+            elif name.startswith(self._external_prefix()):
+                attempt(name, lambda item=name: self._outside.remove(item))  # type: ignore[misc]
+
+    def _external_prefix(self) -> str:
+        return names.namespace_prefix(self._cluster) + names.EXTERNAL_PREFIX
+
+    def _sync_network(self, view: View, network_id: str) -> None:
+        namespace = names.namespace(self._cluster, network_id)
+        with self._locks.held("network", network_id):
+            if namespaces.exists(namespace):
+                with namespaces.opened(namespace) as switch_fd:
+                    self._sync_switch(view, network_id, switch_fd)
+
+    def _sync_switch(self, view: View, network_id: str, switch_fd: int) -> None:
+        """Rules, tunnel, speeds and names of one namespace. The network's lock is held."""
+        network = view.networks.get(network_id)
+        endpoints = self._endpoints_on(network_id)
+        trusted = [names.link(self._cluster, leg.port_id) for leg in view.plane.interfaces_on(network_id)]
+        tunnel = self._tunnel(view, network)
+        if tunnel is not None:
+            trusted.append(tunnel.link)
+        occupants = [self._occupant(view, endpoint) for endpoint in endpoints]
+        self._firewall.sync(network_id, switch_fd, trusted, occupants, view.groups, view.members)
+        here = {endpoint.port_id for endpoint in endpoints}
+        entries = overlay.entries(network, here) if network is not None and tunnel is not None else frozenset()
+        self._overlay.sync(network_id, switch_fd, tunnel, entries)
+        for endpoint in endpoints:
+            self._shape(view, switch_fd, endpoint)
+        if network is not None:
+            self._names.serve(network, switch_fd, self._on_several(network_id))
+
+    def _tunnel(self, view: View, network: NetworkState | None) -> Tunnel | None:
+        if network is None or view.plane.vtep is None:
+            return None
+        link = names.tunnel(self._cluster, network.network_id)
+        return Tunnel(link, network.vni, view.plane.vtep, network.mtu)
+
+    def _shape(self, view: View, switch_fd: int, endpoint: Endpoint) -> None:
+        state = view.ports.get(endpoint.port_id)
+        limits = (state.kbps_in, state.kbps_out) if state is not None else (None, None)
+        link = names.link(self._cluster, endpoint.port_id)
+        if self._shaped.get(link, (None, None)) == limits or link not in links.names(switch_fd):
+            return
+        devices.shape(switch_fd, link, names.shaper(self._cluster, endpoint.port_id), *limits)
+        self._shaped[link] = limits
+
+    def _sync_router(self, router: RouterState) -> None:
+        with self._locks.held("router", router.router_id):
+            self._routers.sync(router)
+
+    @contextmanager
+    def _network_place(self, network_id: str) -> Iterator[tuple[int, str, int]]:
+        """A network's bridge for a router's leg, its rules in place."""
+        view, namespace = self._view, names.namespace(self._cluster, network_id)
+        network = view.networks.get(network_id)
+        if network is None:
+            raise errors.Failed(f"a router is on network {network_id}, which the plane leaves out")
+        with self._locks.held("network", network_id):
+            if not namespaces.exists(namespace):
+                namespaces.create(namespace)
+                self.forget(network_id)
+            with namespaces.opened(namespace) as switch_fd:
+                links.ensure_bridge(switch_fd)
+                self._sync_switch(view, network_id, switch_fd)
+                yield switch_fd, names.BRIDGE, network.mtu
+
+    @contextmanager
+    def _external_place(self, network_id: str) -> Iterator[tuple[int, str, int]]:
+        external = next((item for item in self._view.plane.externals if item.network_id == network_id), None)
+        if external is None:
+            raise errors.Failed(f"a router leads out by network {network_id}, which the plane leaves out")
+        with self._locks.held("external", network_id), self._outside.place(external) as place:
+            yield place
+
+    def _occupant(self, view: View, endpoint: Endpoint) -> Occupant:
+        link, state = names.link(self._cluster, endpoint.port_id), view.ports.get(endpoint.port_id)
+        return Occupant(link, endpoint, state, view.combination(endpoint.port_id))
+
+    def _endpoints_on(self, network_id: str) -> list[Endpoint]:
+        """The ports of this host's records on a network; of a port that several name, the newest placement's."""
+        newest: dict[str, tuple[int, Endpoint]] = {}
+        for record in self._store.on_network(network_id):
+            for endpoint in record.endpoints:
+                if endpoint.network_id == network_id and newest.get(endpoint.port_id, (-1,))[0] < record.epoch:
+                    newest[endpoint.port_id] = (record.epoch, endpoint)
+        return [endpoint for _, endpoint in newest.values()]
+
+    def _on_several(self, network_id: str) -> dict[str, list[str]]:
+        """For each address of a container that is on other networks too: those."""
+        found = {}
+        for record in self._store.on_network(network_id):
+            others = sorted({endpoint.network_id for endpoint in record.endpoints} - {network_id})
+            if others:
+                own = [endpoint for endpoint in record.endpoints if endpoint.network_id == network_id]
+                found.update({address.ip: others for endpoint in own for address in endpoint.addresses})
+        return found
+
+    def _remove_unused(self, network_ids: set[str]) -> None:
+        """Take away the namespaces of networks that a router has left and no container is in."""
+        for network_id in network_ids:
+            with self._locks.held("network", network_id):
+                if not self._store.on_network(network_id):
+                    namespaces.remove(names.namespace(self._cluster, network_id))
+                    self.forget(network_id)
+
+
+def _last(store: Store) -> HostPlane | None:
+    """The plane that was kept; an empty one when it cannot be read, so that ports stay shut."""
+    body = store.plane()
+    if body is None:
+        return None
+    try:
+        return checked(HostPlane.from_json(body))[0]
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        LOG.error("the plane that was kept cannot be read; ports stay shut until the next one: %s", error)
+        return HostPlane(0)

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A network's tunnel to the other hosts, and what is behind it.
+
+The tunnel is a VXLAN link whose packets leave from the host's own namespace, made in the network's at
+once. It learns nothing, floods nothing and answers for the neighbours that it knows: what was not
+announced is not reached, and no request for an address ever leaves the host. Callers hold the
+network's lock.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from zun_lite.domain.plane import NetworkState
+from zun_lite.netd import devices, namespaces, neighbours
+from zun_lite.netd.names import BRIDGE, TUNNEL_PREFIX
+from zun_lite.netd.neighbours import Entry, Far, Near
+
+UDP_PORT = 4789
+
+
+@dataclass(frozen=True)
+class Tunnel:
+    """What a network's tunnel is like. mtu: bytes that a packet inside it may have."""
+
+    link: str
+    vni: int
+    vtep: str
+    mtu: int
+
+
+class Overlay:
+    """All tunnels of this host."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, tuple[int, Tunnel, frozenset[Entry]]] = {}
+
+    def sync(self, network_id: str, switch_fd: int, tunnel: Tunnel | None, entries: frozenset[Entry]) -> None:
+        """Make a network's tunnel so, or take it away, and have it lead to exactly these entries."""
+        identity = os.fstat(switch_fd).st_ino
+        before = self._given.pop(network_id, None)
+        if tunnel is None:
+            devices.remove_all(switch_fd, TUNNEL_PREFIX)
+            return
+        if before is None or before[:2] != (identity, tunnel):
+            devices.prepare_bridge(switch_fd)
+            devices.remove_all(switch_fd, TUNNEL_PREFIX, keep=[tunnel.link])
+            devices.ensure_tunnel(switch_fd, tunnel.link, tunnel.vni, tunnel.vtep, tunnel.mtu, UDP_PORT)
+            known = namespaces.inside(switch_fd, lambda: neighbours.read(tunnel.link, BRIDGE))
+        else:
+            known = before[2]
+        if known != entries:
+            namespaces.inside(
+                switch_fd, lambda: neighbours.write(tunnel.link, BRIDGE, known - entries, entries - known)
+            )
+        self._given[network_id] = (identity, tunnel, entries)
+
+    def forget(self, network_id: str) -> None:
+        self._given.pop(network_id, None)
+
+
+def entries(network: NetworkState, here: set[str]) -> frozenset[Entry]:
+    """What is behind a network's tunnel. here: ports of this host's own, wherever the plane believes them to be."""
+    found: set[Entry] = set()
+    for port in network.ports:
+        if port.vtep is None or port.local or port.port_id in here:
+            continue
+        found.add(Far(port.mac, port.vtep))
+        found.update(Near(address, port.mac) for address in port.addresses)
+        for pair in port.allowed_address_pairs:
+            if pair.mac is not None and pair.mac != port.mac:
+                found.add(Far(pair.mac, port.vtep))
+    return frozenset(found)

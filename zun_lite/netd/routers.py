@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The routers that this host runs: a namespace each, with a leg in each of its networks.
+
+A floating IP is two entries of two maps, one for each direction. What has none leaves with the router's
+own address; nothing comes in but what was asked for or has a floating IP. Link-local addresses are
+never forwarded. Callers hold the router's lock; the networks' locks are taken here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from zun_lite.domain.plane import GatewayState, RouterState
+from zun_lite.netd import devices, names, namespaces
+from zun_lite.netd.tables import Tables
+
+LOG = logging.getLogger(__name__)
+_TABLE = "inet zl"
+
+# A bridge to be on: its namespace, opened and held for as long as the block lasts, its name, its MTU in bytes.
+Place = Callable[[str], AbstractContextManager[tuple[int, str, int]]]
+
+
+class Routers:
+    """network, external: how to get at the bridge of a network, made if it is not there."""
+
+    def __init__(self, cluster: str, network: Place, external: Place) -> None:
+        self._cluster = cluster
+        self._network = network
+        self._external = external
+        self._tables = Tables()
+
+    def sync(self, router: RouterState) -> None:
+        """Make a router so."""
+        name = names.router(self._cluster, router.router_id)
+        if not namespaces.exists(name):
+            namespaces.create(name)
+            self._tables.forget(name)
+        with namespaces.opened(name) as router_fd:
+            namespaces.inside(router_fd, _forward)
+            # rules first: until they are there, nothing leads through
+            self._tables.give(name, router_fd, rules(router))
+            legs = {names.interface(interface.port_id) for interface in router.interfaces}
+            devices.remove_all(router_fd, "zi", keep=legs)
+            if router.gateway is None:
+                devices.remove_all(router_fd, names.GATEWAY)
+            for interface in router.interfaces:
+                with self._network(interface.network_id) as (network_fd, bridge, mtu):
+                    devices.ensure_leg(
+                        router_fd,
+                        names.interface(interface.port_id),
+                        network_fd,
+                        names.link(self._cluster, interface.port_id),
+                        bridge,
+                        interface.mac,
+                        mtu,
+                        list(interface.addresses),
+                    )
+            if router.gateway is not None:
+                self._lead_out(router_fd, router, router.gateway)
+            devices.set_routes(router_fd, _routes(router))
+
+    def remove(self, name: str) -> None:
+        """Take a router's namespace away; its legs go along."""
+        self._tables.forget(name)
+        namespaces.remove(name)
+
+    def _lead_out(self, router_fd: int, router: RouterState, gateway: GatewayState) -> None:
+        floating = [f"{item.floating_ip}/32" for item in router.floating]
+        with self._external(gateway.network_id) as (outer_fd, bridge, mtu):
+            devices.ensure_leg(
+                router_fd,
+                names.GATEWAY,
+                outer_fd,
+                names.link(self._cluster, gateway.port_id),
+                bridge,
+                gateway.mac,
+                mtu,
+                [*gateway.addresses, *(item for item in floating if item not in gateway.addresses)],
+            )
+
+
+def rules(router: RouterState) -> str:
+    """A router's packet rules as one script that replaces what was there."""
+    lines = [f"add table {_TABLE}", f"delete table {_TABLE}", f"table {_TABLE} {{"]
+    inward = ", ".join(f"{item.floating_ip} : {item.fixed_ip}" for item in router.floating)
+    outward = ", ".join(f"{item.fixed_ip} : {item.floating_ip}" for item in router.floating)
+    lines += [
+        f"map floating {{ type ipv4_addr : ipv4_addr; {_elements(inward)} }}",
+        f"map fixed {{ type ipv4_addr : ipv4_addr; {_elements(outward)} }}",
+        "counter metadata { }",
+        "chain before {",
+        "type nat hook prerouting priority -100; policy accept;",
+        "dnat ip to ip daddr map @floating",
+        "}",
+        "chain through {",
+        "type filter hook forward priority 0; policy accept;",
+        f"ip daddr {names.METADATA_ADDRESSES[0]} counter name metadata drop",
+        f"ip6 daddr {names.METADATA_ADDRESSES[1]} counter name metadata drop",
+        "ip daddr 169.254.0.0/16 drop",
+        "ip saddr 169.254.0.0/16 drop",
+        "ct state established,related accept",
+        "ct state invalid drop",
+    ]
+    own = _own_address(router.gateway)
+    if router.gateway is not None and router.gateway.snat:
+        lines.append(f'iifname "{names.GATEWAY}" ct status ! dnat drop')
+    lines += ["}", "chain after {", "type nat hook postrouting priority 100; policy accept;"]
+    if router.gateway is not None:
+        # one that asks a neighbour by its floating IP must get the answer from there too
+        lines.append(f'oifname != "{names.GATEWAY}" ct status dnat snat ip to ip saddr map @fixed')
+        if own:
+            lines.append(f'iifname != "{names.GATEWAY}" oifname != "{names.GATEWAY}" ct status dnat snat ip to {own}')
+        lines.append(f'oifname "{names.GATEWAY}" snat ip to ip saddr map @fixed')
+        if router.gateway.snat and own:
+            lines.append(f'oifname "{names.GATEWAY}" ip saddr != {own} snat ip to {own}')
+    lines += [
+        "}",
+        "chain local {",
+        "type filter hook input priority 0; policy drop;",
+        "ct state established,related accept",
+        "meta l4proto { icmp, icmpv6 } accept",
+        "}",
+        "}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _routes(router: RouterState) -> dict[str, tuple[str, str | None]]:
+    routes: dict[str, tuple[str, str | None]] = {}
+    for nexthop in router.gateway.nexthops if router.gateway else ():
+        routes["::/0" if ":" in nexthop else "0.0.0.0/0"] = (nexthop, names.GATEWAY)
+    for destination, nexthop in router.routes:
+        routes[str(ipaddress.ip_network(destination, strict=False))] = (nexthop, None)
+    return routes
+
+
+def _own_address(gateway: GatewayState | None) -> str | None:
+    """The IPv4 address with which what has no other leaves."""
+    if gateway is None:
+        return None
+    return next((address.split("/")[0] for address in gateway.addresses if ":" not in address), None)
+
+
+def _elements(text: str) -> str:
+    return f"elements = {{ {text} }}" if text else ""
+
+
+def _forward() -> None:
+    namespaces.write_setting("ipv6/conf/all/disable_ipv6", "0")
+    namespaces.write_setting("ipv6/conf/default/disable_ipv6", "0")
+    for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+        namespaces.write_setting(name, "1")
+    # a router that says "go there directly" would lead around its own rules
+    for scope in ("all", "default"):
+        namespaces.write_setting(f"ipv4/conf/{scope}/send_redirects", "0")
+        namespaces.write_setting(f"ipv4/conf/{scope}/accept_redirects", "0")
