@@ -52,6 +52,38 @@ HOST = HostFacts(
 EMPTY_BOOKS = replace(BOOKS, workloads=(), ports=(), volumes=())
 
 
+CAPSULE = replace(WORKLOAD, containers=2, members=("m1", "m2"))
+CAPSULE_BOOKS = replace(BOOKS, workloads=(CAPSULE,))
+MEMBERS = (ContainerFact("c2", "w1", 1, "running", "m1"), ContainerFact("c3", "w1", 1, "running", "m2"))
+CAPSULE_HOST = replace(
+    HOST,
+    containers=(*HOST.containers, *MEMBERS),
+    netd=(*HOST.netd, NetdFact("c2", "w1", (), ("v1",), True), NetdFact("c3", "w1", (), (), True)),
+)
+
+
+class CapsuleAuditTest(unittest.TestCase):
+    def test_a_sandbox_and_its_members_are_one_workload(self):
+        self.assertEqual([], _found(CAPSULE_BOOKS, CAPSULE_HOST))
+
+    def test_each_member_is_there_once_and_with_its_capsule(self):
+        twice = replace(MEMBERS[0], container_id="c4")
+        for containers, expected in (
+            ((*CAPSULE_HOST.containers, twice), "I2: container m1 of capsule w1 has 2 containers"),
+            (CAPSULE_HOST.containers[:2], "I1: capsule w1 is Running and lacks its container m2"),
+            (MEMBERS, "I3: container c2 of w1 has lost its sandbox"),
+            ((*CAPSULE_HOST.containers, replace(twice, member="m9")), "I3: container c4 is no part of capsule w1"),
+            ((*CAPSULE_HOST.containers, replace(twice, epoch=0)), "I2: container c4 of w1 has an old place or epoch"),
+        ):
+            with self.subTest(expected=expected):
+                found = _found(CAPSULE_BOOKS, replace(CAPSULE_HOST, containers=containers))
+                self.assertIn(expected, [f"{finding.invariant}: {finding.sentence}" for finding in found])
+
+    def test_its_containers_count_in_the_quota(self):
+        found = judge(CAPSULE_BOOKS, [CAPSULE_HOST], Limits(containers=1), Ratios())
+        self.assertIn("I5", [finding.invariant for finding in found])
+
+
 class AuditTest(unittest.TestCase):
     def test_nothing_is_found_where_all_agrees(self):
         self.assertEqual([], _found(BOOKS, HOST))
