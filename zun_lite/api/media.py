@@ -13,14 +13,14 @@ JSON = "application/json"
 MAX_DEPTH = 64
 
 
-def loads(text: bytes | str) -> Any:
-    """A JSON document; ValueError for what is none, is nested too deeply, or holds a NUL character.
+def loads(text: bytes | str, *, nul: bool = False) -> Any:
+    """A JSON document; ValueError for what is none, is nested too deeply, or, unless nul, holds a NUL character.
 
     No text column of ours can hold a NUL, and no environment or file name either.
     """
     if isinstance(text, str):
         text = text.encode()
-    if b"\\u0000" in text:
+    if not nul and b"\\u0000" in text:
         raise ValueError("the document holds a NUL character")
     document = orjson.loads(text)
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_deep(document):
@@ -33,7 +33,7 @@ def handler() -> falcon.media.JSONHandler:
     return falcon.media.JSONHandler(dumps=orjson.dumps, loads=loads)
 
 
-def read_object(req: falcon.Request) -> dict[str, Any]:
+def read_object(req: falcon.Request, *, nul: bool = False) -> dict[str, Any]:
     """The JSON object in the body; empty where there is none or it is something else.
 
     The container API takes a malformed body for no body: what is missing is then said by its schema.
@@ -41,7 +41,7 @@ def read_object(req: falcon.Request) -> dict[str, Any]:
     if not req.content_length or not is_json(req):
         return {}
     try:
-        body = loads(req.bounded_stream.read())
+        body = loads(req.bounded_stream.read(), nul=nul)
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}

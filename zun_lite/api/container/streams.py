@@ -20,7 +20,7 @@ import falcon
 
 from zun_lite.api.container import parameters
 from zun_lite.api.container.containers import find
-from zun_lite.api.media import answer
+from zun_lite.api.media import answer, read_object
 from zun_lite.api.services import Services
 from zun_lite.control import stream_grants, streams
 from zun_lite.control.stream_grants import Limits
@@ -116,7 +116,8 @@ class Streams:
 
 def _archive(req: falcon.Request) -> tuple[str, bytes]:
     """Where to unpack what. 415 for what is compressed: no program of the host's shall ever be given such."""
-    given = parameters.of_both(req)
+    # before base64, an archive's own zero bytes came as text
+    given = {**parameters.of_query(req), **read_object(req, nul=True)}
     path = archives.checked_path(given.get("path"))
     content = _from_text(given.get("data"), req.context.minor)
     packed = archives.compression(content)
