@@ -47,6 +47,7 @@ class YesNetworks:
     def __init__(self) -> None:
         self.given: dict[tuple[str, int], Endpoint] = {}
         self.refusal: Exception | None = None
+        self.refuses: set[str] | None = None
 
     def resolve(self, caller, ident):
         return ident
@@ -66,7 +67,7 @@ class YesNetworks:
         return "network"
 
     def provide(self, workload_uuid, project_id, host_uuid, position, request, security_groups=()):
-        if self.refusal:
+        if self.refusal and (self.refuses is None or request.network_id in self.refuses):
             raise self.refusal
         made = Endpoint(names.new_id(), request.network_id, 1000, "fa:16:3e:00:00:01", 1450, ())
         return self.given.setdefault((workload_uuid, position), made)
