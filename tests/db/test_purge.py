@@ -6,12 +6,14 @@ from __future__ import annotations
 import datetime
 import io
 import ipaddress
+import unittest
 
 from tests.builders import a_caller, a_host, a_spec, means_of
 from tests.databases import DatabaseTestCase, on_every_database
 from zun_lite.control import create, purge, quotas, registries, reports
 from zun_lite.control.loop import Controller
 from zun_lite.db import actions, idempotency, images, networks, registered_networks, volumes, workloads
+from zun_lite.db.engine import metadata
 from zun_lite.db.idempotency import KeptAnswer, Key
 from zun_lite.db.listing import WHOLE
 from zun_lite.db.registered_networks import RegisteredNetwork
@@ -149,6 +151,18 @@ class PurgeTest(DatabaseTestCase):
         list(purge.purge(self.means, "gone"))
         with self.db.read() as tx:
             self.assertEqual([], images.page(tx, [images.images.c.uuid == uuid], WHOLE))
+
+
+class TablesTest(unittest.TestCase):
+    def test_every_table_that_belongs_to_a_project_was_thought_of(self):
+        emptied = {
+            *("host_images", "idempotency_keys", "images", "networks", "ports", "quotas", "registered_networks"),
+            *("registries", "security_groups", "subnets", "volumes", "workloads"),
+        }
+        # Actions are kept for the audit, until db purge; grants of streams end by themselves within minutes.
+        kept = {"actions", "stream_grants"}
+        owned = {table.name for table in metadata.sorted_tables if "project_id" in table.columns}
+        self.assertEqual(emptied | kept, owned)
 
 
 @on_every_database

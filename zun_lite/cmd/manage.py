@@ -91,6 +91,9 @@ def host_list(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
             "name": host.name,
             "address": host.address,
             "state": host.state,
+            "disabled": host.disabled_reason or "yes" if host.disabled else None,
+            "forced_down": host.forced_down,
+            "availability_zone": host.availability_zone,
             "problem": host.problem,
             "seen_at": host.seen_at.isoformat() if host.seen_at else None,
         }
@@ -100,7 +103,11 @@ def host_list(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
         print(json.dumps(rows))
         return
     for row in rows:
-        print(f"{row['name']}  {row['state']}  {row['address']}  {row['seen_at']}  {row['problem'] or ''}")
+        notes = [f"disabled: {row['disabled']}"] if row["disabled"] else []
+        notes += ["forced down"] if row["forced_down"] else []
+        notes += [f"problem: {row['problem']}"] if row["problem"] else []
+        place = f"{row['name']}  {row['state']}  {row['availability_zone']}  {row['address']}  {row['seen_at']}"
+        print(f"{place}  {'; '.join(notes)}".rstrip())
 
 
 def _write_clouds(path: str, api_url: str, passwords: dict[str, str]) -> None:

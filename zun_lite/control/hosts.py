@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from zun_lite.control.means import Means
-from zun_lite.db import hosts, revisions, volumes, workloads
+from zun_lite.db import host_images, hosts, revisions, volumes, workloads
 from zun_lite.db.hosts import Host
 from zun_lite.domain import errors, names
 from zun_lite.domain.resources import Resources
@@ -84,6 +84,7 @@ def remove(means: Means, name: str) -> None:
                 f"Host {name} cannot be forgotten: {placed} containers are placed on it and {kept} volumes lie there; "
                 "delete them first."
             )
+        host_images.forget_host(tx, host.uuid)
         hosts.remove(tx, host.uuid)
 
     means.db.transact(work)

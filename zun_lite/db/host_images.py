@@ -110,6 +110,11 @@ def note(
     )
 
 
+def forget_host(tx: sa.Connection, host: str) -> None:
+    """The host is no more."""
+    tx.execute(sa.delete(host_images).where(host_images.c.host == host))
+
+
 def forget(tx: sa.Connection, host: str, uuid: str) -> None:
     """The host keeps it no longer."""
     revisions.raise_one(tx, revisions.host(host))

@@ -39,3 +39,7 @@ class Caller:
     @property
     def is_admin(self) -> bool:
         return "admin" in self.roles if self.admin is None else self.admin
+
+    def may(self, rule: str, owner_id: str | None) -> bool:
+        """Whether the rule allows it, for who decides below the edge; where no rules are known, by is_admin."""
+        return self.is_admin if self.judge is None else self.judge.allows(self, rule, owner_id)

@@ -29,7 +29,8 @@ class EmbeddedNetworks:
         """A network's id by its id or name. NotFound, Ambiguous; Forbidden: external, and not the caller's."""
         with self._db.read() as tx:
             network = _find_network(tx, caller, ident)
-        if network.external and not network.shared and not caller.is_admin and network.project_id != caller.project_id:
+        foreign = network.external and not network.shared and network.project_id != caller.project_id
+        if foreign and not caller.may("network:attach_external_network", network.project_id):
             raise errors.Forbidden(
                 f"It is not allowed to create an interface on external network {network.uuid}; join a network of "
                 "your own."

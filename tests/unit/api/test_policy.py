@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import os
 import tempfile
 import time
 import unittest
 from dataclasses import replace
 from pathlib import Path
+
+from oslo_policy import generator
 
 import zun_lite
 from tests.builders import a_caller
@@ -60,6 +63,19 @@ class DefaultsTest(unittest.TestCase):
                     )
         self.assertIn("container:create", asked)
         self.assertEqual(set(), asked - defined)
+
+    def test_the_rules_below_the_edge_are_those_of_the_edge(self):
+        self.assertFalse(replace(MEMBER, judge=Policy()).may("network:attach_external_network", "p2"))
+        self.assertTrue(replace(ADMIN, judge=Policy()).may("network:attach_external_network", "p2"))
+
+    def test_the_sample_generator_finds_the_rules(self):
+        setup = configparser.ConfigParser()
+        setup.read(Path(zun_lite.__file__).parent.parent / "setup.cfg")
+        points = setup["options.entry_points"]["oslo.policy.policies"].split()
+        self.assertEqual(["zun_lite", "=", f"{list_rules.__module__}:{list_rules.__name__}"], points)
+        sample = "\n".join(generator._format_rule_default_yaml(rule) for rule in list_rules())
+        self.assertIn('#"container:create:privileged": "!"', sample)
+        self.assertIn("# POST  /v1/containers", sample)
 
     def test_a_route_without_a_rule_keeps_the_api_from_starting(self):
         class Flight:

@@ -194,10 +194,11 @@ def find(means: Means, caller: Caller, ident: str, verb: str, query: dict[str, A
 
     Another project's is not found, except by an administrator, who looks through all.
     """
-    if parameters.boolean(query, "all_projects"):
+    everywhere = parameters.boolean(query, "all_projects")
+    if everywhere:
         policy.enforce(caller, f"container:{verb}_all_projects")
-    workload = actions.find(means, caller, ident, all_projects=caller.is_admin)
-    policy.enforce(caller, f"container:{verb}", workload.project_id)
+    workload = actions.find(means, caller, ident, all_projects=everywhere)
+    policy.enforce(caller, f"container:{verb}", workload.project_id, workload.user_id)
     return workload
 
 
