@@ -134,6 +134,76 @@ class ReachTests(WiringTestCase):
         self.assert_no_strays()
 
 
+class RewiringTests(WiringTestCase):
+    """A container that runs is wired anew: what stays is not touched."""
+
+    def rewire(self, container: Container, workload: str, *endpoints: Endpoint) -> dict[str, list[str]]:
+        self.netd.plug(container.container_id, workload, 1, list(endpoints), [])
+        return {item["name"]: item["addresses"] for item in self.wire(container)}
+
+    def index(self, container: Container, name: str) -> int:
+        return json.loads(container.run("ip", "-json", "link", "show", name).stdout)[0]["ifindex"]
+
+    def test_links_are_added_and_taken_away_and_the_rest_stays(self) -> None:
+        workload = new_id()
+        first, second = endpoint(new_id(), "10.1.0.5"), endpoint(new_id(), "10.2.0.5", default_route=False)
+        third = endpoint(new_id(), "10.3.0.5", default_route=False)
+        container = self.joined(first, workload=workload)
+        index = self.index(container, "eth0")
+
+        self.assertEqual({"eth0", "eth1"}, set(self.rewire(container, workload, first, second)))
+        self.assertEqual(index, self.index(container, "eth0"))
+        self.assertIn("default via 10.1.0.1 dev eth0", container.run("ip", "route").stdout)
+
+        index = self.index(container, "eth1")
+        only = Endpoint(**{**vars(second), "default_route": True})
+        self.assertEqual({"eth1": ["10.2.0.5/24"]}, self.rewire(container, workload, only))
+        self.assertEqual(index, self.index(container, "eth1"))
+        self.assertIn("default via 10.2.0.1 dev eth1", container.run("ip", "route").stdout)
+        self.assertFalse(namespaces.exists(self.namespace(first.network_id)))
+
+        self.assertEqual({"eth1", "eth2"}, set(self.rewire(container, workload, only, third)))
+        self.assertEqual({}, self.rewire(container, workload))
+        self.assertNotIn("eth", container.run("ip", "link").stdout.replace("link/ether", ""))
+        self.assert_no_strays()
+
+    def test_a_link_whose_port_a_dead_netd_had_still_to_take_away_goes(self) -> None:
+        workload = new_id()
+        first, second = endpoint(new_id(), "10.1.0.5"), endpoint(new_id(), "10.2.0.5")
+        container = self.joined(first, second, workload=workload)
+        for point in ("netd.store.before", "netd.store.after"):
+            self.host.arm(point)
+            self.assertRaises(errors.Unavailable, self.netd.plug, container.container_id, workload, 1, [second], [])
+            self.assertTrue(self.host.was_hit(point))
+            self.host.start()
+            self.assertEqual({"eth1"}, set(self.rewire(container, workload, second)))
+            self.assert_no_strays()
+            self.rewire(container, workload, second, first)
+
+    def test_a_containers_own_links_are_left_alone(self) -> None:
+        workload, end = new_id(), endpoint(new_id(), "10.1.0.5")
+        container = self.joined(end, workload=workload)
+        container.run("ip", "link", "add", "eth7", "type", "veth", "peer", "name", "inside")
+        container.run("ip", "link", "add", "eth8", "type", "bridge")
+
+        self.rewire(container, workload, end)
+
+        links = container.run("ip", "link").stdout
+        for name in ("eth0", "eth7", "eth8", "inside"):
+            self.assertIn(f" {name}", links)
+
+    def test_neighbours_reach_it_all_the_while(self) -> None:
+        network, workload = new_id(), new_id()
+        stays = endpoint(network, "10.1.0.5")
+        neighbour, container = self.joined(endpoint(network, "10.1.0.6")), self.joined(stays, workload=workload)
+        command = ["nsenter", f"--net=/proc/{neighbour.pid}/ns/net", "busybox", "ping", "-i", "0.02", "-c", "150"]
+        ping = subprocess.Popen([*command, "10.1.0.5"], stdout=subprocess.PIPE, text=True)
+        for number in range(5):
+            self.rewire(container, workload, stays, endpoint(new_id(), f"10.2.{number}.5", default_route=False))
+        self.rewire(container, workload, stays)
+        self.assertIn(" 0% packet loss", ping.communicate(timeout=30)[0])
+
+
 class RecordTests(WiringTestCase):
     def test_wiring_again_changes_nothing(self) -> None:
         container = self.joined(endpoint(new_id(), "10.1.0.5"))

@@ -15,6 +15,7 @@ from zun_lite.domain.plan import Done, Seen, Step, noted_run, noted_signal, plan
 NEVER = "0001-01-01T00:00:00Z"
 EARLIER, NOW = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
 LIMITS = (1.0, 64)
+PORTS = ("p1", "p2")
 
 
 class Model:
@@ -36,6 +37,7 @@ class Model:
         elif step is Step.PLUG:
             assert self.seen is not None
             self.connected = True
+            self.done = replace(self.done, ports=PORTS)
         elif step is Step.NOTE_BUILD:
             assert self.seen is not None
             self.done = replace(
@@ -69,6 +71,9 @@ class Model:
             self.done = noted_signal(self.goal, self.done, self.seen)
             if self.seen.alive and self.goal.signal == "SIGKILL" and not self.deaf:
                 self.seen = replace(self.seen, state="exited")
+        elif step is Step.REWIRE:
+            assert self.seen is not None and self.done.container_id == self.seen.container_id
+            self.done = replace(self.done, ports=PORTS)
         elif step is Step.LIMITS:
             assert self.seen is not None
             self.done = replace(self.done, limits=LIMITS, limits_refused=False)
@@ -84,7 +89,8 @@ class Model:
             self.done = replace(self.done, epoch=self.epoch, absent=True, container_id="")
 
     def plan(self, **options) -> tuple[Step, ...]:
-        return plan(self.goal, self.epoch, self.done, self.seen, boot_id=self.boot_id, limits=LIMITS, **options)
+        wanted = {"limits": LIMITS, "ports": PORTS}
+        return plan(self.goal, self.epoch, self.done, self.seen, boot_id=self.boot_id, **wanted, **options)
 
     def settle(self) -> None:
         self.done = replace(self.done, boot_id=self.boot_id, was_running=self.seen is not None and self.seen.alive)
@@ -94,7 +100,7 @@ class Model:
             return self.seen is None and self.done.absent
         if self.seen is None or self.seen.build < self.goal.build or self.seen.epoch != self.epoch:
             return False
-        if self.done.signals < self.goal.signals or self.done.limits != LIMITS:
+        if self.done.signals < self.goal.signals or (self.done.limits, self.done.ports) != (LIMITS, PORTS):
             return False
         if self.goal.power == OFF:
             return not self.seen.alive
@@ -136,6 +142,7 @@ dones = st.builds(
     limits_refused=st.booleans(),
     boot_id=st.sampled_from(("", "b1", "b2")),
     was_running=st.booleans(),
+    ports=st.sampled_from((None, (), ("p1",), PORTS)),
 )
 
 
@@ -237,6 +244,25 @@ class PlanInWords(unittest.TestCase):
     def test_a_lost_journal_still_starts_what_never_ran(self):
         goal, made = Goal(PRESENT, ON, 1, 1), Seen("c1", "created", 1, 1, NEVER)
         self.assertIn(Step.START, self.plan(goal, recovered(goal, made), made))
+
+    def test_what_runs_is_rewired_as_it_runs_and_what_lies_still_has_its_wiring_recorded(self):
+        done = replace(self.made, ports=("p1",))
+        for state, steps in (("running", (Step.REWIRE,)), ("paused", (Step.UNPAUSE, Step.REWIRE))):
+            seen = replace(self.running, state=state)
+            self.assertEqual(self.plan(done=done, seen=seen, ports=PORTS), steps)
+        gone = replace(self.running, state="exited")
+        self.assertEqual(self.plan(done=done, seen=gone, ports=PORTS), (Step.PLUG,))
+        self.assertEqual(self.plan(Goal(PRESENT, OFF, 1), done, self.running, ports=PORTS), (Step.STOP, Step.PLUG))
+        self.assertEqual(self.plan(done=done, seen=self.running, ports=("p1",)), ())
+
+    def test_a_start_connects_anyway(self):
+        done = replace(self.made, ports=("p1",))
+        steps = self.plan(Goal(PRESENT, ON, 2, 1), done, self.running, ports=PORTS)
+        self.assertNotIn(Step.REWIRE, steps)
+        self.assertEqual(steps.count(Step.PLUG), 1)
+
+    def test_a_journal_that_does_not_know_the_wiring_rewires_once(self):
+        self.assertEqual(self.plan(seen=self.running, ports=PORTS), (Step.REWIRE,))
 
     def test_what_was_never_made_is_absent_at_once(self):
         steps = self.plan(Goal(ABSENT), Done())

@@ -33,6 +33,24 @@ class FiltersTest(unittest.TestCase):
         for reason, candidate in cases.items():
             self.assertEqual(reason, check(candidate, SMALL, RATIOS))
 
+    def test_a_user_may_say_where(self):
+        here = {"zone": "east", "runtimes": ("runc", "kata"), "labels": ("disk=fast", "rack=3")}
+        for wish, reason in (
+            ({"host": "b"}, "another host was asked for"),
+            ({"zone": "west"}, "its zone is east"),
+            ({"runtime": "gvisor"}, "it has no runtime gvisor"),
+            ({"labels": ("disk=fast", "rack=4")}, "it is not labelled rack=4"),
+        ):
+            self.assertEqual(reason, check(host(**here), Request(SMALL.claim, **wish), RATIOS))
+        wish = {"host": "a", "zone": "east", "runtime": "kata", "labels": ("rack=3",)}
+        self.assertIsNone(check(host(**here), Request(SMALL.claim, **wish), RATIOS))
+
+    def test_dedicated_cpus_are_never_promised_twice(self):
+        wanted = Request(Resources(1, 100, 1, dedicated_cpus=2))
+        ratios = Ratios(cpu=16)
+        self.assertIsNone(check(host(used=Resources(9, 0, 0, 2)), wanted, ratios))
+        self.assertEqual("it lacks dedicated CPUs", check(host(used=Resources(3, 0, 0, 3)), wanted, ratios))
+
     def test_a_volume_pins_its_workload(self):
         self.assertEqual(
             [("a", "the volume is on another host")],

@@ -228,7 +228,7 @@ class FakeRuntime:
         return 4242 if found is not None and found.state in ("running", "paused") else 0
 
     def forget(self, uuid: str) -> None:
-        self._ask("forget")
+        self._change("forget", uuid)
 
     def give_dns(self, uuid: str, servers: tuple[str, ...]) -> None:
         self._ask("give_dns")
