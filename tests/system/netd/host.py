@@ -23,9 +23,10 @@ from zun_lite.netd import kernel, loops, mounts, names, namespaces
 
 
 class NetdHost:
-    """netd as a process, on a state folder that outlives it."""
+    """netd as a process, on a state folder that outlives it; in a network namespace that plays its machine, or here."""
 
-    def __init__(self) -> None:
+    def __init__(self, machine: str | None = None) -> None:
+        self._prefix = ["nsenter", f"--net=/run/netns/{machine}"] if machine else []
         self.cluster = f"t{uuid.uuid4().hex[:8]}"
         self.state_dir = Path(tempfile.mkdtemp(prefix="zl-netd-"))
         self.socket = str(self.state_dir / "run/netd.sock")
@@ -43,7 +44,7 @@ class NetdHost:
         environment = {**os.environ, "ZUN_LITE_STATE_DIR": str(self.state_dir), "ZUN_LITE_CRASH_POINTS": "on"}
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "zun_lite.cmd.netd"], env=environment, stdout=log, stderr=log
+                [*self._prefix, sys.executable, "-m", "zun_lite.cmd.netd"], env=environment, stdout=log, stderr=log
             )
 
     def start(self) -> NetdHost:
