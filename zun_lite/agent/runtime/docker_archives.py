@@ -10,13 +10,13 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import docker
-import docker.errors
 import requests
 
 from zun_lite.agent.runtime import words
@@ -30,6 +30,8 @@ LONGEST_SECONDS = 20.0
 MOST_AT_ONCE = 2
 # how much of volumes that are left out Docker may send in vain, while the container stands still
 MAX_SKIPPED_BYTES = 64 * 1024 * 1024
+# what Docker says with status 500 though the path is to blame
+_PATHS_FAULT = re.compile(r"not a directory|name too long|too many (?:levels|links)|extraction point")
 _STAT_HEADER = "X-Docker-Container-Path-Stat"
 _STAT_KEYS = ("name", "size", "mode", "mtime", "linkTarget")
 _STATES = ("created", "running", "paused", "exited")
@@ -88,13 +90,7 @@ class DockerArchives:
             yield
             return
         pid = api.inspect_container(existing.container_id)["State"]["Pid"]
-
-        def paused() -> bool:
-            with contextlib.suppress(docker.errors.DockerException, requests.RequestException, OSError):
-                return bool(api.inspect_container(existing.container_id)["State"]["Paused"])
-            return False
-
-        with self._freezer.still(pid, existing.container_id, paused):
+        with self._freezer.still(pid, existing.container_id):
             yield
 
 
@@ -129,6 +125,8 @@ def _raise_for(answer: requests.Response, path: str) -> None:
         raise errors.Invalid(f"There is nothing at {path} in the container.")
     if answer.status_code == 400:
         raise errors.Invalid(message or f"{path} does not take an archive.")
+    if _PATHS_FAULT.search(message):
+        raise errors.Invalid(f"{path} is not a path that could be copied: {message}")
     if answer.status_code == 403:
         raise errors.Conflict(f"What is at {path} can only be read.")
     raise errors.Conflict(f"The files could not be copied: {message}")

@@ -109,7 +109,10 @@ class DockerStreams:
     def _exec_to_start(self, uuid: str, exec_id: str) -> bool:
         """Whether it is to have a terminal."""
         with self._runtime.asking(LOOK_SECONDS) as api:
-            return bool(self._exec(api, uuid, exec_id)["ProcessConfig"].get("tty"))
+            found = self._exec(api, uuid, exec_id)
+        if found["Running"] or found["ExitCode"] is not None:
+            raise errors.Conflict("The command was started before.")
+        return bool(found["ProcessConfig"].get("tty"))
 
     def _exec(self, api: docker.APIClient, uuid: str, exec_id: str) -> dict[str, Any]:
         if not EXEC_ID.fullmatch(exec_id):
