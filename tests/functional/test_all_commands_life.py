@@ -73,7 +73,9 @@ class LifeCommandsTest(CommandsTestCase):
         volumes = [row for row in self.volumes() if row["attachments"] and row["attachments"][0]["server_id"] == uuid]
         self.assertEqual([1], [row["size"] for row in volumes])
         self.delete(uuid)
-        self.assertNotIn(volumes[0]["id"], [row["id"] for row in self.volumes()])
+        self.cloud.wait(
+            lambda: volumes[0]["id"] not in [row["id"] for row in self.volumes()], "its own volume is gone too"
+        )
 
     def volumes(self) -> list[dict[str, Any]]:
         return self.cloud.ask("GET", "/volume/v3/volumes/detail")["volumes"]
