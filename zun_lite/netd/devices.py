@@ -122,7 +122,7 @@ def ensure_leg(
         route.link("set", index=index, master=_found(route, bridge).index, mtu=mtu, state="up")
 
     def settle(route: IPRoute) -> None:
-        for setting, value in (("accept_ra", "0"), ("dad_transmits", "0"), ("disable_ipv6", "0")):
+        for setting, value in (("accept_ra", "0"), ("accept_dad", "0"), ("disable_ipv6", "0")):
             namespaces.write_setting(f"ipv6/conf/{name}/{setting}", value)
         index = _found(route, name).index
         route.link("set", index=index, mtu=mtu, state="up")

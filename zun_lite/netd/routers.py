@@ -150,6 +150,8 @@ def _elements(text: str) -> str:
 
 
 def _forward() -> None:
+    # its addresses are known to be unique; looking would keep it silent for up to a second
+    namespaces.write_setting("ipv6/conf/all/accept_dad", "0")
     namespaces.write_setting("ipv6/conf/all/disable_ipv6", "0")
     namespaces.write_setting("ipv6/conf/default/disable_ipv6", "0")
     for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):

@@ -3,66 +3,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import os
 import select
 import socket
 import subprocess
-from collections.abc import Iterator
 
 from tests.system.netd.host import Container, new_id
 from tests.system.netd.planes import EVERYTHING, OUTWARD, PlaneTestCase, member, network, port
+from tests.system.netd.talk import SOON_SECONDS, arrives, listening, reaches_soon, socket_in
 from zun_lite.domain.plane import GroupState, HostPlane, Rule
 from zun_lite.domain.wiring import Endpoint
-from zun_lite.netd import namespaces
 
 TCP, UDP, ICMP = 6, 17, 1
-_SOON_SECONDS = 0.6
-
-
-def inside(container: Container, work):
-    descriptor = os.open(f"/proc/{container.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return namespaces.inside(descriptor, work)
-    finally:
-        os.close(descriptor)
-
-
-def socket_in(container: Container, address: str, kind: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    return inside(container, lambda: socket.socket(family, kind))
-
-
-@contextlib.contextmanager
-def listening(container: Container, address: str, port_number: int) -> Iterator[socket.socket]:
-    with socket_in(container, address, socket.SOCK_STREAM) as server:
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        server.bind((address, port_number))
-        server.listen(8)
-        yield server
-
-
-def connects(container: Container, address: str, port_number: int) -> bool:
-    """Whether TCP gets through; something listens there, so that a refusal is silence."""
-    with socket_in(container, address, socket.SOCK_STREAM) as client:
-        client.settimeout(_SOON_SECONDS)
-        try:
-            client.connect((address, port_number))
-            return True
-        except TimeoutError:
-            return False
-
-
-def arrives(sender: Container, receiver: Container, address: str, port_number: int) -> bool:
-    """Whether a datagram gets through."""
-    with (
-        socket_in(receiver, address, socket.SOCK_DGRAM) as server,
-        socket_in(sender, address, socket.SOCK_DGRAM) as client,
-    ):
-        server.bind((address, port_number))
-        client.sendto(b"hello", (address, port_number))
-        return bool(select.select([server], [], [], _SOON_SECONDS)[0])
 
 
 class GroupTests(PlaneTestCase):
@@ -86,7 +38,7 @@ class GroupTests(PlaneTestCase):
         answers = []
         for address in end.addresses:
             with listening(receiver, address.ip, port_number):
-                answers.append(connects(sender, address.ip, port_number))
+                answers.append(reaches_soon(sender, address.ip, port_number))
         return answers[0], answers[1]
 
     def test_a_member_of_the_remote_group_gets_in_and_others_do_not(self) -> None:
@@ -202,7 +154,7 @@ class GroupTests(PlaneTestCase):
                 self.groups[group_id] = GroupState(group_id, OUTWARD)
                 self.give()
                 talker.send(b"two")
-                self.assertEqual([], select.select([accepted], [], [], _SOON_SECONDS)[0])
+                self.assertEqual([], select.select([accepted], [], [], SOON_SECONDS)[0])
 
                 self.groups[group_id] = GroupState(group_id, EVERYTHING)
                 self.give()

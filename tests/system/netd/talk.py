@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Conversations between namespaces: sockets opened within one and used from the test."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import socket
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from tests.system.netd.host import Container
+from zun_lite.netd import namespaces
+
+Answer = TypeVar("Answer")
+# how long to wait for what should not come, and for what should
+SOON_SECONDS, PATIENT_SECONDS = 0.6, 4.0
+
+
+def inside(place: Container | str, work: Callable[[], Answer]) -> Answer:
+    """Do the work in a container's namespace, or in a registered one."""
+    path = f"/run/netns/{place}" if isinstance(place, str) else f"/proc/{place.pid}/ns/net"
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return namespaces.inside(descriptor, work)
+    finally:
+        os.close(descriptor)
+
+
+def socket_in(place: Container | str, address: str, kind: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return inside(place, lambda: socket.socket(family, kind))
+
+
+@contextlib.contextmanager
+def listening(place: Container | str, address: str, port: int) -> Iterator[socket.socket]:
+    with socket_in(place, address, socket.SOCK_STREAM) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind((address, port))
+        server.listen(8)
+        yield server
+
+
+def connects(place: Container | str, address: str, port: int, timeout_seconds: float = PATIENT_SECONDS) -> bool:
+    """Whether TCP gets through; something listens there, so that a refusal is silence, or that there is no way."""
+    with socket_in(place, address, socket.SOCK_STREAM) as client:
+        client.settimeout(timeout_seconds)
+        try:
+            client.connect((address, port))
+            return True
+        except OSError as error:
+            if error.errno in (None, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH):
+                return False
+            raise
+
+
+def reaches_soon(place: Container | str, address: str, port: int) -> bool:
+    """As connects(), where it should not."""
+    return connects(place, address, port, SOON_SECONDS)
+
+
+def caller(server: socket.socket) -> str:
+    """Where the connection that waits comes from."""
+    server.settimeout(5)
+    accepted, address = server.accept()
+    accepted.close()
+    return address[0]
+
+
+def arrives(sender: Container, receiver: Container, address: str, port: int) -> bool:
+    """Whether a datagram gets through."""
+    with (
+        socket_in(receiver, address, socket.SOCK_DGRAM) as server,
+        socket_in(sender, address, socket.SOCK_DGRAM) as client,
+    ):
+        server.bind((address, port))
+        client.sendto(b"hello", (address, port))
+        return bool(select.select([server], [], [], SOON_SECONDS)[0])

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Routers, floating IPs and the way out, on a machine of a test's own with a world beyond it."""
+
+from __future__ import annotations
+
+import subprocess
+
+from tests.system.netd.fleet import FleetTestCase, Machine, ip
+from tests.system.netd.host import Container, new_id
+from tests.system.netd.planes import EVERYTHING, member
+from tests.system.netd.talk import caller, connects, listening, reaches_soon
+from zun_lite.domain.plane import (
+    ExternalState,
+    FloatingState,
+    GatewayState,
+    GroupState,
+    HostPlane,
+    InterfaceState,
+    NetworkState,
+    RouterState,
+    SubnetState,
+)
+from zun_lite.netd import names, namespaces, outside
+
+WORLD = "192.168.77.254"
+OUTER = "172.24.4"
+
+
+class RouterTests(FleetTestCase):
+    size = 1
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.here: Machine = self.machines[0]
+        # what Docker does to a machine
+        subprocess.run([*self.on_machine(), "iptables", "-P", "FORWARD", "DROP"], check=True)
+        ip("-n", self.wire, "addr", "add", f"{WORLD}/24", "dev", "ul0")
+        ip("-n", self.wire, "route", "add", f"{OUTER}.0/24", "via", self.here.vtep)
+        ip("-n", self.here.name, "route", "add", "default", "via", WORLD)
+        group = GroupState(new_id(), EVERYTHING)
+        self.groups[group.group_id] = group
+        self.open = group.group_id
+        self.external = ExternalState(new_id(), (f"{OUTER}.1/24",))
+        self.subnets: dict[str, str] = {}
+        self.legs: dict[str, InterfaceState] = {}
+        self.routers: dict[str, RouterState] = {}
+
+    def on_machine(self) -> list[str]:
+        return ["nsenter", f"--net=/run/netns/{self.here.name}"]
+
+    def tenant_network(self, vni: int, v4: str, v6: str = "fd00:1::") -> str:
+        network_id = self.network(vni)
+        self.subnets[network_id] = f"{v4}.0/24"
+        self.legs[network_id] = InterfaceState(
+            new_id(), network_id, f"fa:16:3e:aa:{vni % 256:02x}:01", (f"{v4}.1/24", f"{v6}1/64")
+        )
+        return network_id
+
+    def router(self, *network_ids: str, last: int, snat: bool = True, floating: tuple[FloatingState, ...] = ()) -> str:
+        gateway = GatewayState(
+            new_id(),
+            self.external.network_id,
+            f"fa:16:3e:bb:00:{last:02x}",
+            (f"{OUTER}.{last}/24",),
+            (f"{OUTER}.1",),
+            snat,
+        )
+        router = RouterState(
+            new_id(), tuple(self.legs[network_id] for network_id in network_ids), gateway, (), floating
+        )
+        self.routers[router.router_id] = router
+        return router.router_id
+
+    def plane(self, machine: Machine, **fields) -> HostPlane:
+        plane = super().plane(machine)
+        networks = tuple(
+            NetworkState(item.network_id, item.vni, 1450, (SubnetState(self.subnets[item.network_id]),), item.ports)
+            for item in plane.networks
+        )
+        externals = (self.external,) if self.routers else ()
+        return HostPlane(plane.revision, None, networks, plane.groups, tuple(self.routers.values()), externals)
+
+    def one_tenant(self, vni: int, last: int) -> tuple[Container, str]:
+        """A container in a network of its own behind a router of its own."""
+        network_id = self.tenant_network(vni, "10.1.0")
+        container = self.joined(self.here, member(network_id, 5), self.open)
+        return container, self.router(network_id, last=last)
+
+    def test_a_container_reaches_the_world_as_its_host_does_and_is_not_reached(self) -> None:
+        container, _ = self.one_tenant(1001, 10)
+        with listening(self.wire, WORLD, 80) as server:
+            self.assertFalse(reaches_soon(container, WORLD, 80), "there is no router yet")
+            self.give()
+            self.assertTrue(connects(container, WORLD, 80))
+            self.assertEqual(self.here.vtep, caller(server))
+        with listening(container, "10.1.0.5", 80):
+            ip("-n", self.wire, "route", "add", "10.1.0.0/24", "via", self.here.vtep)
+            self.assertFalse(reaches_soon(self.wire, "10.1.0.5", 80))
+
+    def test_a_floating_ip_leads_in_from_the_host_and_not_from_beyond_it(self) -> None:
+        container, router_id = self.one_tenant(1001, 10)
+        self.float(router_id, f"{OUTER}.50", "10.1.0.5")
+        self.give()
+        with listening(container, "10.1.0.5", 80):
+            self.assertTrue(connects(self.here.name, f"{OUTER}.50", 80))
+            self.assertFalse(reaches_soon(self.wire, f"{OUTER}.50", 80))
+
+        self.routers[router_id] = RouterState(**{**vars(self.routers[router_id]), "floating": ()})
+        self.give()
+        with listening(container, "10.1.0.5", 80):
+            self.assertFalse(reaches_soon(self.here.name, f"{OUTER}.50", 80))
+
+    def test_tenants_with_equal_addresses_meet_by_floating_ips_and_see_those(self) -> None:
+        ours, our_router = self.one_tenant(1001, 10)
+        theirs, their_router = self.one_tenant(1002, 11)
+        self.float(our_router, f"{OUTER}.50", "10.1.0.5")
+        self.give()
+        with listening(ours, "10.1.0.5", 80) as server:
+            self.assertTrue(connects(theirs, f"{OUTER}.50", 80))
+            self.assertEqual(f"{OUTER}.11", caller(server))
+
+        self.float(their_router, f"{OUTER}.51", "10.1.0.5")
+        self.give()
+        with listening(ours, "10.1.0.5", 80) as server:
+            self.assertTrue(connects(theirs, f"{OUTER}.50", 80))
+            self.assertEqual(f"{OUTER}.51", caller(server))
+
+    def test_a_neighbour_is_reached_by_its_floating_ip_too(self) -> None:
+        container, router_id = self.one_tenant(1001, 10)
+        network_id = self.routers[router_id].interfaces[0].network_id
+        other = self.joined(self.here, member(network_id, 6), self.open)
+        self.float(router_id, f"{OUTER}.50", "10.1.0.5")
+        self.give()
+        with listening(container, "10.1.0.5", 80):
+            self.assertTrue(connects(other, f"{OUTER}.50", 80))
+            self.assertTrue(connects(container, f"{OUTER}.50", 80))
+
+    def test_a_router_joins_its_networks_in_both_families_and_no_others(self) -> None:
+        first, second = self.tenant_network(1001, "10.1.0"), self.tenant_network(1002, "10.2.0", "fd00:2::")
+        stranger = self.tenant_network(1003, "10.3.0", "fd00:3::")
+        a = self.joined(self.here, member(first, 5), self.open)
+        self.joined(self.here, member(second, 5, "10.2.0", "fd00:2::"), self.open)
+        self.joined(self.here, member(stranger, 5, "10.3.0", "fd00:3::"), self.open)
+        self.router(first, second, last=10)
+        self.router(stranger, last=11)
+        self.give()
+
+        for address, reached in (("10.2.0.5", True), ("fd00:2::5", True), ("10.3.0.5", False), ("fd00:3::5", False)):
+            self.assertEqual(reached, a.can_ping(address), address)
+
+    def test_neither_the_host_nor_metadata_is_reached_by_way_of_a_router(self) -> None:
+        container, _ = self.one_tenant(1001, 10)
+        ip("-n", self.wire, "addr", "add", "169.254.169.254/32", "dev", "ul0")
+        ip("-n", self.here.name, "route", "add", "169.254.169.254/32", "via", WORLD)
+        near, _ = outside.transfer_addresses(self.external.network_id)
+        self.give()
+        for place, address in (
+            (self.here.name, self.here.vtep),
+            (self.here.name, near),
+            (self.wire, "169.254.169.254"),
+        ):
+            with listening(place, address, 80):
+                self.assertTrue(connects(self.here.name, address, 80), "it is there")
+                self.assertFalse(reaches_soon(container, address, 80), address)
+        with listening(self.wire, WORLD, 80):
+            self.assertTrue(connects(container, WORLD, 80))
+
+    def test_a_static_route_of_a_router_leads_on(self) -> None:
+        first, second = self.tenant_network(1001, "10.1.0"), self.tenant_network(1002, "10.2.0", "fd00:2::")
+        a = self.joined(self.here, member(first, 5), self.open)
+        between = self.joined(self.here, member(second, 7, "10.2.0", "fd00:2::"), self.open, port_security=False)
+        between.run("ip", "addr", "add", "10.77.0.1/32", "dev", "lo")
+        router_id = self.router(first, second, last=10)
+        self.give()
+        self.assertFalse(a.can_ping("10.77.0.1"))
+        self.routers[router_id] = RouterState(
+            **{**vars(self.routers[router_id]), "routes": (("10.77.0.0/24", "10.2.0.7"),)}
+        )
+        self.give()
+
+        self.assertTrue(a.can_ping("10.77.0.1"))
+
+    def test_a_router_outlives_netd_and_leaves_nothing_when_it_goes(self) -> None:
+        container, router_id = self.one_tenant(1001, 10)
+        self.float(router_id, f"{OUTER}.50", "10.1.0.5")
+        self.give()
+        self.here.host.kill()
+        with listening(container, "10.1.0.5", 80):
+            self.assertTrue(connects(self.here.name, f"{OUTER}.50", 80))
+        self.here.host.start()
+        self.give()
+        with listening(container, "10.1.0.5", 80):
+            self.assertTrue(connects(self.here.name, f"{OUTER}.50", 80))
+        self.assertEqual([], self.here.host.client.list()["strays"]["namespaces"])
+
+        self.routers.clear()
+        self.give()
+
+        left = namespaces.names(names.namespace_prefix(self.here.host.cluster))
+        self.assertEqual([names.namespace(self.here.host.cluster, next(iter(self.networks)))], left)
+        rules = subprocess.run([*self.on_machine(), "nft", "list", "ruleset"], capture_output=True, text=True).stdout
+        self.assertNotIn("zl_", rules)
+        self.assertNotIn(
+            "zu", subprocess.run([*self.on_machine(), "iptables", "-S"], capture_output=True, text=True).stdout
+        )
+
+    def float(self, router_id: str, floating_ip: str, fixed_ip: str) -> None:
+        router = self.routers[router_id]
+        floating = (*router.floating, FloatingState(floating_ip, fixed_ip))
+        self.routers[router_id] = RouterState(**{**vars(router), "floating": floating})
