@@ -97,15 +97,18 @@ class Commits:
                 self._commit(order, reference)
         crash.point("agent.commit.made")
         try:
+            # the bytes are given away in blocks; nothing of this size is held
             self._sources.send(order.image_id, self._engine.save(reference, COMMIT_SECONDS))
         except errors.Conflict:
             # an earlier run sent it, and died before it heard so
             LOG.info("image %s: is there already", order.image_id)
+        crash.point("agent.commit.sent")
 
     def _commit(self, order: CommitOrder, reference: str) -> None:
         container = self._runtime.inspect(names.docker_name(order.workload_uuid))
         if container is None:
             raise errors.NotFound("The container is gone from its host.")
+        crash.point("agent.commit.before")
         begun = self._book.begin(reference, image_book.of_image(order.image_id))
         try:
             self._engine.commit(container.container_id, reference, COMMIT_SECONDS)

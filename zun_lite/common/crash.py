@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The named points of the create and delete paths at which a program can be made to die.
 
-POINTS is the one list. Code calls crash.point("agent.create.after"); nothing happens unless the
-program was started for a test: with ZUN_LITE_CRASH_POINTS in its environment *and* a folder
+POINTS is the one list, with MORE_POINTS of other paths. Code calls crash.point("agent.create.after");
+nothing happens unless the program was started for a test: with ZUN_LITE_CRASH_POINTS in its environment *and* a folder
 STATE_DIR/crash-points (no shipped command makes either). Then a file "armed.NAME" in that folder
 makes the point fire once: the file becomes "hit.NAME", which proves that the point was reached,
 and the program kills itself.
@@ -70,6 +70,9 @@ POINTS = (
     "runtime.create.before",
     "runtime.create.after",
 )
+
+# on other paths than those of create and delete
+MORE_POINTS = ("agent.commit.before", "agent.commit.made", "agent.commit.sent")
 
 _folder: str | None = None
 
