@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stock client at a terminal: a pseudo-terminal that a test types on, resizes and reads."""
+"""A stock command on a terminal of its own, for the commands that need one.
+
+The clients' interpreter runs it as a user's shell would; the test types and reads at the other end.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,10 @@ import contextlib
 import fcntl
 import os
 import pty
-import re
 import select
 import signal
 import struct
+import subprocess
 import termios
 import time
 
@@ -20,66 +23,85 @@ LIMIT_SECONDS = 60.0
 
 
 class Terminal:
-    """`openstack WORDS` on a terminal of its own. Use `with`; it is killed at the end if it still runs."""
+    """`with Terminal(...) as terminal`: the command runs until it ends by itself or the block does."""
 
-    def __init__(self, words: list[str], environment: dict[str, str], *, rows: int = 24, columns: int = 80) -> None:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("OS_", "PYTHON"))}
-        self._environment = {**kept, **environment, "TERM": "xterm"}
-        self._command = [str(venv() / "bin" / "openstack"), *words]
+    def __init__(
+        self, *words: str, environment: dict[str, str], cloud: str = "demo", rows: int = 30, columns: int = 100
+    ) -> None:
+        """words: program and arguments, the program by its name in the clients' environment."""
+        self._words = words
+        self._environment = {**environment, "OS_CLOUD": cloud, "TERM": "dumb"}
         self._size = rows, columns
-        self._pid = 0
         self._master = -1
-        self.said = ""
+        self._said = b""
+        self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Terminal:
-        pid, master = pty.fork()
-        if pid == 0:
-            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", *self._size, 0, 0))
-            os.execve(self._command[0], self._command, self._environment)
-        self._pid, self._master = pid, master
+        self._master, slave = pty.openpty()
+        _set_size(slave, *self._size)
+        program, *arguments = self._words
+        self._process = subprocess.Popen(
+            [str(venv() / "bin" / program), *arguments],
+            env=self._environment,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._pid:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
-            self._pid = 0
+        assert self._process
+        self._process.kill()
+        self._process.wait()
         os.close(self._master)
+
+    @property
+    def said(self) -> str:
+        """All that it has shown so far."""
+        return self._said.decode(errors="replace").replace("\r\n", "\n")
 
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
 
+    def read_until(self, text: str, limit_seconds: float = LIMIT_SECONDS) -> str:
+        """What it showed until this text was there, from the start."""
+        deadline = time.monotonic() + limit_seconds
+        while text not in self.said:
+            if not self._read(deadline - time.monotonic()):
+                raise AssertionError(f"{' '.join(self._words)} never showed {text!r}; it showed:\n{self.said}")
+        return self.said
+
     def resize(self, rows: int, columns: int) -> None:
-        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        """Another size of the window, and the signal that tells the command of it."""
+        assert self._process
+        _set_size(self._master, rows, columns)
+        os.kill(self._process.pid, signal.SIGWINCH)
 
-    def expect(self, pattern: str) -> str:
-        """What it has said until now, once that holds the pattern after what was expected before; forgets it then."""
-        deadline = time.monotonic() + LIMIT_SECONDS
-        while not (found := re.search(pattern, self.said)):
-            if not self._read(deadline):
-                raise AssertionError(f"{self._command} did not say {pattern!r} but {self.said!r}")
-        said, self.said = self.said[: found.end()], self.said[found.end() :]
-        return said
+    def wait(self, limit_seconds: float = LIMIT_SECONDS) -> int:
+        """The exit code of the command, which ends by itself."""
+        assert self._process
+        deadline = time.monotonic() + limit_seconds
+        # What it still says must be taken from it, or it would wait for room.
+        while self._read(deadline - time.monotonic()):
+            pass
+        try:
+            return self._process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{' '.join(self._words)} does not end; it showed:\n{self.said}") from None
 
-    def wait(self) -> int:
-        """Its exit status, once it has ended by itself."""
-        deadline = time.monotonic() + LIMIT_SECONDS
-        while self._read(deadline):
-            continue
-        while time.monotonic() < deadline:
-            pid, status = os.waitpid(self._pid, os.WNOHANG)
-            if pid:
-                self._pid = 0
-                return os.waitstatus_to_exitcode(status)
-            time.sleep(0.02)
-        raise AssertionError(f"{self._command} does not end; it said {self.said!r}")
-
-    def _read(self, deadline: float) -> bool:
-        """A bit more of what it says; False at its end or when the time is over."""
-        if not select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))[0]:
+    def _read(self, limit_seconds: float) -> bool:
+        """Whether more came; False at its end, and when the time is up."""
+        if not select.select([self._master], [], [], max(0.0, limit_seconds))[0]:
             return False
-        content = b""
+        # The kernel tells the end of a terminal by an error.
         with contextlib.suppress(OSError):
-            content = os.read(self._master, 65536)
-        self.said += content.decode(errors="replace")
-        return bool(content)
+            more = os.read(self._master, 65536)
+            self._said += more
+            return bool(more)
+        return False
+
+
+def _set_size(terminal: int, rows: int, columns: int) -> None:
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
