@@ -73,6 +73,14 @@ class Terminal:
                 raise AssertionError(f"{' '.join(self._words)} never showed {text!r}; it showed:\n{self.said}")
         return self.said
 
+    def wait_raw(self, limit_seconds: float = LIMIT_SECONDS) -> None:
+        """Until the command takes each key as it is typed; what is typed before is echoed by the kernel, too."""
+        deadline = time.monotonic() + limit_seconds
+        while termios.tcgetattr(self._master)[3] & termios.ICANON:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{' '.join(self._words)} never set its terminal raw; it showed:\n{self.said}")
+            self._read(0.02)
+
     def resize(self, rows: int, columns: int) -> None:
         """Another size of the window, and the signal that tells the command of it."""
         assert self._process
