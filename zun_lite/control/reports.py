@@ -117,7 +117,7 @@ def _take_observed(tx: sa.Connection, host: Host, workload: Workload, observed: 
     if before is not None and before.epoch == observed.epoch and observed.generation < before.generation:
         return
     if observed != before:
-        workloads.record_observed(tx, workload, observed)
+        workloads.record_observed(tx, workload, observed, host_known=host.state != hosts.UNKNOWN)
         if observed.formatted:
             volumes.note_formatted(tx, list(observed.formatted))
         if before is None or before.state != observed.state or before.error != observed.error:
