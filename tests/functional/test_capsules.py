@@ -73,7 +73,7 @@ class CapsulesTest(ClientsTestCase):
         return capsule
 
     def test_its_containers_share_a_network_and_shared_memory(self) -> None:
-        serve = f"echo from-the-first | nc -l -p 5000; {PATIENT}"
+        serve = f"(echo from-the-first | nc -l -p 5000) & {PATIENT}"
         capsule = self.running_capsule(template("pair", container(serve), container()))
         first, second = capsule["containers"]
         self.assertIn("from-the-first", self.capsules.run(second, "nc 127.0.0.1 5000"))
@@ -140,7 +140,7 @@ class CapsulesTest(ClientsTestCase):
         self.assertIn("exit code 4", self.capsules.wait_status(uuid, "Error")["status_reason"])
 
     def test_members_follow_a_sandbox_that_died_into_its_new_network(self) -> None:
-        serve = f"echo again | nc -l -p 5000; {PATIENT}"
+        serve = f"(echo again | nc -l -p 5000) & {PATIENT}"
         capsule = self.running_capsule(template("follows", container(serve), container()))
         sandbox = f"zun-{capsule['uuid']}"
         before = {name: found["State"]["StartedAt"] for name, found in self.capsules.in_docker(capsule["uuid"]).items()}
@@ -153,7 +153,28 @@ class CapsulesTest(ClientsTestCase):
         self.cloud.wait(all_started_again, "the sandbox and its members are started again")
         second = capsule["containers"][1]
         self.cloud.wait(lambda: "again" in self.capsules.run(second, "nc 127.0.0.1 5000"), "they share a network again")
-        self.assertIn("inet 10.60.0.", self.capsules.run(second, "ip -4 address show eth0"))
+        self.cloud.wait(
+            lambda: "10.60.0." in self.capsules.run(second, "ip -4 address show eth0"), "the network is there"
+        )
+        self.capsules.wait_status(capsule["uuid"], "Running")
+
+    def test_an_engine_that_was_down_brings_all_back_into_one_network(self) -> None:
+        serve = f"(echo still-here | nc -l -p 5000) & {PATIENT}"
+        capsule = self.running_capsule(template("returns", container(serve), container()))
+        before = {name: found["State"]["StartedAt"] for name, found in self.capsules.in_docker(capsule["uuid"]).items()}
+        self.cloud.engine.terminate()
+        self.cloud.engine.start()
+
+        def all_started_again() -> bool:
+            now = {name: found["State"] for name, found in self.capsules.in_docker(capsule["uuid"]).items()}
+            return all(now[name]["Running"] and now[name]["StartedAt"] != then for name, then in before.items())
+
+        self.cloud.wait(all_started_again, "all are started again")
+        second = capsule["containers"][1]
+        self.cloud.wait(lambda: "still-here" in self.capsules.run(second, "nc 127.0.0.1 5000"), "they share a network")
+        self.cloud.wait(
+            lambda: "10.60.0." in self.capsules.run(second, "ip -4 address show eth0"), "the network is there"
+        )
         self.capsules.wait_status(capsule["uuid"], "Running")
 
     def test_a_member_that_dies_is_started_again_by_itself(self) -> None:
