@@ -35,18 +35,21 @@ one that shows against any server; the test asserts its text and shows that the 
 
 @dataclass(frozen=True)
 class Case:
-    """One test of one command. fault: what the client itself does wrong; empty where the command works."""
+    """One test of one command. Empty where the command works: fault, what the client itself does wrong;
+    lacks, what this version has not for it."""
 
     command: str
     fault: str
+    lacks: str
     claim: str
 
 
-def about(command: str, *more: str, fault: str = "") -> Callable[[Test], Test]:
+def about(command: str, *more: str, fault: str = "", lacks: str = "") -> Callable[[Test], Test]:
     """Marks a test as a case of these commands."""
 
     def mark(test: Test) -> Test:
-        cases = [Case(name, fault, test.__name__.removeprefix("test_").replace("_", " ")) for name in (command, *more)]
+        claim = test.__name__.removeprefix("test_").replace("_", " ")
+        cases = [Case(name, fault, lacks, claim) for name in (command, *more)]
         setattr(test, _MARK, [*getattr(test, _MARK, []), *cases])
         return test
 
@@ -97,7 +100,8 @@ def _rows(commands: Iterable[str], by_command: dict[str, list[Case]]) -> list[st
     lines = ["| command | result | what the tests show |", "|---|---|---|"]
     for command in commands:
         found = by_command.get(command, [])
-        faults = [case.fault for case in found if case.fault]
-        result = f"the client's own fault: {'; '.join(faults)}" if faults else "works"
+        faults = [f"the client's own fault: {case.fault}" for case in found if case.fault]
+        faults += [f"not here yet: {case.lacks}" for case in found if case.lacks]
+        result = "; ".join(faults) or "works"
         lines.append(f"| `{command}` | {result} | {'; '.join(sorted({case.claim for case in found}))} |")
     return lines

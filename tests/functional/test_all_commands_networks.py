@@ -80,7 +80,7 @@ class NetworkCommandsTest(CommandsTestCase):
 
     @about(
         *("appcontainer add floating ip", "appcontainer remove floating ip"),
-        fault="none; there are no floating IPs to name yet, as the embedded networks have no routers",
+        lacks="the embedded networks have no routers, so there is no floating IP to name",
     )
     def test_floating_ips_that_are_not_there_are_named(self):
         uuid = self.running("floating", nets=[{"network": self.network}])["uuid"]

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands that talk to a container over a terminal, as a user sits before it."""
+"""The commands that talk to a container over a terminal, as a user sits before it; and the older shell, `zun`."""
 
 from __future__ import annotations
 
+import subprocess
+
+from tests.clients.runner import venv
 from tests.clients.terminal import Terminal
 from tests.functional.commands import about
 from tests.functional.commands_case import CommandsTestCase
@@ -65,3 +68,45 @@ class TerminalCommandsTest(CommandsTestCase):
         self.cloud.wait_status(record["uuid"], "Stopped")
         docker = self.one_in_docker(record["uuid"])
         self.assertEqual((True, 3), (docker["Config"]["Tty"], docker["State"]["ExitCode"]))
+
+    @about("zun version-list", "zun run", "zun list", "zun show", "zun rename", "zun stop", "zun delete")
+    def test_the_older_shell_speaks_to_the_same_containers(self):
+        self.assertRegex(self.zun("version-list"), r"v1 +\| CURRENT +\| 1\.1 +\| 1\.40")
+        script = "trap 'exit 0' TERM; sleep 1000 & wait"
+        self.zun("run", "--name", "older", "--memory", "16", "demo:latest", "sh", "-c", script)
+        (record,) = self.cloud.ask("GET", "/v1/containers?name=older")["containers"]
+        uuid = record["uuid"]
+        self.addCleanup(self.delete, uuid)
+        self.cloud.wait_status(uuid, "Running")
+        self.assertEqual(["sh", "-c", script], self.one_in_docker(uuid)["Config"]["Cmd"])
+        self.assertIn(uuid, self.zun("list"))
+        self.assertRegex(self.zun("show", "older"), r"status +\| Running")
+        self.zun("--zun-api-version", "1.13", "rename", "older", "newer")
+        self.assertEqual("newer", self.record(uuid)["name"])
+        self.zun("stop", "newer")
+        self.cloud.wait_status(uuid, "Stopped")
+        self.assertFalse(self.docker_state(uuid)["Running"])
+        self.zun("delete", "newer")
+        self.cloud.wait_gone(uuid)
+        self.assertEqual([], self.cloud.in_docker(uuid))
+
+    def zun(self, *words: str) -> str:
+        """What a command of the shell prints; it knows no clouds.yaml, so all is in its environment."""
+        login = {
+            "OS_AUTH_URL": f"{self.cloud.url}/identity/v3",
+            "OS_USERNAME": "demo",
+            "OS_PASSWORD": self.cloud.password("demo"),
+            "OS_PROJECT_NAME": "demo",
+            "OS_USER_DOMAIN_ID": "default",
+            "OS_PROJECT_DOMAIN_ID": "default",
+        }
+        done = subprocess.run(
+            [str(venv() / "bin" / "zun"), *words],
+            env={**self.cloud.environment, **login},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        self.assertEqual(0, done.returncode, f"{words}: {done.stdout}{done.stderr}")
+        return done.stdout + done.stderr
