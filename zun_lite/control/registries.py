@@ -26,8 +26,8 @@ from zun_lite.domain.image_reference import check_registry
 @dataclass(frozen=True)
 class NewRegistry:
     domain: str
-    name: str | None = None
-    username: str | None = None
+    name: str = ""
+    username: str = ""
     password: str | None = None
 
 
@@ -130,7 +130,7 @@ def login_for(means: Means, host: Host, workload_uuid: str) -> Login:
     if registry is None:
         raise errors.NotFound("No workload of this host has that id and a registry.")
     password = means.secrets.open(registry.locked_password) if registry.locked_password else None
-    return Login(registry.domain, registry.username, password)
+    return Login(registry.domain, registry.username or None, password)
 
 
 def _refuse_if_used(tx: sa.Connection, registry: Registry, what: str) -> None:

@@ -20,9 +20,9 @@ registries = sa.Table(
     sa.Column("uuid", sa.String(36), nullable=False, unique=True),
     sa.Column("project_id", sa.String(64), nullable=False),
     sa.Column("user_id", sa.String(64), nullable=False),
-    sa.Column("name", text_type(255)),
+    sa.Column("name", text_type(255), nullable=False),
     sa.Column("domain", text_type(255), nullable=False),
-    sa.Column("username", text_type(255)),
+    sa.Column("username", text_type(255), nullable=False),
     sa.Column("locked_password", sa.Text),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("updated_at", Moment),
@@ -37,15 +37,15 @@ COLUMNS: Mapping[str, sa.ColumnElement[Any]] = {
 
 @dataclass(frozen=True)
 class Registry:
-    """One record. domain: HOST[:PORT]. locked_password: None where there is none."""
+    """One record. domain: HOST[:PORT]. name and username are empty, locked_password None, where there is none."""
 
     id: int
     uuid: str
     project_id: str
     user_id: str
-    name: str | None
+    name: str
     domain: str
-    username: str | None
+    username: str
     locked_password: str | None
     created_at: datetime.datetime
     updated_at: datetime.datetime | None
@@ -57,9 +57,9 @@ def insert(
     uuid: str,
     project_id: str,
     user_id: str,
-    name: str | None,
+    name: str,
     domain: str,
-    username: str | None,
+    username: str,
     locked_password: str | None,
 ) -> Registry:
     tx.execute(

@@ -24,9 +24,7 @@ PATH = "/v1/registries"
 HIDDEN = "***"
 FIELDS = ("name", "domain", "username", "password")
 FILTERS = ("name", "domain", "username", "project_id", "user_id")
-SORT_KEYS = ("id", "uuid", "name", "domain", "username", "project_id", "user_id", "created_at", "updated_at")
-# Sorting needs columns that are never null.
-NULLABLE = frozenset(("name", "username", "updated_at"))
+SORT_KEYS = ("id", "uuid", "name", "domain", "username", "project_id", "user_id", "created_at")
 PAGING = ("limit", "marker", "sort_key", "sort_dir", "resource_url", "expand", "all_projects")
 
 
@@ -100,9 +98,8 @@ def page_of(query: dict[str, Any], most: int) -> Page:
     """What limit, marker, sort_key and sort_dir ask for."""
     limit = min(parameters.integer(query, "limit", least=1, most=2**31) or most, most)
     sort_key, sort_dir = query.get("sort_key") or "id", query.get("sort_dir") or "asc"
-    if sort_key not in SORT_KEYS or sort_key in NULLABLE:
-        known = ", ".join(key for key in SORT_KEYS if key not in NULLABLE)
-        raise errors.Invalid(f"sort_key must be one of {known}, not '{sort_key}'.", kind="InvalidValue")
+    if sort_key not in SORT_KEYS:
+        raise errors.Invalid(f"sort_key must be one of {', '.join(SORT_KEYS)}, not '{sort_key}'.", kind="InvalidValue")
     if sort_dir not in ("asc", "desc"):
         raise errors.Invalid(f"sort_dir must be asc or desc, not '{sort_dir}'.", kind="InvalidValue")
     return Page(limit=limit, marker=query.get("marker") or None, order=((sort_key, sort_dir == "desc"),))
@@ -122,9 +119,9 @@ def _view(registry: Registry) -> dict[str, Any]:
         "uuid": registry.uuid,
         "user_id": registry.user_id,
         "project_id": registry.project_id,
-        "name": registry.name,
+        "name": registry.name or None,
         "domain": registry.domain,
-        "username": registry.username,
+        "username": registry.username or None,
         "password": HIDDEN,
         "created_at": str(registry.created_at),
         "updated_at": str(registry.updated_at) if registry.updated_at else None,
