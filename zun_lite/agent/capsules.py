@@ -49,6 +49,11 @@ def is_capsule(turn: Turn) -> bool:
     return isinstance(turn.desired.spec, CapsuleSpec)
 
 
+def is_made(turn: Turn) -> bool:
+    """Whether it is a capsule that lives. Keeping one up is never given up, since no user can start it again."""
+    return is_capsule(turn) and turn.done.build >= turn.desired.goal.build and turn.done.epoch == turn.desired.epoch
+
+
 def look(runtime: Runtime, uuid: str) -> dict[str, Container]:
     """A capsule's members as the engine shows them, by their uuid."""
     return {container.member: container for container in runtime.members(uuid)}
@@ -70,7 +75,7 @@ def settled(turn: Turn) -> Done:
 def observed(spec: ContainerSpec | None, whole: Observed, members: dict[str, Container]) -> Observed:
     """What to report of a capsule, given what there is to say of its sandbox. spec: None if it is not known."""
     seen = replace(whole, members=tuple((uuid, _observed(container)) for uuid, container in sorted(members.items())))
-    if not isinstance(spec, CapsuleSpec) or whole.build == 0 or whole.error or whole.state in ("absent", "missing"):
+    if not isinstance(spec, CapsuleSpec) or whole.build == 0 or whole.final or whole.state in ("absent", "missing"):
         return seen
     return capsule_plan.summed_up(spec, seen)
 

@@ -259,7 +259,8 @@ class Reconciler:
     def _fail(self, turn: Turn, step: CapsuleStep, error: errors.ZunError) -> float | None:
         generation = turn.desired.generation
         retry_seconds = self._seconds_to_next_try(turn.uuid, generation, error)
-        final = turn.desired.goal.presence != ABSENT and self._is_final(turn.uuid, step, error)
+        kept_up = turn.desired.goal.presence == ABSENT or capsules.is_made(turn)
+        final = not kept_up and self._is_final(turn.uuid, step, error)
         LOG.warning("workload %s: %s failed%s: %s", turn.uuid, step, " for good" if final else "", error.message)
         told = reason(error.message)
         if final:

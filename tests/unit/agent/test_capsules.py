@@ -225,6 +225,16 @@ class RestartsOfACapsule(CapsuleTestCase):
         self.assertEqual("running", self.seen(capsule.uuid).state)
         self.assertEqual([2, 2], [self.starts_of(member.uuid) for member in capsule.spec.members])
 
+    def test_keeping_members_up_is_never_given_up(self) -> None:
+        capsule = self.run_capsule(1)
+        self.restart_sandbox(capsule)
+        self.runtime.fail_next("start", *[errors.Failed("the sandbox went away")] * 5)
+        for _ in range(5):
+            self.assertGreater(self.host.look(capsule.uuid), 0)
+            self.assertNotEqual("Error", self.status(capsule))
+        self.settle(capsule)
+        self.assertEqual("Running", self.status(capsule))
+
     def test_what_had_ended_well_is_not_started_with_the_sandbox(self) -> None:
         capsule = self.run_capsule(2, policy=ON_FAILURE)
         self.runtime.exit(capsule.spec.members[0].uuid, 0)
