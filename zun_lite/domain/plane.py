@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 # Where a container of any tenant network asks for names; on the network's own bridge, on every host.
-DNS_ADDRESS = "169.254.169.253"
+DNS_ADDRESS, DNS_ADDRESS_V6 = "169.254.169.253", "fd00:ec2::253"
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,11 @@ from zun_lite.netd.store import Store
 LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 10.0
 
+# Limits in kbit/s of what a port gets and sends; and what stands for some that are not known.
+Limits = tuple[int | None, int | None]
+UNLIMITED: Limits = (None, None)
+SOME_LIMIT: Limits = (-1, -1)
+
 # Do what a name says, and note what went wrong.
 Attempt = Callable[[str, Callable[[], None]], None]
 
@@ -81,7 +86,7 @@ class Dataplane:
         self._names = name_service
         self._accepting = threading.Lock()
         self._stop = threading.Event()
-        self._shaped: dict[str, tuple[int | None, int | None]] = {}
+        self._shaped: dict[str, Limits] = {}
         self._view = View(_last(store))
 
     def accept(self, plane: HostPlane) -> dict[str, Any]:
@@ -89,6 +94,7 @@ class Dataplane:
         with self._accepting:
             plane, problems = checked(plane)
             self._store.save_plane(plane.to_json())
+            self._names.start()
             unrouted = self._view.routed()
             self._view = View(plane)
             problems += self._sync_all()
@@ -144,7 +150,9 @@ class Dataplane:
     def settle(self, switch_fd: int, endpoint: Endpoint) -> None:
         """After a port's link is up: how fast it may be. The network's lock is held."""
         link = names.link(self._cluster, endpoint.port_id)
-        self._shaped.pop(link, None)
+        # a link that was made anew has no limits, one that was kept has those that are known
+        if self._shaped.get(link, UNLIMITED) != UNLIMITED:
+            self._shaped[link] = SOME_LIMIT
         self._shape(self._view, switch_fd, endpoint)
 
     def dismiss(self, switch_fd: int, endpoint: Endpoint) -> None:
@@ -180,6 +188,8 @@ class Dataplane:
 
     def _look_after(self) -> None:
         while True:
+            if self._view.known:
+                self._names.start()
             with self._accepting:
                 for problem in self._sync_all():
                     LOG.warning("%s", problem)
@@ -249,10 +259,18 @@ class Dataplane:
         here = {endpoint.port_id for endpoint in endpoints}
         entries = overlay.entries(network, here) if network is not None and tunnel is not None else frozenset()
         self._overlay.sync(network_id, switch_fd, tunnel, entries)
+        self._learn_limits(switch_fd, endpoints)
         for endpoint in endpoints:
             self._shape(view, switch_fd, endpoint)
         if network is not None:
-            self._names.serve(network, switch_fd, self._on_several(network_id))
+            self._serve_names(network, switch_fd)
+
+    def _serve_names(self, network: NetworkState, switch_fd: int) -> None:
+        """A container runs without names too: what goes wrong here is mended at the next look."""
+        try:
+            self._names.serve(network, switch_fd, self._on_several(network.network_id))
+        except (OSError, errors.ZunError) as error:
+            LOG.warning("names of network %s are not answered for now: %s", network.network_id, error)
 
     def _tunnel(self, view: View, network: NetworkState | None) -> Tunnel | None:
         if network is None or view.plane.vtep is None:
@@ -261,13 +279,19 @@ class Dataplane:
         return Tunnel(link, network.vni, view.plane.vtep, network.mtu)
 
     def _shape(self, view: View, switch_fd: int, endpoint: Endpoint) -> None:
-        state = view.ports.get(endpoint.port_id)
-        limits = (state.kbps_in, state.kbps_out) if state is not None else (None, None)
-        link = names.link(self._cluster, endpoint.port_id)
-        if self._shaped.get(link, (None, None)) == limits or link not in links.names(switch_fd):
-            return
-        devices.shape(switch_fd, link, names.shaper(self._cluster, endpoint.port_id), *limits)
-        self._shaped[link] = limits
+        """Hold a port to its limits. The network's lock is held."""
+        state, link = view.ports.get(endpoint.port_id), names.link(self._cluster, endpoint.port_id)
+        limits = (state.kbps_in, state.kbps_out) if state is not None else UNLIMITED
+        if self._shaped.get(link, UNLIMITED) != limits and link in links.names(switch_fd):
+            devices.shape(switch_fd, link, names.shaper(self._cluster, endpoint.port_id), *limits)
+            self._shaped[link] = limits
+
+    def _learn_limits(self, switch_fd: int, endpoints: list[Endpoint]) -> None:
+        """After a start: find the limits that a former plane gave, so that they can be taken off."""
+        unseen = {names.link(self._cluster, endpoint.port_id) for endpoint in endpoints}.difference(self._shaped)
+        if unseen:
+            limited = devices.limited(switch_fd)
+            self._shaped.update((link, SOME_LIMIT if link in limited else UNLIMITED) for link in unseen)
 
     def _sync_router(self, router: RouterState) -> None:
         with self._locks.held("router", router.router_id):

@@ -15,15 +15,16 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from zun_lite.domain import errors
-from zun_lite.domain.plane import DNS_ADDRESS
+from zun_lite.domain.plane import DNS_ADDRESS, DNS_ADDRESS_V6
 from zun_lite.netd import links, namespaces
 from zun_lite.netd.names import BRIDGE
 
 _ALL_PROTOCOLS = 0x0003
-_INGRESS = 0xFFFF0000
+_INGRESS, _INGRESS_PARENT, _ROOT_PARENT = 0xFFFF0000, 0xFFFFFFF1, 0xFFFFFFFF
 _BURST_SECONDS, _LEAST_BURST_BYTES = 0.004, 32 * 1024
 _LATENCY = "50ms"
 _LOOPBACK_INDEX = 1
+_NO_DAD = 0x02
 
 
 def prepare_bridge(switch_fd: int) -> None:
@@ -34,6 +35,10 @@ def prepare_bridge(switch_fd: int) -> None:
             namespaces.write_setting(f"ipv6/conf/{BRIDGE}/{setting}", value)
         bridge = _found(route, BRIDGE)
         route.addr("replace", index=bridge.index, address=DNS_ADDRESS, prefixlen=32)
+        route.addr("replace", index=bridge.index, address=DNS_ADDRESS_V6, prefixlen=128, flags=_NO_DAD)
+        # answers leave by the bridge, whatever the asker's address
+        for family, everywhere in ((2, "0.0.0.0/0"), (10, "::/0")):
+            route.route("replace", dst=everywhere, oif=bridge.index, family=family)
 
     links.within(switch_fd, prepare)
 
@@ -207,7 +212,7 @@ def shape(switch_fd: int, outer: str, shaper: str, kbps_in: int | None, kbps_out
         helper = links.find(route, shaper)
         if kbps_out is None:
             if helper is not None:
-                _ignore_missing(route.tc, "del", "ingress", link.index)
+                _drop_queue(route, link.index, _INGRESS_PARENT)
                 links.delete(route, helper.index)
             return
         if helper is None:
@@ -215,7 +220,7 @@ def shape(switch_fd: int, outer: str, shaper: str, kbps_in: int | None, kbps_out
             helper = _found(route, shaper)
         route.link("set", index=helper.index, state="up")
         _delay(route, helper.index, kbps_out)
-        _ignore_missing(route.tc, "del", "ingress", link.index)
+        _drop_queue(route, link.index, _INGRESS_PARENT)
         route.tc("add", "ingress", link.index, _INGRESS)
         action = {"kind": "mirred", "direction": "egress", "action": "redirect", "ifindex": helper.index}
         route.tc(
@@ -224,11 +229,26 @@ def shape(switch_fd: int, outer: str, shaper: str, kbps_in: int | None, kbps_out
             link.index,
             parent=_INGRESS,
             protocol=_ALL_PROTOCOLS,
+            target=0x10000,
             keys=["0x0/0x0+0"],
             action=action,
         )
 
     links.within(switch_fd, limit)
+
+
+def limited(switch_fd: int) -> set[str]:
+    """The links of a namespace that have limits of any kind."""
+
+    def look(route: IPRoute) -> set[str]:
+        by_index = {message["index"]: message.get("ifname") for message in route.link("dump")}
+        return {
+            by_index[message["index"]]
+            for message in route.get_qdiscs()
+            if message.get("kind") in ("tbf", "ingress") and message["index"] in by_index
+        }
+
+    return links.within(switch_fd, look)
 
 
 def counters(switch_fd: int) -> dict[str, dict[str, int]]:
@@ -249,16 +269,17 @@ def counters(switch_fd: int) -> dict[str, dict[str, int]]:
 
 
 def _delay(route: IPRoute, index: int, kbps: int | None) -> None:
-    _ignore_missing(route.tc, "del", "tbf", index)
-    if kbps is not None:
-        rate_bytes = kbps * 1000 // 8
-        burst = max(_LEAST_BURST_BYTES, int(rate_bytes * _BURST_SECONDS))
-        route.tc("add", "tbf", index, 0x10000, rate=rate_bytes, burst=burst, latency=_LATENCY)
+    if kbps is None:
+        _drop_queue(route, index, _ROOT_PARENT)
+        return
+    rate_bytes = kbps * 1000 // 8
+    burst = max(_LEAST_BURST_BYTES, int(rate_bytes * _BURST_SECONDS))
+    route.tc("replace", "tbf", index, 0x10000, parent=_ROOT_PARENT, rate=rate_bytes, burst=burst, latency=_LATENCY)
 
 
-def _ignore_missing(call: Any, *arguments: Any, **named: Any) -> None:
+def _drop_queue(route: IPRoute, index: int, parent: int) -> None:
     try:
-        call(*arguments, **named)
+        route.tc("del", index=index, parent=parent)
     except NetlinkError as error:
         if error.code not in (errno.ENOENT, errno.EINVAL, errno.ENODEV):
             raise
@@ -271,7 +292,9 @@ def _give_addresses(route: IPRoute, index: int, addresses: list[str]) -> None:
         if known not in wanted and not known[0].startswith("fe80:"):
             route.addr("del", index=index, address=known[0], prefixlen=message["prefixlen"])
     for ip, length in sorted(wanted):
-        route.addr("replace", index=index, address=ip, prefixlen=int(length), **({"flags": 2} if ":" in ip else {}))
+        route.addr(
+            "replace", index=index, address=ip, prefixlen=int(length), **({"flags": _NO_DAD} if ":" in ip else {})
+        )
 
 
 def _found(route: IPRoute, name: str) -> links.Link:

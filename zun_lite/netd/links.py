@@ -20,6 +20,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from zun_lite.domain import errors
+from zun_lite.domain.plane import DNS_ADDRESS, DNS_ADDRESS_V6
 from zun_lite.domain.wiring import Endpoint
 from zun_lite.netd import namespaces
 from zun_lite.netd.names import BRIDGE, BRIDGE_MAC
@@ -27,6 +28,7 @@ from zun_lite.netd.names import BRIDGE, BRIDGE_MAC
 Answer = TypeVar("Answer")
 _LOOPBACK_INDEX = 1
 _NO_DAD = 0x02
+_LINK_SCOPE = 253
 _OURS = re.compile(r"eth[0-9]{1,9}")
 
 
@@ -119,6 +121,7 @@ def configure(container_fd: int, endpoints: list[tuple[str, Endpoint]]) -> None:
                 _add_default_routes(route, link, endpoint, routed)
             for destination, nexthop in endpoint.routes:
                 _add_route(route, link, endpoint, destination, nexthop)
+        _lead_to_names(route, endpoints)
 
     within(container_fd, give)
 
@@ -171,6 +174,18 @@ def _add_default_routes(route: IPRoute, link: Link, endpoint: Endpoint, routed: 
         if family not in routed:
             routed.add(family)
             _add_route(route, link, endpoint, "0.0.0.0/0" if family == 4 else "::/0", address.gateway)
+
+
+def _lead_to_names(route: IPRoute, endpoints: list[tuple[str, Endpoint]]) -> None:
+    """Have questions for names answered on the first link, of those with a way out if there are any."""
+    ordered = sorted(endpoints, key=lambda item: not item[1].default_route)
+    for destination, mark in ((f"{DNS_ADDRESS}/32", "."), (f"{DNS_ADDRESS_V6}/128", ":")):
+        for name, endpoint in ordered:
+            if any(mark in address.ip for address in endpoint.addresses):
+                link = find(route, name)
+                if link is not None:
+                    route.route("replace", dst=destination, oif=link.index, scope=_LINK_SCOPE)
+                break
 
 
 def _add_route(route: IPRoute, link: Link, endpoint: Endpoint, destination: str, nexthop: str) -> None:

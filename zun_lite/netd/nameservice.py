@@ -3,11 +3,13 @@
 
 A message is its length in 4 bytes and JSON: {"network_id", "sockets": how many come along, "table": a
 resolver.Table or None to close}. The sockets are bound in the network's namespace, on an address of its
-bridge. A socket keeps its namespace alive, so that a network which is gone must be left.
+bridge. A socket keeps its namespace alive, so that a network which is gone must be left. One octet comes
+back when a message was heeded.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import logging
@@ -19,12 +21,14 @@ import sys
 import threading
 from typing import Any
 
-from zun_lite.domain.plane import DNS_ADDRESS, NetworkState
+from zun_lite.domain import errors
+from zun_lite.domain.plane import DNS_ADDRESS, DNS_ADDRESS_V6, NetworkState
 from zun_lite.netd import devices, namespaces
 
 LOG = logging.getLogger(__name__)
 _PORT = 53
-_SEND_SECONDS = 5.0
+ACKNOWLEDGED = b"+"
+_SEND_SECONDS = 3.0
 
 
 class NameService:
@@ -35,6 +39,11 @@ class NameService:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._given: dict[str, tuple[int, dict[str, Any]]] = {}
+
+    def start(self) -> None:
+        """Have the program ready before it is needed."""
+        with self._guard:
+            self._ensure_program()
 
     def serve(self, network: NetworkState, switch_fd: int, also: dict[str, list[str]]) -> None:
         """Answer in a namespace for a network's names. also: see resolver.Table."""
@@ -59,7 +68,9 @@ class NameService:
         """The network's namespace goes."""
         with self._guard:
             if self._given.pop(network_id, None) is not None and self._is_running():
-                self._tell(network_id, None, [])
+                # when it cannot be told it is ended, and its sockets with it
+                with contextlib.suppress(OSError, errors.Failed):
+                    self._tell(network_id, None, [])
 
     def close(self) -> None:
         with self._guard:
@@ -105,7 +116,9 @@ class NameService:
             else:
                 self._control.sendall(head)
             self._control.sendall(body)
-        except OSError:
+            if self._control.recv(1) != ACKNOWLEDGED:
+                raise errors.Failed("the program that answers for names ended; it is started anew soon")
+        except (OSError, errors.Failed):
             # it died or hangs; the next look starts it anew
             self._end()
             raise
@@ -132,11 +145,12 @@ def pointer_name(address: str) -> str:
 def _bound() -> list[socket.socket]:
     """Sockets for both ways of asking, in the namespace of the thread that calls."""
     sockets = []
-    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-        sock = socket.socket(socket.AF_INET, kind)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((DNS_ADDRESS, _PORT))
-        if kind == socket.SOCK_STREAM:
-            sock.listen(64)
-        sockets.append(sock)
+    for family, address in ((socket.AF_INET, DNS_ADDRESS), (socket.AF_INET6, DNS_ADDRESS_V6)):
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+            sock = socket.socket(family, kind)
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((address, _PORT))
+            if kind == socket.SOCK_STREAM:
+                sock.listen(64)
     return sockets

@@ -146,6 +146,7 @@ class Program:
                 message, pending = json.loads(pending[4 : 4 + length]), pending[4 + length :]
                 own = [descriptors.pop(0) for _ in range(message["sockets"])]
                 await self._heed(message, own)
+                self._control.send(b"+")
 
     async def _heed(self, message: dict[str, Any], descriptors: list[int]) -> None:
         network_id = message["network_id"]

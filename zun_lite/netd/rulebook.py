@@ -18,7 +18,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from zun_lite.domain.plane import DNS_ADDRESS, GroupState, PortState
+from zun_lite.domain.plane import DNS_ADDRESS, DNS_ADDRESS_V6, GroupState, PortState
 from zun_lite.domain.wiring import Endpoint
 from zun_lite.netd import grouprules
 from zun_lite.netd.names import BRIDGE, METADATA_ADDRESSES
@@ -94,6 +94,7 @@ table {INET_TABLE} {{
     icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
     ct state invalid drop
     ip daddr {DNS_ADDRESS} accept
+    ip6 daddr {DNS_ADDRESS_V6} accept
     ct direction reply ct state established accept
     ct state related accept
     meta mark vmap @out_rules
@@ -112,7 +113,11 @@ table {INET_TABLE} {{
   chain local {{
     type filter hook input priority 0; policy drop;
     iifname "lo" accept
-    ip daddr {DNS_ADDRESS} meta l4proto {{ tcp, udp }} th dport 53 limit rate {_DNS_PACKETS_PER_SECOND}/second accept
+    icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
+    meta l4proto != {{ tcp, udp }} drop
+    th dport != 53 drop
+    ip daddr {DNS_ADDRESS} limit rate {_DNS_PACKETS_PER_SECOND}/second accept
+    ip6 daddr {DNS_ADDRESS_V6} limit rate {_DNS_PACKETS_PER_SECOND}/second accept
   }}
 }}
 """
