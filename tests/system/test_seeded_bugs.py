@@ -87,6 +87,20 @@ BUGS = (
         "sa.true()",
         "tests.db.test_reports.LifeTest.test_a_deleted_workload_is_forgotten_only_after_its_host_let_go",
     ),
+    Bug(
+        "members stay behind when their sandbox is started anew",
+        "zun_lite/domain/capsule_plan.py",
+        "        return left_behind\n",
+        "        return False\n",
+        "tests.unit.agent.test_capsules.RestartsOfACapsule.test_members_follow_a_sandbox_that_was_started_anew_once",
+    ),
+    Bug(
+        "a capsule is one container in the quota",
+        "zun_lite/domain/capsule.py",
+        "        return len(self.members) + len(self.init_members)\n",
+        "        return 1\n",
+        "tests.api.test_capsules.QuotaTest.test_each_of_its_containers_counts",
+    ),
 )
 
 
