@@ -41,6 +41,12 @@ class JsonTest(testtools.TestCase):
         for bomb in (b"[" * 65 + b"]" * 65, b"[" * 100000, b"1" * 400, b'"a\\u0000b"', b'{"a":NaN}', b"\xff"):
             self.assertRaises(ValueError, media.loads, bomb)
 
+    def test_a_long_document_of_very_many_items_is_refused_before_it_is_read(self):
+        for item in (b"1", b"[]", b"{}", b'""'):
+            self.assertRaises(ValueError, media.loads, b"[" + b",".join([item] * 600_000) + b"]")
+        self.assertEqual(400_000, len(media.loads(b"[" + b",".join([b"1.0"] * 400_000) + b"]")))
+        self.assertEqual({"data": "x" * 2_000_000}, media.loads(b'{"data":"' + b"x" * 2_000_000 + b'"}'))
+
     def test_ordinary_nesting_passes(self):
         self.assertEqual({"a": [[1, {"b": 2}]] * 40}, media.loads(b'{"a":[' + b",".join([b'[1,{"b":2}]'] * 40) + b"]}"))
 

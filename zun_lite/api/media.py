@@ -11,6 +11,9 @@ import orjson
 
 JSON = "application/json"
 MAX_DEPTH = 64
+# A body of this length or less cannot hold enough to matter; a longer one may hold so many items.
+LONG_BYTES = 1024 * 1024
+MOST_ITEMS = 500_000
 
 
 def loads(text: bytes | str, *, nul: bool = False) -> Any:
@@ -22,6 +25,9 @@ def loads(text: bytes | str, *, nul: bool = False) -> Any:
         text = text.encode()
     if not nul and b"\\u0000" in text:
         raise ValueError("the document holds a NUL character")
+    # Each item of a document takes many times the memory of its text, and archives make for long bodies.
+    if len(text) > LONG_BYTES and sum(text.count(mark) for mark in (b",", b"[", b"{")) > MOST_ITEMS:
+        raise ValueError(f"the document has more than {MOST_ITEMS} items")
     document = orjson.loads(text)
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_deep(document):
         raise ValueError(f"the document is nested more than {MAX_DEPTH} deep")
