@@ -118,5 +118,5 @@ def _leave(tx: sa.Connection, workload: Workload, network: NetworkRequest, reaso
 
 
 def _give_up(tx: sa.Connection, workload: Workload, reason: str) -> None:
-    workloads.fail(tx, workload, reason)
-    actions.finish(tx, workload.uuid, workload.generation, failure=reason)
+    if workloads.fail(tx, workload, reason):
+        actions.finish(tx, workload.uuid, workload.generation, failure=reason)

@@ -348,11 +348,11 @@ def trimmed(tx: sa.Connection, workload: Workload) -> None:
     )
 
 
-def fail(tx: sa.Connection, workload: Workload, reason: str) -> None:
-    """The control plane gave up on it; only a delete helps."""
+def fail(tx: sa.Connection, workload: Workload, reason: str) -> bool:
+    """The control plane gave up on it; only a delete helps. False when it was changed meanwhile."""
     _touch(tx, workload)
     status = _status(replace(workload, failure=reason))
-    tx.execute(
+    done = tx.execute(
         sa.update(workloads)
         .where(
             workloads.c.uuid == workload.uuid,
@@ -361,6 +361,7 @@ def fail(tx: sa.Connection, workload: Workload, reason: str) -> None:
         )
         .values(failure=reason, **_status_values(status), updated_at=utc_now())
     )
+    return done.rowcount == 1
 
 
 def record_observed(tx: sa.Connection, workload: Workload, observed: Observed, *, host_known: bool = True) -> None:

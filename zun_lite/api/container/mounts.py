@@ -35,16 +35,18 @@ class WantedMount:
 
 def read(value: list[dict[str, Any]]) -> tuple[tuple[WantedMount, ...], tuple[FileRequest, ...]]:
     """The volumes and the files, of a list whose form the schema has checked. Invalid."""
-    volumes, files = [], []
+    volumes: list[WantedMount] = []
+    files: list[FileRequest] = []
     for position, mount in enumerate(value):
         where = f"mounts.{position}"
         if mount.get("type") == "bind":
             files.append(_file(where, mount))
         else:
             volumes.append(_volume(where, mount))
-    _check_unique("destination", [item.target for item in (*volumes, *files)])
+    targets = [volume.target for volume in volumes] + [file.target for file in files]
+    _check_unique("destination", targets)
     _check_unique("source", [volume.source for volume in volumes if volume.source])
-    _refuse_below_files([file.target for file in files], [item.target for item in (*volumes, *files)])
+    _refuse_below_files([file.target for file in files], targets)
     if len(files) > MAX_FILES:
         raise errors.Invalid(f"mounts may have {MAX_FILES} files of type bind, not {len(files)}; use a volume.")
     if sum(len(file.content) for file in files) > MAX_BYTES_OF_ALL_FILES * 4 / 3 + 4 * MAX_FILES:
