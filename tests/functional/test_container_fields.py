@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import base64
 
-from tests.functional.case import PATIENT, CloudTestCase
+from tests.functional.case import PATIENT, ClientsTestCase
 from zun_lite.agent.runtime.docker_config import CAPABILITIES
 
 MIB = 1024**2
 SECOND = 10**9
 
 
-class FieldsTest(CloudTestCase):
+class FieldsTest(ClientsTestCase):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
@@ -172,6 +172,25 @@ class FieldsTest(CloudTestCase):
         self.addCleanup(self.delete, made["uuid"])
         record = self.cloud.wait_status(made["uuid"], "Error", cloud="admin")
         self.assertIn("never", record["status_reason"])
+
+    def test_the_stock_client_gives_a_file_a_health_check_and_ports(self):
+        path = self.cloud.folder / "given.conf"
+        path.write_text("from a file\n")
+        self.clients.openstack(
+            *("appcontainer", "run", "--name", "stock-fields", "--cpu", "0.1", "--memory", "16"),
+            *("--mount", f"type=bind,source={path},destination=/etc/given.conf"),
+            *("--healthcheck", "cmd=true,interval=2s,retries=3,timeout=1"),
+            *("--expose-port", "8080/tcp", "--hint", "a=b", "--availability-zone", "nova", "--hostname", "stock"),
+            *("--net", f"network={self.network},v4-fixed-ip=10.1.0.200"),
+            *("demo:latest", *PATIENT),
+        )
+        uuid = self.cloud.container("stock-fields")["uuid"]
+        self.addCleanup(self.delete, uuid)
+        record = self.cloud.wait_status(uuid, "Running", "Error")
+        self.assertEqual("from a file\n", self.execute(uuid, "cat /etc/given.conf")[1])
+        self.assertEqual({"test": "true", "interval": 2, "retries": 3, "timeout": 1}, record["healthcheck"])
+        self.assertEqual(([8080], "stock"), (record["ports"], record["hostname"]))
+        self.assertEqual("10.1.0.200", record["addresses"][self.network][0]["addr"])
 
     def host_name(self) -> str:
         return self.cloud.ask("GET", "/v1/hosts", cloud="admin")["hosts"][0]["hostname"]
