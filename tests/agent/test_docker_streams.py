@@ -315,7 +315,7 @@ class TerminalsTest(StreamsCase, unittest.IsolatedAsyncioTestCase):
         self.streams.hang_up_exec(uuid, exec_id)
 
     async def test_a_process_that_does_not_read_holds_up_who_writes(self):
-        uuid = self.running("sleep", "600", interactive=True, tty=True)
+        uuid = self.running("sleep", "600", interactive=True)
         duplex = await self.streams.attach(uuid)
         written = 0
         with self.assertRaises(TimeoutError):

@@ -21,6 +21,7 @@ from zun_lite.agent.permits import Permits
 from zun_lite.agent.runtime.base import Runtime
 from zun_lite.agent.streams import routes
 from zun_lite.agent.streams.base import Streams
+from zun_lite.agent.streams.opened import OpenExecs
 from zun_lite.domain import errors, names
 
 LOG = logging.getLogger(__name__)
@@ -34,17 +35,21 @@ CUT_NOTE = "\n[the output was longer and is cut here]\n"
 
 
 def make_app(
-    runtime: Runtime, permits: Permits, nudge: Callable[[], None], streams: Streams | None = None
+    runtime: Runtime,
+    permits: Permits,
+    nudge: Callable[[], None],
+    streams: Streams | None = None,
+    execs: OpenExecs | None = None,
 ) -> falcon.asgi.App:
-    """The ASGI application of one host; with streams, also what looks into containers."""
+    """The ASGI application of one host; with streams and execs, also what looks into containers."""
     threads = ThreadPoolExecutor(STREAM_THREADS, thread_name_prefix="stream")
     app: falcon.asgi.App = falcon.asgi.App()
     app.add_route("/healthz", Health())
     app.add_route("/v1/nudge", Nudge(permits, nudge))
     app.add_route("/v1/workloads/{uuid}/execute", Execute(runtime, permits, threads))
     app.add_route("/v1/workloads/{uuid}/logs", Logs(runtime, permits, threads))
-    if streams is not None:
-        routes.add_routes(app, streams, permits)
+    if streams is not None and execs is not None:
+        routes.add_routes(app, streams, permits, execs)
     app.add_error_handler(Exception, _answer_fault)
     app.add_error_handler(falcon.HTTPError, _answer_refusal)
     app.add_error_handler(errors.ZunError, _answer_error)

@@ -29,6 +29,7 @@ from zun_lite.agent.runtime.etc import EtcFiles
 from zun_lite.agent.runtime.files import GivenFiles
 from zun_lite.agent.runtime.freezer import Freezer
 from zun_lite.agent.server import make_app
+from zun_lite.agent.streams.opened import OpenExecs
 from zun_lite.client import node
 from zun_lite.client.netd import NetdClient
 from zun_lite.cmd.processes import raise_open_files
@@ -95,11 +96,13 @@ def run(conf: cfg.ConfigOpts, join_token: str | None, stopping: threading.Event)
     freezer = Freezer(os.path.join(conf.agent.journal_dir, "frozen"))
     freezer.thaw_all()
     streams = DockerStreams(runtime, conf.agent.docker_socket, DockerArchives(runtime, freezer))
+    execs = OpenExecs(os.path.join(conf.agent.journal_dir, "execs"))
+    threading.Thread(target=execs.hang_up, args=(execs.left(), streams), name="hang-up", daemon=True).start()
     raise_open_files()
     permits = Permits(grants.public_key(identity.grant_public_key), identity.host_uuid, clock)
     server = uvicorn.Server(
         uvicorn.Config(
-            make_app(runtime, permits, agent.nudge, streams),
+            make_app(runtime, permits, agent.nudge, streams, execs),
             host=conf.agent.bind,
             port=conf.agent.port,
             loop="asyncio",

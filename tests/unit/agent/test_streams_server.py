@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import tempfile
 import unittest
 from unittest import mock
 
@@ -17,6 +18,7 @@ from tests.unit.agent.test_server import HOST, ServerBase
 from zun_lite.agent.permits import Permits
 from zun_lite.agent.server import make_app
 from zun_lite.agent.streams.base import Archive, Processes, Usage
+from zun_lite.agent.streams.opened import OpenExecs
 from zun_lite.common import grants
 from zun_lite.domain import archives, errors, names
 
@@ -77,7 +79,10 @@ class StreamsBase(ServerBase):
         super().setUp()
         self.streams = FakeStreams()
         permits = Permits(self.key.public_key(), HOST, self.clock)
-        self.app = make_app(self.runtime, permits, lambda: None, self.streams)
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.execs = OpenExecs(f"{folder.name}/execs")
+        self.app = make_app(self.runtime, permits, lambda: None, self.streams, self.execs)
         self.client = testing.TestClient(self.app)
 
     def grant(self, verb, workload=None, *, host=HOST, key=None, **more):
@@ -183,6 +188,19 @@ class TerminalTest(StreamsBase, unittest.IsolatedAsyncioTestCase):
                 pass
         self.assertEqual([("start_exec",), ("hang_up", EXEC_ID)], self.streams.asked)
         self.assertTrue(self.streams.duplex.closed)
+        self.assertEqual([], self.execs.left())
+
+    async def test_a_command_whose_agent_was_killed_is_hung_up_on_by_the_next(self):
+        headers = self.grant("execute", exec_id=EXEC_ID)
+        async with testing.ASGIConductor(self.app) as conductor:
+            async with conductor.simulate_ws(f"/v1/workloads/{self.uuid}/execs/{EXEC_ID}/stream", headers=headers):
+                left = self.execs.left()
+        self.assertEqual([(EXEC_ID, self.uuid)], left)
+        for refusal, stays in ((errors.Unavailable("away"), left), (errors.NotFound("gone"), []), (None, [])):
+            self.execs.note(EXEC_ID, self.uuid)
+            with mock.patch.object(self.streams, "hang_up_exec", side_effect=refusal):
+                self.execs.hang_up(left, self.streams)
+            self.assertEqual(stays, self.execs.left())
 
     async def test_a_grant_opens_one_stream_once(self):
         headers = self.grant("attach")

@@ -19,6 +19,7 @@ import falcon.asgi
 
 from zun_lite.agent.permits import Permits
 from zun_lite.agent.streams.base import Duplex, Streams
+from zun_lite.agent.streams.opened import OpenExecs
 from zun_lite.agent.streams.pump import pump
 from zun_lite.domain import archives, errors, names
 
@@ -31,8 +32,8 @@ STAT_HEADER = "X-Zun-Lite-Stat"
 MAX_BODY_BYTES = 1024 * 1024
 
 
-def add_routes(app: falcon.asgi.App, streams: Streams, permits: Permits) -> None:
-    means = Means(streams, permits)
+def add_routes(app: falcon.asgi.App, streams: Streams, permits: Permits, execs: OpenExecs) -> None:
+    means = Means(streams, permits, execs)
     one = "/v1/workloads/{uuid}"
     app.add_route(f"{one}/top", Top(means))
     app.add_route(f"{one}/stats", Stats(means))
@@ -47,8 +48,9 @@ def add_routes(app: falcon.asgi.App, streams: Streams, permits: Permits) -> None
 class Means:
     """What the resources share: the engine, the judge of grants, and some threads."""
 
-    def __init__(self, streams: Streams, permits: Permits) -> None:
+    def __init__(self, streams: Streams, permits: Permits, execs: OpenExecs) -> None:
         self.streams = streams
+        self.execs = execs
         self.open = 0
         self._permits = permits
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="look")
@@ -145,15 +147,21 @@ class ExecStream(Resource):
         try:
             if self._means.allow(req, uuid, "execute").get("exec_id") != exec_id:
                 raise errors.Forbidden("The grant is for another command.")
-            duplex = await _opened(self._means, self._means.streams.start_exec(uuid, exec_id))
         except errors.ZunError as error:
             await _refuse(ws, uuid, error)
             return
-        if not await _carry(self._means, ws, duplex):
-            try:
-                await self._means.run(self._means.streams.hang_up_exec, uuid, exec_id)
-            except errors.ZunError as error:
-                LOG.warning("workload %s: a command that nobody listens to may live on: %s", uuid, error.message)
+        execs, streams = self._means.execs, self._means.streams
+        execs.note(exec_id, uuid)
+        try:
+            duplex = await _opened(self._means, streams.start_exec(uuid, exec_id))
+        except errors.ZunError as error:
+            execs.forget(exec_id)
+            await _refuse(ws, uuid, error)
+            return
+        if await _carry(self._means, ws, duplex):
+            execs.forget(exec_id)
+        else:
+            await self._means.run(execs.hang_up, [(exec_id, uuid)], streams)
 
 
 async def _opened(means: Means, opening: Any) -> Duplex:
