@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 import threading
 
-from tests.builders import a_caller, a_host, a_spec, means_of
+from tests.builders import a_caller, a_host, a_spec, means_of, scratch
 from tests.databases import DatabaseTestCase, on_every_database
 from zun_lite.control import actions, commit, create, host_images, provision, registries, release, reports
 from zun_lite.db import actions as action_rows
@@ -15,6 +15,7 @@ from zun_lite.db.listing import Page
 from zun_lite.domain import errors, names
 from zun_lite.domain.desired import ImageNews, Report
 from zun_lite.domain.lifecycle import Observed
+from zun_lite.image.embedded import EmbeddedImages
 
 
 class ImagesTestCase(DatabaseTestCase):
@@ -130,6 +131,13 @@ class ImageRecordsTest(ImagesTestCase):
         opened = self.means.images.open(uuid)
         self.addCleanup(opened.close)
         self.assertEqual((winner, 4), (opened.read(), len(results)))
+
+    def test_a_project_may_have_only_so_many_bytes(self):
+        small = EmbeddedImages(self.db, f"{scratch()}/{names.new_id()}", max_size_gib=1, project_gib=0)
+        uuid = self.an_image()
+        with self.assertRaises(errors.TooLarge):
+            small.store(uuid, io.BytesIO(b"x"), None)
+        self.means.images.store(uuid, io.BytesIO(b"x"), None)
 
     def test_a_protected_image_stays_and_a_removed_one_leaves_nothing(self):
         uuid = self.active(tags=("t",), properties={"a": "b"}, protected=True)

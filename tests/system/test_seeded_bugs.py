@@ -32,6 +32,27 @@ class Bug:
 
 BUGS = (
     Bug(
+        "a cached image is for everybody, whoever brought it",
+        "zun_lite/agent/image_book.py",
+        "            if PUBLIC not in entry.rights and not set(rights) & set(entry.rights):\n",
+        "            if not entry.rights:\n",
+        "tests.unit.agent.test_images.Rights.test_a_private_image_is_for_its_project_only",
+    ),
+    Bug(
+        "an uploaded image keeps the names that it brings",
+        "zun_lite/agent/image_archive.py",
+        '"RepoTags": [reference]',
+        '"RepoTags": found[0].get("RepoTags")',
+        "tests.unit.agent.test_image_archive.Archives.test_an_image_gets_the_one_name_that_the_host_chose",
+    ),
+    Bug(
+        "a host gets the login of any registry",
+        "zun_lite/control/registries.py",
+        "        ours = workload is not None and workload.host == host.uuid\n",
+        "        ours = workload is not None\n",
+        "tests.db.test_images.RegistriesTest.test_a_password_is_locked_and_opened_for_the_workloads_host_only",
+    ),
+    Bug(
         "the quota is counted before the project is held",
         "zun_lite/control/create.py",
         "        revisions.raise_one(tx, revisions.project(project_id))\n        check_quota(",

@@ -8,6 +8,7 @@ broken off can be run again. Debian packages and Docker's own data stay.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -33,6 +34,7 @@ def clean(here: Installation, say: Say) -> None:
         removed = images.remove_all(engine, here.cluster)
         if removed:
             say(f"images removed: {', '.join(removed)}")
+        _remove_brought_images(engine, here, say)
     else:
         say(f"no Docker Engine answers at {here.docker_socket}: its containers and images, if any, stay")
     _remove_namespaces(here.cluster, say)
@@ -47,6 +49,28 @@ def _remove_containers(engine: Engine, cluster: str, say: Say) -> None:
         engine.remove_container(container["Id"])
     if found:
         say(f"containers removed: {len(found)}")
+
+
+def _remove_brought_images(engine: Engine, here: Installation, say: Say) -> None:
+    """What the agent pulled or fetched, private images among it, but for what others' containers are made of."""
+    try:
+        with open(os.path.join(here.journal_dir, "images.json"), encoding="utf-8") as stream:
+            names = {name for entry in json.load(stream)["images"].values() for name in entry["names"]}
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        say(f"which images were brought here cannot be read, they stay: {error}")
+        return
+    kept = []
+    for name in sorted(names):
+        try:
+            engine.remove_image(name)
+        except errors.Failed:
+            kept.append(name)
+    if len(names) > len(kept):
+        say(f"images that were brought here removed: {len(names) - len(kept)}")
+    if kept:
+        say(f"images that are still used stay: {', '.join(kept)}")
 
 
 def _remove_namespaces(cluster: str, say: Say) -> None:
