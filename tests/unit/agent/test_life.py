@@ -40,7 +40,7 @@ class Pauses(LifeCase):
 
     def test_a_stranger_who_pauses_it_does_not_win(self):
         workload = self.running()
-        self.host.runtime.pause(self.host.seen(workload.uuid).container_id)
+        self.host.runtime.freeze(workload.uuid)
         self.host.look(workload.uuid)
         self.assertEqual("Running", self.status(workload))
 

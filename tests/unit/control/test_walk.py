@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.builders import a_caller, a_host, a_spec, means_of
+from tests.builders import a_caller, a_host, a_spec, means_of, page_of
 from tests.databases import DatabaseTestCase
 from tests.unit.agent.fakes import IMAGE, Host, Killed
 from zun_lite.api.container import views
@@ -33,7 +33,7 @@ from zun_lite.db import hosts, workloads
 from zun_lite.db.engine import Database, metadata
 from zun_lite.domain import errors
 from zun_lite.domain.desired import Inventory, Report
-from zun_lite.domain.lifecycle import ABSENT, ACTIONS, EVERY_STATUS, PRESENT, failed
+from zun_lite.domain.lifecycle import ABSENT, ACTIONS, EVERY_STATUS, PRESENT, carried_out, failed
 from zun_lite.domain.plan import Step
 from zun_lite.domain.resources import Limits, Resources
 from zun_lite.domain.spec import NetworkRequest, RestartPolicy
@@ -172,7 +172,7 @@ class Walk(RuleBasedStateMachine):
 
     @rule(which=containers)
     def a_stranger_pauses_it(self, which: int) -> None:
-        self.to_container(which, ("running",), lambda uuid: self.agent.runtime.pause(self.seen(uuid).container_id))
+        self.to_container(which, ("running",), self.agent.runtime.freeze)
 
     @rule(which=containers, health=st.sampled_from(("healthy", "unhealthy")))
     def its_health_is_checked(self, which: int, health: str) -> None:
@@ -275,6 +275,7 @@ class Walk(RuleBasedStateMachine):
         order = self.agent.runtime.order_of(workload.uuid)
         if not given_up:
             assert seen.build == workload.goal.build
+            assert carried_out(workload.goal, workload.generation, workload.observed), workload
             assert (
                 (order.spec.cpus, order.spec.memory_mib) == (workload.spec.cpus, workload.spec.memory_mib)
                 or (workload.observed.error)
@@ -293,7 +294,7 @@ class Walk(RuleBasedStateMachine):
     # small parts
 
     def records(self) -> list[workloads.Workload]:
-        return actions.page(self.means, a_caller(), filters={}, limit=10)
+        return page_of(self.means, a_caller(), filters={}, limit=10)
 
     def claimed(self) -> Resources:
         with self.db.read() as tx:
@@ -313,6 +314,8 @@ class Walk(RuleBasedStateMachine):
         except errors.WrongState as error:
             assert not allowed, error.message
             assert workload.status in error.message and sorted(ACTIONS[verb].allowed)[0] in error.message
+        except errors.Invalid as error:
+            assert allowed and workload.failure is not None, error.message
         else:
             assert allowed, f"{verb} in {workload.status}"
 

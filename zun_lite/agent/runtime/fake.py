@@ -60,6 +60,10 @@ class FakeRuntime:
             found = self._by_name(uuid)
             self._end(found, code)
 
+    def freeze(self, uuid: str) -> None:
+        """Someone pauses a container behind the agent's back."""
+        self._turn(self._by_name(uuid).container_id, "running", "paused", "pause")
+
     def lose(self, uuid: str) -> None:
         """Someone removes a container behind the agent's back."""
         with self._lock:
