@@ -251,6 +251,10 @@ class TerminalsTest(StreamsCase):
         self.assertEqual(self.web["uuid"], parts["uuid"])
         self.assertGreaterEqual(len(parts["token"]), 32)
 
+    def test_the_version_document_says_where_streams_are(self):
+        links = {link["rel"]: link["href"] for link in self.client.simulate_get("/v1").json["links"]}
+        self.assertEqual("ws://127.0.0.1:9519/", links["streams"])
+
     def test_what_is_not_interactive_cannot_be_attached_to(self):
         self.running("still")
         self.refused(400, self.call("GET", "/v1/containers/still/attach"), "interactive")

@@ -61,7 +61,7 @@ def _container(services: Services) -> list[Route]:
     streams, connections = Streams(services), Connections(services.means)
     return [
         ("/", ContainerRoot(services.public_url), None),
-        ("/v1", ContainerV1(services.public_url), None),
+        ("/v1", ContainerV1(services.public_url, services.streams_url), None),
         ("/v1/containers", Containers(services), None),
         (one, Container(services), None),
         ("/v1/capsules", Capsules(services), None),

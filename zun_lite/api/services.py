@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from oslo_config import cfg
 
 from zun_lite.control.means import Means
+from zun_lite.domain.origins import with_port
 from zun_lite.identity.base import IdentityProvider
 from zun_lite.identity.embedded import EmbeddedIdentity
 
@@ -31,3 +32,8 @@ class Services:
     def public_url(self) -> str:
         """Where clients reach the API, without a slash at its end."""
         return self.conf.api.public_url.rstrip("/")
+
+    @property
+    def streams_url(self) -> str:
+        """Where clients reach the gateway."""
+        return with_port(self.conf.gateway.public_url)

@@ -44,13 +44,15 @@ class ContainerRoot:
 class ContainerV1:
     """GET /v1. `version` is there for keystoneauth, which looks for microversions in it."""
 
-    def __init__(self, public_url: str) -> None:
+    def __init__(self, public_url: str, streams_url: str) -> None:
+        """streams_url: where the gateway is."""
         self._body: dict[str, Any] = {
             "id": "v1",
             "media_types": [{"base": "application/json", "type": "application/vnd.openstack.zun.v1+json"}],
             "links": [
                 *_version(public_url)["links"],
                 {"rel": "describedby", "type": "text/html", "href": DESCRIBED_AT},
+                {"rel": "streams", "href": streams_url},
             ],
             "version": _version(public_url),
         }

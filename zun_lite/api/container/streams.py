@@ -26,7 +26,6 @@ from zun_lite.control import stream_grants, streams
 from zun_lite.control.stream_grants import Limits
 from zun_lite.db.workloads import Workload
 from zun_lite.domain import archives, errors
-from zun_lite.domain.origins import with_port
 
 BASE64_SINCE_MINOR = 25
 ARCHIVES_AT_ONCE = 2
@@ -41,7 +40,7 @@ class Terminals:
 
     def __init__(self, services: Services) -> None:
         self._means = services.means
-        self._url = with_port(services.conf.gateway.public_url)
+        self._url = services.streams_url
         self.limits = Limits(services.conf.gateway.streams_per_workload, services.conf.gateway.streams_per_project)
 
     def address(self, req: falcon.Request, workload: Workload, verb: str, exec_id: str | None = None) -> str:
