@@ -32,6 +32,27 @@ class Bug:
 
 BUGS = (
     Bug(
+        "the secret of a stream opens it as often as one likes",
+        "zun_lite/db/stream_grants.py",
+        "            stream_grants.c.opened_at.is_(None),\n",
+        "",
+        "tests.db.test_stream_grants.StreamGrantsTest.test_a_secret_opens_one_stream_once",
+    ),
+    Bug(
+        "a command is anybody's who knows its id",
+        "zun_lite/agent/runtime/docker_streams.py",
+        'if found.get("ContainerID") != container_id:',
+        "if not found:",
+        "tests.agent.test_docker_streams.TerminalsTest.test_a_command_of_another_container_is_none",
+    ),
+    Bug(
+        "a grant to execute opens every command of its container",
+        "zun_lite/agent/streams/routes.py",
+        '.get("exec_id") != exec_id:',
+        '.get("exec_id") == "":',
+        "tests.unit.agent.test_streams_server.TerminalTest.test_grants_for_something_else_open_nothing",
+    ),
+    Bug(
         "a cached image is for everybody, whoever brought it",
         "zun_lite/agent/image_book.py",
         "            if PUBLIC not in entry.rights and not set(rights) & set(entry.rights):\n",
