@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from zun_lite.common import crash
 from zun_lite.domain import errors
-from zun_lite.domain.plane import GroupState, HostPlane, NetworkState, PortState, RouterState
+from zun_lite.domain.plane import HostPlane, NetworkState, RouterState
 from zun_lite.domain.wiring import Endpoint
-from zun_lite.netd import devices, links, names, namespaces, overlay, rulebook
+from zun_lite.netd import devices, links, names, namespaces, overlay
 from zun_lite.netd.firewall import Firewall, Occupant
 from zun_lite.netd.locks import ObjectLocks
 from zun_lite.netd.nameservice import NameService
@@ -29,9 +30,10 @@ from zun_lite.netd.overlay import Overlay, Tunnel
 from zun_lite.netd.planecheck import checked
 from zun_lite.netd.routers import Routers
 from zun_lite.netd.store import Store
+from zun_lite.netd.view import View
 
 LOG = logging.getLogger(__name__)
-_LOOK_SECONDS = 10.0
+_LOOK_SECONDS, _LOOKS_A_THOROUGH_ONE = 10.0, 3
 
 # Limits in kbit/s of what a port gets and sends; and what stands for some that are not known.
 Limits = tuple[int | None, int | None]
@@ -40,36 +42,6 @@ SOME_LIMIT: Limits = (-1, -1)
 
 # Do what a name says, and note what went wrong.
 Attempt = Callable[[str, Callable[[], None]], None]
-
-
-class View:
-    """A plane with what is looked up in it often."""
-
-    def __init__(self, plane: HostPlane | None) -> None:
-        self.plane = plane or HostPlane(0)
-        self.known = plane is not None
-        self.networks: dict[str, NetworkState] = {item.network_id: item for item in self.plane.networks}
-        self.ports: dict[str, PortState] = {port.port_id: port for item in self.plane.networks for port in item.ports}
-        self.groups: dict[str, GroupState] = {group.group_id: group for group in self.plane.groups}
-        self.routers: dict[str, RouterState] = {router.router_id: router for router in self.plane.routers}
-        self._members: dict[str, set[str]] = {group.group_id: set(group.members) for group in self.plane.groups}
-        for port in self.ports.values():
-            addresses = [*port.addresses, *(pair.address for pair in port.allowed_address_pairs)]
-            for group_id in port.groups:
-                self._members.setdefault(group_id, set()).update(addresses)
-
-    def members(self, group_id: str) -> Iterable[str]:
-        return self._members.get(group_id, ())
-
-    def routed(self) -> set[str]:
-        """The networks that a router of this host has a leg in."""
-        return {interface.network_id for router in self.routers.values() for interface in router.interfaces}
-
-    def combination(self, port_id: str) -> rulebook.Combination:
-        if not self.known:
-            return rulebook.NOT_ENFORCED
-        state = self.ports.get(port_id)
-        return rulebook.UNKNOWN if state is None else rulebook.Combination(tuple(sorted(state.groups)))
 
 
 class Dataplane:
@@ -87,6 +59,7 @@ class Dataplane:
         self._accepting = threading.Lock()
         self._stop = threading.Event()
         self._shaped: dict[str, Limits] = {}
+        self._listed: dict[str, tuple[tuple[int, NetworkState | None, bool], list[Occupant]]] = {}
         self._view = View(_last(store))
 
     def accept(self, plane: HostPlane) -> dict[str, Any]:
@@ -94,11 +67,13 @@ class Dataplane:
         with self._accepting:
             plane, problems = checked(plane)
             self._store.save_plane(plane.to_json())
+            crash.point("netd.plane.stored")
             self._names.start()
             unrouted = self._view.routed()
-            self._view = View(plane)
+            self._view = View(plane, self._view)
             problems += self._sync_all()
             self._remove_unused(unrouted - self._view.routed())
+            crash.point("netd.plane.end")
         for problem in problems:
             LOG.warning("plane %s: %s", plane.revision, problem)
         return {"revision": plane.revision, "problems": problems}
@@ -165,6 +140,7 @@ class Dataplane:
     def forget(self, network_id: str) -> None:
         """A network's namespace is gone. The network's lock is held."""
         self._firewall.forget(network_id)
+        self._listed.pop(network_id, None)
         self._overlay.forget(network_id)
         self._names.leave(network_id)
 
@@ -187,14 +163,40 @@ class Dataplane:
         return found
 
     def _look_after(self) -> None:
+        looks = 0
+        problems: list[str] = []
         while True:
             if self._view.known:
                 self._names.start()
             with self._accepting:
-                for problem in self._sync_all():
-                    LOG.warning("%s", problem)
+                if problems or looks % _LOOKS_A_THOROUGH_ONE == 0:
+                    problems = self._sync_all()
+                else:
+                    problems = self._sync_changed()
+            for problem in problems:
+                LOG.warning("%s", problem)
+            looks += 1
             if self._stop.wait(_LOOK_SECONDS):
                 return
+
+    def _sync_changed(self) -> list[str]:
+        """Make those networks so whose packet rules somebody else changed, or whose ports are others now."""
+        view, problems = self._view, []
+        occupied = {endpoint.network_id for record in self._store.containers() for endpoint in record.endpoints}
+        for network_id in sorted(occupied | view.routed()):
+            namespace = names.namespace(self._cluster, network_id)
+            try:
+                with self._locks.held("network", network_id):
+                    if not namespaces.exists(namespace):
+                        continue
+                    with namespaces.opened(namespace) as switch_fd:
+                        changed = self._firewall.was_changed(network_id, switch_fd)
+                        listed = self._listed.get(network_id)
+                        if changed or listed is None or listed[0][0] != self._store.version_on(network_id):
+                            self._sync_switch(view, network_id, switch_fd)
+            except (errors.ZunError, OSError) as error:
+                problems.append(f"network {network_id}: {error}")
+        return problems
 
     def _sync_all(self) -> list[str]:
         """Make everything so; answers what could not be."""
@@ -249,16 +251,17 @@ class Dataplane:
     def _sync_switch(self, view: View, network_id: str, switch_fd: int) -> None:
         """Rules, tunnel, speeds and names of one namespace. The network's lock is held."""
         network = view.networks.get(network_id)
-        endpoints = self._endpoints_on(network_id)
+        occupants = self._occupants(view, network_id)
+        endpoints = [occupant.endpoint for occupant in occupants]
         trusted = [names.link(self._cluster, leg.port_id) for leg in view.plane.interfaces_on(network_id)]
         tunnel = self._tunnel(view, network)
         if tunnel is not None:
             trusted.append(tunnel.link)
-        occupants = [self._occupant(view, endpoint) for endpoint in endpoints]
         self._firewall.sync(network_id, switch_fd, trusted, occupants, view.groups, view.members)
         here = {endpoint.port_id for endpoint in endpoints}
         entries = overlay.entries(network, here) if network is not None and tunnel is not None else frozenset()
         self._overlay.sync(network_id, switch_fd, tunnel, entries)
+        crash.point("netd.plane.network")
         self._learn_limits(switch_fd, endpoints)
         for endpoint in endpoints:
             self._shape(view, switch_fd, endpoint)
@@ -320,6 +323,16 @@ class Dataplane:
             raise errors.Failed(f"a router leads out by network {network_id}, which the plane leaves out")
         with self._locks.held("external", network_id), self._outside.place(external) as place:
             yield place
+
+    def _occupants(self, view: View, network_id: str) -> list[Occupant]:
+        """A network's ports, the same list for as long as they are the same."""
+        # asked first: records that come while the list is made are in the next one
+        token = (self._store.version_on(network_id), view.networks.get(network_id), view.known)
+        before = self._listed.get(network_id)
+        if before is None or before[0][0] != token[0] or before[0][1] is not token[1] or before[0][2] != token[2]:
+            before = (token, [self._occupant(view, endpoint) for endpoint in self._endpoints_on(network_id)])
+            self._listed[network_id] = before
+        return before[1]
 
     def _occupant(self, view: View, endpoint: Endpoint) -> Occupant:
         link, state = names.link(self._cluster, endpoint.port_id), view.ports.get(endpoint.port_id)

@@ -9,7 +9,7 @@ are given anew in one step. Callers hold the network's lock.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from zun_lite.domain import errors
@@ -34,10 +34,17 @@ class Occupant:
 
 @dataclass
 class _Given:
-    """What a namespace was given last; its rules were then at that generation."""
+    """What a namespace was given last; its rules were then at that generation.
 
-    generation: int
-    parts: dict[object, Part] = field(default_factory=dict)
+    ports: of each link, with what its part was made of. common: the parts that ports share.
+    """
+
+    generation: int = 0
+    listed: Sequence[Occupant] = ()
+    ports: dict[object, Part] = field(default_factory=dict)
+    occupants: dict[object, tuple[Occupant, int]] = field(default_factory=dict)
+    common: dict[object, Part] = field(default_factory=dict)
+    members: dict[str, tuple[Iterable[str], Part]] = field(default_factory=dict)
     numbers: dict[Combination, int] = field(default_factory=dict)
     last_number: int = 0
 
@@ -46,6 +53,21 @@ class _Given:
             self.last_number += 1
             self.numbers[combination] = self.last_number
         return self.numbers[combination]
+
+    def port(self, occupant: Occupant) -> Part:
+        """A port's part, the one that it was when nothing about it changed."""
+        number = self.number(occupant.combination)
+        if self.occupants.get(occupant.link) != (occupant, number) or occupant.link not in self.ports:
+            part = rulebook.port(occupant.link, occupant.endpoint, occupant.state, number)
+            self.occupants[occupant.link] = (occupant, number)
+            return part
+        return self.ports[occupant.link]
+
+    def group(self, group_id: str, members: Iterable[str]) -> Part:
+        before = self.members.get(group_id)
+        if before is None or before[0] is not members:
+            self.members[group_id] = (members, rulebook.group(group_id, members))
+        return self.members[group_id][1]
 
 
 class Firewall:
@@ -59,23 +81,40 @@ class Firewall:
         network_id: str,
         switch_fd: int,
         trusted: Iterable[str],
-        occupants: Iterable[Occupant],
+        occupants: Sequence[Occupant],
         groups: dict[str, GroupState],
         members: Members,
     ) -> bool:
-        """Make the rules of a namespace exactly these; answers whether somebody else had changed them."""
+        """Make the rules of a namespace exactly these; answers whether somebody else had changed them.
+
+        The same list of occupants as the last time is not gone through again. members must answer with the
+        same object for as long as a group's members are the same.
+        """
         given = self._current(network_id, switch_fd)
         fresh = given is None
-        given = given or _Given(0)
-        wanted: dict[object, Part] = {("trusted", link): rulebook.trusted(link) for link in trusted}
-        for occupant in occupants:
-            wanted.update(_parts_of(occupant, given, groups, members, wanted))
+        given = given or _Given()
+        same = not fresh and occupants is given.listed and len(given.ports) == len(occupants)
+        ports = given.ports
+        if not same:
+            ports = {occupant.link: given.port(occupant) for occupant in occupants}
+        which = set(given.numbers) if same else {occupant.combination for occupant in occupants}
+        common: dict[object, Part] = {("trusted", link): rulebook.trusted(link) for link in trusted}
+        for combination in which:
+            common.update(_shared(combination, given, groups, members))
         if fresh:
-            self._begin(network_id, switch_fd, given, wanted)
+            self._begin(network_id, switch_fd, {**common, **ports})
+        elif same:
+            self._change(switch_fd, given, given.common, common)
         else:
-            self._change(switch_fd, given, given.parts, wanted)
-            given.parts = wanted
-            given.numbers = {which: number for which, number in given.numbers.items() if ("rules", which) in wanted}
+            self._change(switch_fd, given, {**given.common, **given.ports}, {**common, **ports})
+        given.listed, given.ports, given.common = occupants, ports, common
+        given.numbers = {combination: given.numbers[combination] for combination in which}
+        if not same:
+            given.occupants = {link: given.occupants[link] for link in ports}
+        given.members = {key: item for key, item in given.members.items() if ("group", key) in common}
+        if fresh:
+            given.generation = nft.generation(switch_fd)
+            self._given[network_id] = given
         return fresh
 
     def admit(
@@ -90,18 +129,24 @@ class Firewall:
         given = self._current(network_id, switch_fd)
         if given is None:
             return False
-        wanted = _parts_of(occupant, given, groups, members, given.parts)
-        self._change(switch_fd, given, {key: given.parts[key] for key in wanted if key in given.parts}, wanted)
-        given.parts.update(wanted)
+        part, link = given.port(occupant), occupant.link
+        new: dict[object, Part] = {}
+        if ("rules", occupant.combination) not in given.common:
+            shared = _shared(occupant.combination, given, groups, members)
+            new = {key: item for key, item in shared.items() if key not in given.common}
+        before: dict[object, Part] = {link: given.ports[link]} if link in given.ports else {}
+        self._change(switch_fd, given, before, {link: part, **new})
+        given.ports[link] = part
+        given.common.update(new)
         return True
 
     def dismiss(self, network_id: str, switch_fd: int, link: str) -> None:
         """Take away the rules of a link that is gone."""
         given = self._current(network_id, switch_fd)
-        part = given.parts.get(("port", link)) if given is not None else None
-        if given is not None and part is not None:
-            self._change(switch_fd, given, {("port", link): part}, {})
-            del given.parts[("port", link)]
+        if given is not None and link in given.ports:
+            self._change(switch_fd, given, {link: given.ports[link]}, {})
+            del given.ports[link]
+            given.occupants.pop(link, None)
 
     def was_changed(self, network_id: str, switch_fd: int) -> bool:
         """Whether a namespace's rules are not as we gave them, or were not given yet."""
@@ -118,12 +163,9 @@ class Firewall:
             return None
         return given
 
-    def _begin(self, network_id: str, switch_fd: int, given: _Given, wanted: dict[object, Part]) -> None:
+    def _begin(self, network_id: str, switch_fd: int, wanted: dict[object, Part]) -> None:
         namespaces.inside(switch_fd, _let_rules_see_bridged_packets)
         nft.run(switch_fd, rulebook.whole(wanted))
-        given.generation = nft.generation(switch_fd)
-        given.parts = wanted
-        self._given[network_id] = given
 
     def _change(self, switch_fd: int, given: _Given, before: dict[object, Part], after: dict[object, Part]) -> None:
         text = rulebook.script(before, after)
@@ -132,24 +174,11 @@ class Firewall:
             given.generation = nft.generation(switch_fd)
 
 
-def _parts_of(
-    occupant: Occupant,
-    given: _Given,
-    groups: dict[str, GroupState],
-    members: Members,
-    known: dict[object, Part],
-) -> dict[object, Part]:
-    """A port's own part, and those that it needs and that are not known."""
-    which = occupant.combination
-    number = given.number(which)
-    parts: dict[object, Part] = {
-        ("port", occupant.link): rulebook.port(occupant.link, occupant.endpoint, occupant.state, number)
-    }
-    if ("rules", which) not in known:
-        parts["rules", which] = rulebook.combination(number, which, groups)
-        for group_id in rulebook.named_groups(which, groups):
-            if ("group", group_id) not in known:
-                parts["group", group_id] = rulebook.group(group_id, members(group_id))
+def _shared(which: Combination, given: _Given, groups: dict[str, GroupState], members: Members) -> dict[object, Part]:
+    """The parts of a combination: its chains, and the members of the groups that they name."""
+    parts: dict[object, Part] = {("rules", which): rulebook.combination(given.number(which), which, groups)}
+    for group_id in rulebook.named_groups(which, groups):
+        parts["group", group_id] = given.group(group_id, members(group_id))
     return parts
 
 

@@ -265,8 +265,8 @@ def link_local(mac: str) -> str:
 
 def script(before: dict[object, Part], after: dict[object, Part]) -> str:
     """What turns the one into the other; empty when nothing is to change."""
-    gone = [part for key, part in before.items() if after.get(key) != part]
-    new = [part for key, part in after.items() if before.get(key) != part]
+    gone = [part for key, part in before.items() if (other := after.get(key)) is not part and other != part]
+    new = [part for key, part in after.items() if (other := before.get(key)) is not part and other != part]
     old_sets, new_sets = _together(part.sets for part in gone), _together(part.sets for part in new)
     old_chains, new_chains = _together(part.chains for part in gone), _together(part.chains for part in new)
     old_elements, new_elements = _gathered(gone), _gathered(new)

@@ -86,6 +86,7 @@ class Store:
             record.container_id: record for record in self._load(self._container_folder, ContainerRecord.from_json)
         }
         self._by_network: dict[str, dict[str, None]] = {}
+        self._versions: dict[str, int] = {}
         for record in self._containers.values():
             self._index(None, record)
         self._volumes = {record.volume_id: record for record in self._load(self._volume_folder, VolumeRecord.from_json)}
@@ -98,6 +99,11 @@ class Store:
         """The records that name a network."""
         with self._guard:
             return [self._containers[item] for item in self._by_network.get(network_id, ())]
+
+    def version_on(self, network_id: str) -> int:
+        """A number that changes with the records that name a network."""
+        with self._guard:
+            return self._versions.get(network_id, 0)
 
     def container(self, container_id: str) -> ContainerRecord | None:
         with self._guard:
@@ -151,6 +157,9 @@ class Store:
 
     def _index(self, before: ContainerRecord | None, after: ContainerRecord | None) -> None:
         """Keep up which records name which network."""
+        for record in (before, after):
+            for endpoint in record.endpoints if record else ():
+                self._versions[endpoint.network_id] = self._versions.get(endpoint.network_id, 0) + 1
         for endpoint in before.endpoints if before else ():
             self._by_network.get(endpoint.network_id, {}).pop(before.container_id, None)  # type: ignore[union-attr]
             if not self._by_network.get(endpoint.network_id):

@@ -6,12 +6,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.system.netd.host import Container, NetdTestCase, attachment, endpoint, new_id
+from tests.system.netd.planes import EVERYTHING, OUTWARD, network, port
 from zun_lite.common import crash
 from zun_lite.domain import errors
+from zun_lite.domain.plane import GroupState, HostPlane
+from zun_lite.domain.wiring import Endpoint
 
 PLUG = ("netd.store.before", "netd.store.after")
 PREPARE = ("netd.prepare", "netd.loop.after", "netd.mount.after")
 WIRE = ("netd.wire.begin", "netd.wire.veth", "netd.wire.end")
+PLANE = ("netd.plane.stored", "netd.plane.network", "netd.plane.end")
 UNPLUG = ("netd.unplug.begin", "netd.unplug.end")
 DETACH = ("netd.detach.begin", "netd.umount.after", "netd.detach.end")
 
@@ -22,7 +26,7 @@ class CrashPointTests(NetdTestCase):
     def test_every_point_of_netd_stands_in_a_test(self) -> None:
         named = {point for point in crash.POINTS if point.startswith("netd.")}
 
-        self.assertEqual(named, {*PLUG, *PREPARE, *WIRE, *UNPLUG, *DETACH})
+        self.assertEqual(named, {*PLUG, *PREPARE, *WIRE, *PLANE, *UNPLUG, *DETACH})
 
     def test_plug_can_be_repeated(self) -> None:
         self.check(PLUG)
@@ -32,6 +36,26 @@ class CrashPointTests(NetdTestCase):
 
     def test_wire_can_be_repeated(self) -> None:
         self.check(WIRE)
+
+    def test_a_plane_can_be_given_again_and_holds_already_at_the_next_start(self) -> None:
+        network_id = new_id()
+        ends = [endpoint(network_id, f"10.1.0.{last}") for last in (5, 6)]
+        first, _ = (self.wired(end) for end in ends)
+        for number, point in enumerate(PLANE):
+            for rules in (OUTWARD, EVERYTHING):
+                group = GroupState(new_id(), rules)
+                states = [port(end, group.group_id) for end in ends]
+                plane = HostPlane(number, networks=(network(network_id, states),), groups=(group,))
+                self.host.arm(point)
+                self.survive(lambda plane=plane: self.netd.plane(plane))
+                self.assertTrue(self.host.was_hit(point), point)
+                self.assertEqual(rules is EVERYTHING, first.can_ping("10.1.0.6"), point)
+
+    def wired(self, end: Endpoint) -> Container:
+        container = self.container()
+        self.netd.plug(container.container_id, new_id(), 1, [end], [])
+        self.netd.ask("wire", container_id=container.container_id, pid=container.pid)
+        return container
 
     def test_unplug_can_be_repeated(self) -> None:
         self.check(UNPLUG)

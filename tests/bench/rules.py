@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a host's packet rules cost as it grows: a port more, a security group's change.
+
+The product's own code is measured against the kernel, in a namespace that goes afterwards; the other
+side of a group's change is the nft command with the very same script.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.bench.measure import Row, ratio_at_most
+from zun_lite.domain.plane import GroupState, PortState, Rule
+from zun_lite.domain.wiring import Address, Endpoint
+from zun_lite.netd import namespaces, rulebook
+from zun_lite.netd.firewall import Firewall, Occupant
+from zun_lite.netd.rulebook import Combination
+
+FEW, MANY = 10, 10_000
+ROUNDS = 15
+
+
+def run() -> list[Row]:
+    few, many = Switch(FEW), Switch(MANY)
+    with few.made(), many.made():
+        pairs = [(few.add_a_port(number), many.add_a_port(number)) for number in range(ROUNDS)]
+        added = Row(
+            f"rules of a port more, at {MANY} ports",
+            "ms",
+            [pair[1] for pair in pairs],
+            [pair[0] for pair in pairs],
+            f"at {FEW} ports",
+            "under 10 times",
+            ratio_at_most(10),
+        )
+        changes = [many.change_the_group(number) for number in range(ROUNDS)]
+        return [
+            added,
+            Row(
+                f"a security group's change, at {MANY} ports",
+                "ms",
+                [ours for ours, _ in changes],
+                [theirs for _, theirs in changes],
+                "nft -f of the same",
+                "faster",
+                ratio_at_most(1),
+            ),
+            Row(f"all rules anew, at {MANY} ports", "ms", [many.load_seconds * 1000]),
+        ]
+
+
+class Switch:
+    """A network's namespace with so many ports, all in one group that names itself."""
+
+    def __init__(self, ports: int) -> None:
+        self._name = f"zlbench-{uuid.uuid4().hex[:8]}"
+        self._network_id, self._group_id = str(uuid.uuid4()), str(uuid.uuid4())
+        self._firewall = Firewall()
+        self._occupants = [self._occupant(number) for number in range(ports)]
+        self._members = [occupant.endpoint.addresses[0].ip for occupant in self._occupants]
+        self.load_seconds = 0.0
+
+    @contextmanager
+    def made(self) -> Iterator[None]:
+        namespaces.create(self._name)
+        try:
+            began = time.perf_counter()
+            self._sync(())
+            self.load_seconds = time.perf_counter() - began
+            yield
+        finally:
+            namespaces.remove(self._name)
+
+    def add_a_port(self, number: int) -> float:
+        """Milliseconds of one port more."""
+        occupant = self._occupant(len(self._occupants))
+        self._occupants.append(occupant)
+        began = time.perf_counter()
+        with namespaces.opened(self._name) as switch_fd:
+            self._firewall.admit(self._network_id, switch_fd, occupant, self._groups(()), lambda _: self._members)
+        return (time.perf_counter() - began) * 1000
+
+    def change_the_group(self, number: int) -> tuple[float, float]:
+        """Milliseconds of a rule more, by the product and by the nft command."""
+        before = rulebook.combination(1, self._combination(), self._groups(()))
+        extra = (Rule("ingress", "IPv4", 6, 1000 + number, 1000 + number),)
+        after = rulebook.combination(1, self._combination(), self._groups(extra))
+        began = time.perf_counter()
+        self._sync(extra)
+        ours = time.perf_counter() - began
+        self._sync(())
+        script = rulebook.script({1: before}, {1: after})
+        began = time.perf_counter()
+        subprocess.run(["ip", "netns", "exec", self._name, "true"], check=True)
+        entered = time.perf_counter() - began
+        began = time.perf_counter()
+        subprocess.run(["ip", "netns", "exec", self._name, "nft", "-f", "-"], input=script, text=True, check=True)
+        theirs = time.perf_counter() - began - entered
+        self._sync(())
+        return ours * 1000, theirs * 1000
+
+    def _sync(self, extra: tuple[Rule, ...]) -> None:
+        with namespaces.opened(self._name) as switch_fd:
+            self._firewall.sync(
+                self._network_id, switch_fd, (), self._occupants, self._groups(extra), lambda _: self._members
+            )
+
+    def _groups(self, extra: tuple[Rule, ...]) -> dict[str, GroupState]:
+        rules = (
+            Rule("egress"),
+            Rule("ingress", "IPv4", remote_group=self._group_id),
+            Rule("ingress", "IPv4", 6, 22, 22),
+            *extra,
+        )
+        return {self._group_id: GroupState(self._group_id, rules)}
+
+    def _combination(self) -> Combination:
+        return Combination((self._group_id,))
+
+    def _occupant(self, number: int) -> Occupant:
+        ip, mac = (
+            f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}",
+            f"fa:16:3e:00:{number >> 8:02x}:{number & 255:02x}",
+        )
+        endpoint = Endpoint(str(uuid.uuid4()), self._network_id, 1, mac, 1450, (Address(ip, 8, str(uuid.uuid4())),))
+        state = PortState(endpoint.port_id, mac, (ip,), True, groups=(self._group_id,))
+        return Occupant(f"zv{number:011x}", endpoint, state, self._combination())
