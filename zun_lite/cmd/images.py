@@ -106,4 +106,3 @@ def _tar_has_shell(path: str) -> bool:
             f"{path} is an image saved by docker, not a root file system; bring it in with: docker load -i {path}"
         )
     return False
-
