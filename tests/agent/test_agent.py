@@ -10,6 +10,7 @@ from dataclasses import replace
 from tests.agent.engine import DockerCase, FolderNetd
 from tests.docker_engine import BUSYBOX_TAG, PrivateDockerEngine
 from tests.unit.agent.fakes import FakeApi, a_workload, an_attachment, deleted, rebuilt, started, stopped
+from zun_lite.agent.image_keeping import ImageSettings
 from zun_lite.agent.loop import Agent, Settings
 from zun_lite.agent.runtime.docker import DockerRuntime
 from zun_lite.agent.runtime.docker_images import DockerImages
@@ -116,7 +117,7 @@ class AgentOnDocker(AgentCase):
         self.follow(agent, deleted(workload), "absent")
 
     def test_an_image_that_is_not_there_ends_in_error(self):
-        agent = self.start()
+        agent = self.start(images=ImageSettings(allowed_registries=("127.0.0.1:1",)))
         workload = a_workload(spec=replace(SPEC, image="127.0.0.1:1/nothing:1"))
         self.follow(agent, workload, "Error")
         self.assertIn("127.0.0.1:1/nothing:1", self.api.observed[workload.uuid].error)

@@ -47,7 +47,7 @@ class ImageSources:
         self._folder = folder
         self._most_bytes = most_bytes
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, mode=0o700)
+        folder.mkdir(parents=True, mode=0o700, exist_ok=True)
 
     def login(self, workload_uuid: str) -> Login:
         return self._api.login(workload_uuid)

@@ -18,7 +18,7 @@ from zun_lite.domain.wiring import Wiring
 
 class AgentBase(unittest.TestCase):
     def setUp(self) -> None:
-        folder = tempfile.TemporaryDirectory(prefix="zl-agent-")
+        folder = tempfile.TemporaryDirectory(prefix="zl-agent-", ignore_cleanup_errors=True)
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
         self.api, self.netd = FakeApi(), FakeNetd()
