@@ -37,6 +37,7 @@ def clean(here: Installation, say: Say) -> None:
         _remove_brought_images(engine, here, say)
     else:
         say(f"no Docker Engine answers at {here.docker_socket}: its containers and images, if any, stay")
+    _close_way_out(here.cluster, say)
     _remove_namespaces(here.cluster, say)
     _release_mounts(here, say)
     docker_setup.take_back(here, say)
@@ -73,10 +74,23 @@ def _remove_brought_images(engine: Engine, here: Installation, say: Say) -> None
         say(f"images that are still used stay: {', '.join(kept)}")
 
 
+def _close_way_out(cluster: str, say: Say) -> None:
+    """Take back what let tenants' networks out by this machine: a table of packet rules, and lines in its firewall."""
+    table = ["ip", f"zl_{cluster}"]
+    listed = _output(["nft", "list", "set", *table, "uplinks"])
+    if listed is None:
+        return
+    for uplink in re.findall(r'"(zu[0-9a-f]+)"', listed):
+        for direction in ("-i", "-o"):
+            _output(["iptables", "-w", "5", "-D", "FORWARD", direction, uplink, "-j", "ACCEPT"])
+    _run(["nft", "delete", "table", *table], "the packet rules that let networks out cannot be taken away")
+    say("packet rules removed")
+
+
 def _remove_namespaces(cluster: str, say: Say) -> None:
     if not os.path.isdir(NETNS_DIR):
         return
-    ours = re.compile(rf"^zl{re.escape(cluster)}-[0-9a-f]{{12}}$")
+    ours = re.compile(rf"^zl{re.escape(cluster)}-[rx]?[0-9a-f]{{12}}$")
     names = sorted(name for name in os.listdir(NETNS_DIR) if ours.match(name))
     for name in names:
         path = os.path.join(NETNS_DIR, name)
@@ -120,6 +134,15 @@ def _loop_devices() -> list[tuple[str, str]]:
 
 def _is_under(path: str, roots: list[str]) -> bool:
     return any(path == root or path.startswith(f"{root}/") for root in roots)
+
+
+def _output(command: list[str]) -> str | None:
+    """What a command prints, or None where it is missing or fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout if done.returncode == 0 else None
 
 
 def _run(command: list[str], problem: str) -> None:

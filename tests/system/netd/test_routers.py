@@ -164,6 +164,14 @@ class RouterTests(FleetTestCase):
                 self.assertFalse(reaches_soon(container, address, 80), address)
         with listening(self.wire, WORLD, 80):
             self.assertTrue(connects(container, WORLD, 80))
+        switch = names.namespace(self.here.host.cluster, next(iter(self.networks)))
+        counted = subprocess.run(
+            ["ip", "netns", "exec", switch, "nft", "list", "counter", "inet", "zl", "metadata"],
+            capture_output=True,
+            text=True,
+        ).stdout
+        self.assertNotIn("packets 0 ", counted)
+        self.assertIn("packets ", counted)
 
     def test_a_static_route_of_a_router_leads_on(self) -> None:
         first, second = self.tenant_network(1001, "10.1.0"), self.tenant_network(1002, "10.2.0", "fd00:2::")
