@@ -6,13 +6,15 @@ from __future__ import annotations
 import atexit
 import functools
 import tempfile
+from typing import Any
 
 from zun_lite.common.clock import StoppedClock
 from zun_lite.common.secrets import SecretBox
-from zun_lite.control import reports
+from zun_lite.control import listing, reports
 from zun_lite.control.means import Means
-from zun_lite.db import hosts
+from zun_lite.db import hosts, workload_pages
 from zun_lite.db.engine import Database, utc_now
+from zun_lite.db.workloads import Workload
 from zun_lite.domain import errors, names
 from zun_lite.domain.caller import Caller
 from zun_lite.domain.desired import Inventory, Report
@@ -31,6 +33,13 @@ def scratch() -> str:
 
 
 CAPACITY = Resources(8, 16384, 100)
+
+
+def page_of(means: Means, caller: Caller, **paging: Any) -> list[Workload]:
+    """A page of containers, with the paging that listing.wanted() takes."""
+    wanted = listing.wanted(means, caller, **paging)
+    with means.db.read() as tx:
+        return workload_pages.page(tx, wanted)
 
 
 def a_caller(project_id: str = "p1", *roles: str) -> Caller:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from testtools.matchers import Contains, MatchesRegex
@@ -303,7 +304,42 @@ class ListTest(ApiTestCase):
         for _ in range(2):
             details += [item["status_detail"] for item in self.get("/v1/containers")["containers"]]
             self.clock.advance(pages.LIFETIME_SECONDS + 1)
-        self.assertEqual(["Up 0 seconds", "Up 11 seconds"], details)
+        self.assertEqual(["Up 0 seconds", "Up 6 seconds"], details)
+
+    def test_a_list_over_all_projects_is_never_older_than_the_last_change_whoever_made_it(self):
+        other, path = self.make_client(), "/v1/containers?all_projects=true"
+        headers = {"X-Auth-Token": self.token("admin"), "OpenStack-API-Version": "container 1.40"}
+
+        def listed() -> list[dict[str, Any]]:
+            """As two processes of the API tell it, of which each remembers what it told before."""
+            first = self.get(path, user="admin")["containers"]
+            self.assertEqual(first, other.simulate_get(path, headers=headers).json["containers"])
+            return first
+
+        made = self.create()
+        self.create("beside", user="other")
+        self.assertEqual(["Creating"] * 2, [item["status"] for item in listed()])
+        self.observe(made, hostname="inner")
+        self.assertEqual(("Running", "inner"), tuple(listed()[0][key] for key in ("status", "hostname")))
+        self.call("PATCH", "/v1/containers/web", {"name": "other-name", "cpu": 0.5})
+        self.assertEqual(("other-name", 0.5), tuple(listed()[0][key] for key in ("name", "cpu")))
+        self.call("POST", "/v1/containers/other-name/stop")
+        self.assertEqual("container_stopping", listed()[0]["task_state"])
+        self.assertEqual("host1", listed()[0]["host"])
+        self.assertNotIn("host", self.get("/v1/containers")["containers"][0])
+        self.call("DELETE", "/v1/containers/other-name?stop=true", user="admin")
+        self.assertEqual(["Deleting", "Creating"], [item["status"] for item in listed()])
+
+    def test_pages_of_remembered_and_of_new_containers_are_in_order(self):
+        for number in range(3):
+            self.create(f"old-{number}")
+        self.names("limit=2")
+        for number in range(3):
+            self.create(f"new-{number}")
+        first = self.get("/v1/containers?limit=4&sort_key=name&sort_dir=desc")
+        self.assertEqual(["old-2", "old-1", "old-0", "new-2"], [item["name"] for item in first["containers"]])
+        rest = self.get(first["next"].split("9517", 1)[1])
+        self.assertEqual(["new-1", "new-0"], [item["name"] for item in rest["containers"]])
 
     def test_the_pages_that_are_kept_are_bounded(self):
         kept = pages.Pages(most_bytes=100)

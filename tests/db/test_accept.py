@@ -7,7 +7,7 @@ import threading
 
 import testtools
 
-from tests.builders import YesVolumes, a_caller, a_host, a_spec, means_of
+from tests.builders import YesVolumes, a_caller, a_host, a_spec, means_of, page_of
 from tests.databases import DatabaseTestCase, on_every_database
 from zun_lite.control import actions, create, quotas
 from zun_lite.control.place import NO_HOST
@@ -40,7 +40,7 @@ class AcceptTest(DatabaseTestCase):
             errors.OverQuota, create.create_container, means, a_caller(), None, a_spec(memory_mib=60), run=True
         )
         self.assertIn("memory", refused.message)
-        self.assertEqual(1, len(actions.page(means, a_caller(), filters={}, limit=10)))
+        self.assertEqual(1, len(page_of(means, a_caller(), filters={}, limit=10)))
 
     def test_a_volume_pins_its_container_to_its_host(self):
         means = means_of(self.db)
@@ -54,7 +54,7 @@ class AcceptTest(DatabaseTestCase):
         a_host(means, capacity=Resources(1000, 1000000, 0))
         accepted = _race(64, lambda: create.create_container(means, a_caller(), None, a_spec(), run=True))
         self.assertEqual(10, len(accepted))
-        self.assertEqual(10, len(actions.page(means, a_caller(), filters={}, limit=100)))
+        self.assertEqual(10, len(page_of(means, a_caller(), filters={}, limit=100)))
 
     def test_racing_creates_never_pass_a_quota_of_the_projects_own(self):
         means = means_of(self.db, limits=Limits(containers=-1, cpu=-1, memory=-1))
@@ -119,7 +119,7 @@ class LookUpTest(DatabaseTestCase):
         for key, descending in (("id", False), ("id", True), ("name", False), ("name", True)):
             seen: list[str] = []
             marker = None
-            while page := actions.page(
+            while page := page_of(
                 self.means, a_caller(), filters={}, limit=3, marker=marker, sort_key=key, descending=descending
             ):
                 seen += [workload.uuid for workload in page]
@@ -129,7 +129,7 @@ class LookUpTest(DatabaseTestCase):
     def test_filters_are_exact(self):
         self.make("web")
         self.make("webby")
-        found = actions.page(self.means, a_caller(), filters={"name": "web"}, limit=10)
+        found = page_of(self.means, a_caller(), filters={"name": "web"}, limit=10)
         self.assertEqual(["web"], [workload.name for workload in found])
 
 

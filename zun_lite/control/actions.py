@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -41,32 +40,6 @@ def find(means: Means, caller: Caller, ident: str, *, all_projects: bool = False
             f"Several containers are named {ident}; use the UUID of the one you mean.", kind="Conflict"
         )
     return found[0]
-
-
-def page(
-    means: Means,
-    caller: Caller,
-    *,
-    filters: dict[str, Any],
-    limit: int,
-    marker: str | None = None,
-    sort_key: str = "id",
-    descending: bool = False,
-    all_projects: bool = False,
-) -> list[Workload]:
-    """One page of the caller's containers, or of all projects' (the edge has checked the right to)."""
-    after = find(means, caller, marker, all_projects=all_projects) if marker else None
-    with means.db.read() as tx:
-        return workloads.page(
-            tx,
-            project_id=None if all_projects else caller.project_id or "",
-            kind=workloads.CONTAINER,
-            filters=filters,
-            limit=limit,
-            marker=after,
-            sort_key=sort_key,
-            descending=descending,
-        )
 
 
 def act(

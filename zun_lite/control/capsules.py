@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from zun_lite.common import crash
 from zun_lite.control.means import Means
-from zun_lite.db import actions, workloads
+from zun_lite.db import actions, workload_pages, workloads
+from zun_lite.db.workload_pages import Wanted
 from zun_lite.db.workloads import Workload
 from zun_lite.domain import errors, names
 from zun_lite.domain.caller import Caller
@@ -43,18 +44,10 @@ def page(
     all_projects: bool = False,
 ) -> list[Workload]:
     """One page of the caller's capsules, or of all projects' (the edge has checked the right to)."""
-    after = find(means, caller, marker) if marker else None
+    after = find(means, caller, marker).uuid if marker else None
     with means.db.read() as tx:
-        return workloads.page(
-            tx,
-            project_id=None if all_projects else caller.project_id or "",
-            kind=CAPSULE,
-            filters={},
-            limit=limit,
-            marker=after,
-            sort_key=sort_key,
-            descending=descending,
-        )
+        project_id = None if all_projects else caller.project_id or ""
+        return workload_pages.page(tx, Wanted(CAPSULE, project_id, limit, {}, after, sort_key, descending))
 
 
 def delete(means: Means, caller: Caller, capsule: Workload) -> None:

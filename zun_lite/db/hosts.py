@@ -129,6 +129,11 @@ def by_name(tx: sa.Connection, name: str) -> Host | None:
     return _host(row) if row else None
 
 
+def names(tx: sa.Connection) -> list[tuple[str, str]]:
+    """(uuid, name) of every host, without the rest of what is known of it."""
+    return [(uuid, name) for uuid, name in tx.execute(sa.select(hosts.c.uuid, hosts.c.name))]
+
+
 def every(tx: sa.Connection) -> list[Host]:
     return [_host(row) for row in tx.execute(sa.select(hosts).order_by(hosts.c.name)).mappings()]
 

@@ -66,6 +66,8 @@ workloads = sa.Table(
     sa.Column("auto_remove", sa.Boolean, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("updated_at", Moment),
+    # Of this row; it grows with every write of the row, see workload_pages.
+    sa.Column("version", sa.BigInteger, nullable=False, default=1, onupdate=sa.text("version + 1")),
     sa.Index(None, "project_id", "id"),
     sa.Index(None, "project_id", "name"),
     sa.Index(None, "ready", "presence"),
@@ -175,31 +177,6 @@ def find(
         query = query.where(workloads.c.project_id == project_id)
     query = query.where(workloads.c.uuid == uuid) if uuid else query.where(workloads.c.name == name)
     return [read_row(row) for row in tx.execute(query).mappings()]
-
-
-def page(
-    tx: sa.Connection,
-    *,
-    project_id: str | None,
-    kind: str,
-    filters: dict[str, Any],
-    limit: int,
-    marker: Workload | None,
-    sort_key: str = "id",
-    descending: bool = False,
-) -> list[Workload]:
-    """One page in keyset order; id breaks ties. project_id None: of all projects."""
-    column = workloads.c[sort_key]
-    query = sa.select(workloads).where(workloads.c.kind == kind)
-    if project_id is not None:
-        query = query.where(workloads.c.project_id == project_id)
-    for key, value in filters.items():
-        query = query.where(workloads.c[key] == value)
-    if marker is not None:
-        edge = tx.execute(sa.select(column).where(workloads.c.uuid == marker.uuid)).scalar()
-        query = query.where(_beyond(column, edge, marker.id, descending))
-    order = [column.desc(), workloads.c.id.desc()] if descending else [column, workloads.c.id]
-    return [read_row(row) for row in tx.execute(query.order_by(*order).limit(limit)).mappings()]
 
 
 def usage_of_project(tx: sa.Connection, project_id: str) -> tuple[int, Resources]:
@@ -494,11 +471,3 @@ _SUMMED = ("cpus", "memory_mib", "disk_gib", "dedicated_cpus")
 def _resources(sums: Sequence[Any]) -> Resources:
     cpus, memory, disk, dedicated = sums
     return Resources(float(cpus), int(memory), int(disk), int(dedicated))
-
-
-def _beyond(column: sa.ColumnElement[Any], edge: Any, marker_id: int, descending: bool) -> sa.ColumnElement[bool]:
-    later = workloads.c.id < marker_id if descending else workloads.c.id > marker_id
-    if edge is None:
-        return sa.and_(column.is_(None), later)
-    further = column < edge if descending else column > edge
-    return sa.or_(further, sa.and_(column == edge, later))

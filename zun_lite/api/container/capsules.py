@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from zun_lite.api import idempotency, policy
 from zun_lite.api.container import capsule_views, parameters
 from zun_lite.api.container.capsule_template import CapsuleRequest, TemplateReader, WantedVolume
-from zun_lite.api.container.containers import SORT_KEYS, fields_shown, host_names, utc_now
+from zun_lite.api.container.lists import SORT_KEYS
+from zun_lite.api.container.shown import fields_shown, host_names, utc_now
 from zun_lite.api.idempotency import Keep, Reply
 from zun_lite.api.media import JSON, answer, is_json, read_object
 from zun_lite.api.services import Services

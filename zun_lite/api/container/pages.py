@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pages of a list, remembered as they were sent.
+"""Pages of a list, and what is on them, remembered as they were sent.
 
 A page depends on its question and on the project's workloads, whose every change raises the
 project's revision in the same transaction; so a page of the current revision is the current page.
-What it says of time ("Up 3 mins") may lag by LIFETIME_SECONDS.
+The same goes for one container and its row's version. What they say of time ("Up 3 mins") may lag by
+LIFETIME_SECONDS each.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 
-LIFETIME_SECONDS = 10.0
+LIFETIME_SECONDS = 5.0
 MOST_BYTES = 16 * 1024 * 1024
 
 

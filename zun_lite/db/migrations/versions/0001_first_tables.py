@@ -257,6 +257,7 @@ def upgrade() -> None:
         sa.Column("auto_remove", sa.Boolean(), nullable=False),
         sa.Column("created_at", moment(), nullable=False),
         sa.Column("updated_at", moment(), nullable=True),
+        sa.Column("version", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_workloads"),
         sa.UniqueConstraint("uuid", name="uq_workloads_uuid"),
     )

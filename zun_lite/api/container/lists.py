@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GET /v1/containers: pages of containers, cheap to ask again.
+
+Two things are remembered as they were sent. A project's page is good while the project's revision is what it
+was; and each container of a page while its row's version is, so that a page of which one container changed
+costs the reading of that one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+import falcon
+import orjson
+
+from zun_lite.api import policy
+from zun_lite.api.container import parameters, views
+from zun_lite.api.container.pages import Pages
+from zun_lite.api.container.shown import fields_shown, host_names, utc_now
+from zun_lite.api.media import JSON
+from zun_lite.api.services import Services
+from zun_lite.control import listing
+from zun_lite.db import hosts, revisions
+from zun_lite.db.workload_pages import Mark, Wanted
+from zun_lite.domain import errors
+from zun_lite.domain.caller import Caller
+
+PAGING = frozenset(("limit", "marker", "sort_key", "sort_dir", "resource_url", "expand", "all_projects"))
+# The wire's names of filters and sort keys, and the columns that they are.
+FILTERS = {
+    "name": "name",
+    "image": "image",
+    "project_id": "project_id",
+    "user_id": "user_id",
+    "memory": "memory_mib",
+    "host": "host",
+    "task_state": "task_state",
+    "status": "status",
+    "auto_remove": "auto_remove",
+}
+SORT_KEYS = {
+    **{key: key for key in ("id", "uuid", "name", "image", "project_id", "user_id", "host", "task_state", "status")},
+    **{key: key for key in ("status_reason", "created_at", "updated_at")},
+    "cpu": "cpus",
+    "memory": "memory_mib",
+    "disk": "disk_gib",
+}
+
+
+class ContainerLists:
+    def __init__(self, services: Services) -> None:
+        self._means = services.means
+        self._public_url = services.public_url
+        self._most = services.conf.api.max_limit
+        self._pages = Pages()
+        self._items = Pages()
+
+    def answer(self, req: falcon.Request, resp: falcon.Response) -> None:
+        caller = req.context.caller
+        policy.enforce(caller, "container:get_all", caller.project_id)
+        query = parameters.of_query(req)
+        parameters.refuse_unknown(query, (*PAGING, *FILTERS))
+        question = (caller.project_id, caller.user_id, caller.roles, *sorted(query.items()))
+        moment = self._means.clock.monotonic()
+        revision = self._revision(caller, query)
+        page = None if revision is None else self._pages.get(question, revision, moment)
+        if page is None:
+            page = self._page(caller, query)
+            if revision is not None:
+                self._pages.put(question, revision, moment, page)
+        resp.content_type = JSON
+        resp.data = page
+
+    def _revision(self, caller: Caller, query: dict[str, Any]) -> int | None:
+        """Of what the page depends on; None where it depends on more than one project."""
+        if "all_projects" in query or caller.project_id is None:
+            return None
+        with self._means.db.read() as tx:
+            return revisions.current(tx, revisions.project(caller.project_id))
+
+    def _page(self, caller: Caller, query: dict[str, Any]) -> bytes:
+        page = self._wanted(caller, query)
+        marks, items = self._read(caller, page)
+        following = None
+        if len(marks) == page.limit:
+            kept = {key: value for key, value in query.items() if key in FILTERS or key == "all_projects"}
+            order = {"sort_key": query.get("sort_key") or "id", "sort_dir": query.get("sort_dir") or "asc"}
+            paging = {**order, "limit": page.limit, "marker": marks[-1].uuid}
+            following = f"{self._public_url}/v1/containers?{urlencode({**kept, **paging})}"
+        return b'{"containers":[%b],"next":%b}' % (b",".join(items), orjson.dumps(following))
+
+    def _wanted(self, caller: Caller, query: dict[str, Any]) -> Wanted:
+        all_projects = parameters.boolean(query, "all_projects")
+        if all_projects:
+            policy.enforce(caller, "container:get_all_all_projects")
+        limit = min(parameters.integer(query, "limit", least=1, most=2**31) or self._most, self._most)
+        sort_key, sort_dir = query.get("sort_key") or "id", query.get("sort_dir") or "asc"
+        if sort_key not in SORT_KEYS:
+            raise errors.Invalid(f"sort_key must be one of {', '.join(sorted(SORT_KEYS))}, not '{sort_key}'.")
+        if sort_dir not in ("asc", "desc"):
+            raise errors.Invalid(f"sort_dir must be asc or desc, not '{sort_dir}'.")
+        return listing.wanted(
+            self._means,
+            caller,
+            filters=self._filters(caller, query),
+            limit=limit,
+            marker=query.get("marker") or None,
+            sort_key=SORT_KEYS[sort_key],
+            descending=sort_dir == "desc",
+            all_projects=all_projects,
+        )
+
+    def _filters(self, caller: Caller, query: dict[str, Any]) -> dict[str, Any]:
+        filters: dict[str, Any] = {FILTERS[key]: value for key, value in query.items() if key in FILTERS}
+        if "host" in filters:
+            policy.enforce(caller, "container:get_one:host", caller.project_id)
+            with self._means.db.read() as tx:
+                host = hosts.by_name(tx, filters["host"])
+            filters["host"] = host.uuid if host else ""
+        if "memory_mib" in filters:
+            filters["memory_mib"] = parameters.integer(query, "memory", least=0, most=2**40)
+        if "auto_remove" in filters:
+            filters["auto_remove"] = parameters.boolean(query, "auto_remove")
+        return filters
+
+    def _read(self, caller: Caller, page: Wanted) -> tuple[list[Mark], list[bytes]]:
+        """The rows of a page, and each as it is shown to this caller."""
+        now, moment, names = utc_now(self._means), self._means.clock.monotonic(), host_names(self._means, caller)
+        shown: dict[str, tuple[str, ...]] = {}
+        items: dict[str, bytes] = {}
+
+        def unknown(marks: list[Mark]) -> list[str]:
+            missing = []
+            for uuid, version, project_id, host in marks:
+                if project_id not in shown:
+                    shown[project_id] = fields_shown(caller, project_id)
+                item = self._items.get((uuid, shown[project_id], names.get(host)), version, moment)
+                if item is None:
+                    missing.append(uuid)
+                else:
+                    items[uuid] = item
+            return missing
+
+        marks, rows = listing.read(self._means, page, unknown)
+        for uuid, (version, workload) in rows.items():
+            fields, host_name = shown[workload.project_id], names.get(workload.host)
+            items[uuid] = orjson.dumps(views.container(workload, now=now, shown=fields, host_name=host_name))
+            self._items.put((uuid, fields, host_name), version, moment, items[uuid])
+        return marks, [items[mark.uuid] for mark in marks if mark.uuid in items]
