@@ -20,6 +20,7 @@ from typing import Any
 from zun_lite.agent.journal import read_json, replace_file
 from zun_lite.agent.runtime.image_base import EngineImages
 from zun_lite.common.clock import Clock
+from zun_lite.domain.image_reference import RESERVED_REGISTRY
 
 LOG = logging.getLogger(__name__)
 
@@ -124,7 +125,10 @@ class ImageBook:
     def _note(self, image_id: str, begun: Bringing, rights: tuple[str, ...]) -> None:
         entry = self._entries.get(image_id)
         if entry is None and image_id in begun.others:
-            return
+            if not begun.reference.startswith(f"{RESERVED_REGISTRY}/"):
+                return
+            # the operator's image, and so for all; but this name of it is ours
+            rights = (PUBLIC,)
         entry = entry or Entry()
         self._entries[image_id] = Entry(
             tuple(sorted({*entry.names, begun.reference})),

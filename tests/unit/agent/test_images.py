@@ -233,6 +233,17 @@ class Cache(ImageCase):
         self.assertEqual([], self.a_cache().clean(()))
         self.assertEqual(self.runtime.images, {"demo:latest", "theirs:1"})
 
+    def test_a_name_of_ours_that_the_operators_image_got_goes_alone(self):
+        name = image_reference.embedded("g1")
+        begun = self.book.begin(name, image_book.of_image("g1"))
+        self.engine.ids[name] = self.engine.find("demo:latest")
+        self.runtime.images.add(name)
+        self.book.end(begun)
+        self.assertTrue(self.get("p2", ContainerSpec("demo")))
+        self.clock.advance(1000 * self.HOUR)
+        self.a_cache().clean(())
+        self.assertEqual(self.runtime.images, {"demo:latest"})
+
     def test_what_somebody_removed_is_forgotten(self):
         self.pulled("a:1")
         self.runtime.images.discard("a:1")
