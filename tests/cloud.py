@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import docker.errors
 import requests
 
 from tests.docker_engine import PrivateDockerEngine
@@ -245,7 +246,12 @@ class Cloud:
     def in_docker(self, uuid: str) -> list[dict[str, Any]]:
         """Docker's own record of each container that stands for this workload."""
         found = self.engine.api.containers(all=True, filters={"label": f"zun.uuid={uuid}"})
-        return [self.engine.api.inspect_container(item["Id"]) for item in found]
+        there = []
+        for item in found:
+            # One may go between the list and the look.
+            with contextlib.suppress(docker.errors.NotFound):
+                there.append(self.engine.api.inspect_container(item["Id"]))
+        return there
 
     # Faults.
 

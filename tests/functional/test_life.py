@@ -215,6 +215,8 @@ class WalkTest(CloudTestCase):
         what = self.chance.choice(("kill the agent", "remove", "pause", "end"))
         self.said.append(f"{what} {uuid}")
         if what == "kill the agent":
+            # It may be on its way back from the last time.
+            self.cloud.wait(lambda: os.path.exists(f"/proc/{self.cloud.pid('agent')}"), "the agent is back")
             self.cloud.kill("agent")
             return
         for found in self.cloud.in_docker(uuid):
