@@ -81,6 +81,20 @@ BUGS = (
         "tests.db.test_accept.AcceptTestOnPostgresql.test_racing_creates_never_pass_the_quota",
     ),
     Bug(
+        "more memory for what exists is counted before the project is held",
+        "zun_lite/control/update.py",
+        "    revisions.raise_one(tx, revisions.project(workload.project_id))\n",
+        "",
+        "tests.db.test_update.UpdateTestOnPostgresql.test_racing_resizes_never_pass_the_quota",
+    ),
+    Bug(
+        "what a user killed is started again by its restart policy",
+        "zun_lite/domain/plan.py",
+        '    return done.ended_started_at != "" and done.ended_started_at == seen.started_at\n',
+        "    return False\n",
+        "tests.unit.agent.test_life.Signals.test_what_was_killed_stays_down_whatever_its_restart_policy",
+    ),
+    Bug(
         "a host's use is not counted again once the host is held",
         "zun_lite/control/place.py",
         "        now_used = workloads.usage_of_host(tx, candidate.uuid)\n",
