@@ -106,6 +106,23 @@ class LifeTest(ReportCase):
         self.report((made.uuid, Observed(generation=1, epoch=1, run=1, build=1, state="exited", exit_code=0)))
         self.assertEqual("Deleting", self.read(made).status)
 
+    def test_one_that_was_stopped_is_removed_as_well_and_so_is_one_that_is_gone(self):
+        stopped, gone = self.make(auto_remove=True), self.make(auto_remove=True)
+        self.controller.run_once()
+        self.report((stopped.uuid, RUNNING), (gone.uuid, RUNNING))
+        actions.act(self.means, a_caller(), stopped, "stop")
+        self.report((stopped.uuid, Observed(generation=2, epoch=1, run=1, build=1, state="exited")))
+        lost = Observed(generation=1, epoch=1, run=1, build=1, error="It is gone.", final=True)
+        self.report((gone.uuid, lost))
+        self.assertEqual(["Deleting"] * 2, [self.read(made).status for made in (stopped, gone)])
+
+    def test_one_that_is_about_to_be_started_again_is_kept(self):
+        made = self.make(auto_remove=True)
+        self.controller.run_once()
+        in_between = Observed(generation=1, epoch=1, run=1, build=1, state="exited", error="netd is away")
+        self.report((made.uuid, in_between))
+        self.assertEqual("Stopped", self.read(made).status)
+
 
 @on_every_database
 class TrustTest(ReportCase):
