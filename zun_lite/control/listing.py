@@ -11,12 +11,13 @@ from typing import Any
 
 from zun_lite.control.actions import find
 from zun_lite.control.means import Means
-from zun_lite.db import workload_pages
+from zun_lite.db import hosts, workload_pages
 from zun_lite.db.workload_pages import Mark, Wanted
 from zun_lite.db.workloads import CONTAINER, Workload
 from zun_lite.domain.caller import Caller
 
 Read = dict[str, tuple[int, Workload]]
+HostNames = dict[str | None, str]
 
 
 def wanted(
@@ -36,10 +37,16 @@ def wanted(
     return Wanted(CONTAINER, project_id, limit, filters, after, sort_key, descending)
 
 
-def read(means: Means, page: Wanted, unknown: Callable[[list[Mark]], list[str]]) -> tuple[list[Mark], Read]:
-    """The rows of a page, and by uuid those in whole that unknown() names, each with its version."""
+def read(
+    means: Means, page: Wanted, unknown: Callable[[list[Mark], HostNames], list[str]], *, hosts_too: bool = False
+) -> tuple[list[Mark], Read, HostNames]:
+    """The rows of a page; by uuid those in whole that unknown() names, each with its version; names of hosts.
+
+    hosts_too: whether hosts' names are wanted; else there are none.
+    """
     with means.db.read() as tx:
+        host_names: HostNames = dict(hosts.names(tx)) if hosts_too else {}
         marks = workload_pages.marks(tx, page)
-        missing = unknown(marks)
+        missing = unknown(marks, host_names)
         rows = {workload.uuid: (version, workload) for version, workload in workload_pages.whole(tx, missing)}
-    return marks, rows
+    return marks, rows, host_names

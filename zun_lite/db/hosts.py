@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -129,9 +130,12 @@ def by_name(tx: sa.Connection, name: str) -> Host | None:
     return _host(row) if row else None
 
 
-def names(tx: sa.Connection) -> list[tuple[str, str]]:
+_NAMES = sa.select(hosts.c.uuid, hosts.c.name)
+
+
+def names(tx: sa.Connection) -> Iterable[tuple[str, str]]:
     """(uuid, name) of every host, without the rest of what is known of it."""
-    return [(uuid, name) for uuid, name in tx.execute(sa.select(hosts.c.uuid, hosts.c.name))]
+    return [(uuid, name) for uuid, name in tx.execute(_NAMES).all()]
 
 
 def every(tx: sa.Connection) -> list[Host]:

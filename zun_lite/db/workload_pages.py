@@ -7,6 +7,7 @@ more than the row's mark to know that it is still right.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -43,16 +44,17 @@ class Wanted:
 
 
 _MARK = tuple(workloads.c[name] for name in Mark._fields)
+_WHOLE = (workloads,)
 
 
 def marks(tx: sa.Connection, wanted: Wanted) -> list[Mark]:
     """The rows of one page. A marker that is no row's leaves it empty; the caller has looked."""
-    return [Mark._make(row) for row in tx.execute(_query(tx, wanted, _MARK))]
+    return list(map(Mark._make, tx.execute(*_query(tx, wanted, _MARK)).all()))
 
 
 def page(tx: sa.Connection, wanted: Wanted) -> list[Workload]:
     """The same in whole."""
-    return [read_row(row) for row in tx.execute(_query(tx, wanted, (workloads,))).mappings()]
+    return [read_row(row) for row in tx.execute(*_query(tx, wanted, _WHOLE)).mappings()]
 
 
 def whole(tx: sa.Connection, uuids: Sequence[str]) -> Iterable[tuple[int, Workload]]:
@@ -62,21 +64,35 @@ def whole(tx: sa.Connection, uuids: Sequence[str]) -> Iterable[tuple[int, Worklo
             yield row["version"], read_row(row)
 
 
-def _query(tx: sa.Connection, wanted: Wanted, columns: Sequence[Any]) -> sa.Select[Any]:
-    column = workloads.c[wanted.sort_key]
-    query = sa.select(*columns).where(workloads.c.kind == wanted.kind)
-    if wanted.project_id is not None:
-        query = query.where(workloads.c.project_id == wanted.project_id)
-    for key, value in wanted.filters.items():
-        query = query.where(workloads.c[key] == value)
+def _query(tx: sa.Connection, wanted: Wanted, columns: tuple[Any, ...]) -> tuple[sa.Select[Any], dict[str, Any]]:
+    """A statement and what to run it with."""
+    given = {"project_id": wanted.project_id, "kind": wanted.kind, "most": wanted.limit}
+    given |= {f"filter_{key}": value for key, value in wanted.filters.items()}
+    shape = wanted.project_id is not None, tuple(sorted(wanted.filters)), wanted.sort_key, wanted.descending
+    query = _first_page(columns, *shape)
     if wanted.marker is not None:
+        column = workloads.c[wanted.sort_key]
         edge = tx.execute(sa.select(column, workloads.c.id).where(workloads.c.uuid == wanted.marker)).first()
-        if edge is None:
-            return query.where(sa.false())
-        query = query.where(_beyond(column, edge[0], edge[1], wanted.descending))
+        beyond = sa.false() if edge is None else _beyond(column, edge[0], edge[1], wanted.descending)
+        query = query.where(beyond)
+    return query, given
+
+
+@functools.lru_cache(maxsize=128)
+def _first_page(
+    columns: tuple[Any, ...], of_project: bool, filters: tuple[str, ...], sort_key: str, descending: bool
+) -> sa.Select[Any]:
+    """Made once: to put a statement together costs more than to run it."""
+    column = workloads.c[sort_key]
+    query = sa.select(*columns).where(workloads.c.kind == sa.bindparam("kind"))
+    if of_project:
+        query = query.where(workloads.c.project_id == sa.bindparam("project_id"))
+    for key in filters:
+        query = query.where(workloads.c[key] == sa.bindparam(f"filter_{key}"))
     # Databases differ in where they put what has no value; where every row has one, an index gives the order.
     keys = [*([column.is_(None)] if column.nullable else []), column, workloads.c.id]
-    return query.order_by(*(key.desc() if wanted.descending else key for key in keys)).limit(wanted.limit)
+    order = (key.desc() if descending else key for key in keys)
+    return query.order_by(*order).limit(sa.bindparam("most"))
 
 
 def _beyond(column: sa.Column[Any], edge: Any, marker_id: int, descending: bool) -> sa.ColumnElement[bool]:

@@ -9,6 +9,7 @@ projection for filters; nothing decides by them.
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -172,11 +173,18 @@ def find(
     kind: str = CONTAINER,
 ) -> list[Workload]:
     """By uuid or exact name within a project; project_id None looks through all projects."""
-    query = sa.select(workloads).where(workloads.c.kind == kind).limit(2)
-    if project_id is not None:
-        query = query.where(workloads.c.project_id == project_id)
-    query = query.where(workloads.c.uuid == uuid) if uuid else query.where(workloads.c.name == name)
-    return [read_row(row) for row in tx.execute(query).mappings()]
+    query = _finding("uuid" if uuid else "name", project_id is not None)
+    given = {"kind": kind, "ident": uuid or name, "project_id": project_id}
+    return [read_row(row) for row in tx.execute(query, given).mappings()]
+
+
+@functools.cache
+def _finding(column: str, in_project: bool) -> sa.Select[Any]:
+    """Made once: to put a statement together costs more than to run it, and nearly every request needs this one."""
+    query = sa.select(workloads).where(workloads.c.kind == sa.bindparam("kind")).limit(2)
+    if in_project:
+        query = query.where(workloads.c.project_id == sa.bindparam("project_id"))
+    return query.where(workloads.c[column] == sa.bindparam("ident"))
 
 
 def usage_of_project(tx: sa.Connection, project_id: str) -> tuple[int, Resources]:

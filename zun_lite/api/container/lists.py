@@ -17,7 +17,7 @@ import orjson
 from zun_lite.api import policy
 from zun_lite.api.container import parameters, views
 from zun_lite.api.container.pages import Pages
-from zun_lite.api.container.shown import fields_shown, host_names, utc_now
+from zun_lite.api.container.shown import fields_shown, sees_hosts, utc_now
 from zun_lite.api.media import JSON
 from zun_lite.api.services import Services
 from zun_lite.control import listing
@@ -126,11 +126,11 @@ class ContainerLists:
 
     def _read(self, caller: Caller, page: Wanted) -> tuple[list[Mark], list[bytes]]:
         """The rows of a page, and each as it is shown to this caller."""
-        now, moment, names = utc_now(self._means), self._means.clock.monotonic(), host_names(self._means, caller)
+        now, moment = utc_now(self._means), self._means.clock.monotonic()
         shown: dict[str, tuple[str, ...]] = {}
         items: dict[str, bytes] = {}
 
-        def unknown(marks: list[Mark]) -> list[str]:
+        def unknown(marks: list[Mark], names: listing.HostNames) -> list[str]:
             missing = []
             for uuid, version, project_id, host in marks:
                 if project_id not in shown:
@@ -142,7 +142,7 @@ class ContainerLists:
                     items[uuid] = item
             return missing
 
-        marks, rows = listing.read(self._means, page, unknown)
+        marks, rows, names = listing.read(self._means, page, unknown, hosts_too=sees_hosts(caller))
         for uuid, (version, workload) in rows.items():
             fields, host_name = shown[workload.project_id], names.get(workload.host)
             items[uuid] = orjson.dumps(views.container(workload, now=now, shown=fields, host_name=host_name))

@@ -17,9 +17,13 @@ def fields_shown(caller: Caller, project_id: str) -> tuple[str, ...]:
     return tuple(name for name in views.GUARDED if policy.allows(caller, f"container:get_one:{name}", project_id))
 
 
+def sees_hosts(caller: Caller) -> bool:
+    return policy.allows(caller, "container:get_one:host")
+
+
 def host_names(means: Means, caller: Caller) -> dict[str | None, str]:
     """Names of hosts by uuid, for whom they are shown to."""
-    if not policy.allows(caller, "container:get_one:host"):
+    if not sees_hosts(caller):
         return {}
     with means.db.read() as tx:
         return dict(hosts.names(tx))
