@@ -250,4 +250,4 @@ class DocumentsTest(ApiTestCase):
             self.assertIn(f"/v1/{name}/", document[name][0]["href"])
         for name in ("quotas", "quota_classes", "registries"):
             self.assertEqual(["self", "bookmark"], [link["rel"] for link in document[name]])
-        self.assertEqual(["self", "describedby"], [link["rel"] for link in document["links"]])
+        self.assertEqual(["self", "describedby", "streams"], [link["rel"] for link in document["links"]])

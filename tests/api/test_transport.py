@@ -10,7 +10,7 @@ import testtools
 
 from tests.api.case import ApiTestCase
 from zun_lite.api import media, paths
-from zun_lite.control import actions
+from zun_lite.control import listing
 from zun_lite.domain import errors
 
 REQUEST_ID = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -174,7 +174,7 @@ class TransportTest(ApiTestCase):
         self.refused(400, self.call("GET", "/v1/containers/a%00b"), "NUL")
 
     def test_an_unforeseen_error_is_told_without_its_cause_and_logged_once(self):
-        with mock.patch.object(actions, "page", side_effect=RuntimeError("a secret")):
+        with mock.patch.object(listing, "read", side_effect=RuntimeError("a secret")):
             with self.assertLogs("zun_lite.api.errors", "ERROR") as logged:
                 answer = self.call("GET", "/v1/containers")
         error = self.refused(500, answer)
@@ -185,7 +185,7 @@ class TransportTest(ApiTestCase):
         self.assertIn(correlation, error["detail"])
 
     def test_a_busy_service_says_when_to_try_again(self):
-        with mock.patch.object(actions, "page", side_effect=errors.Busy("Too busy.")):
+        with mock.patch.object(listing, "read", side_effect=errors.Busy("Too busy.")):
             answer = self.call("GET", "/v1/containers")
         self.refused(503, answer, "Too busy.")
         self.assertEqual("5", answer.headers["Retry-After"])
