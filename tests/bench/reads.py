@@ -16,7 +16,7 @@ ROUNDS = 7
 LOAD_SECONDS = 2
 CONNECTIONS = 8
 LISTED = 100
-POSTS = 200
+POSTS = 400
 WARM_UP = 20
 
 
@@ -90,7 +90,12 @@ def accepts(api: AloneApi) -> list[Row]:
         post()
         bare.commit()
     background = measure.background()
-    answered, committed = measure.in_turns(POSTS, post, bare.commit)
+    path = f"/v1/containers/{api.ask('POST', '/v1/containers', {'image': 'demo:latest'}, connection)['uuid']}"
+
+    def get() -> float:
+        return measure.timed(lambda: api.ask("GET", path, None, connection))
+
+    answered, committed, shown = measure.in_turns(POSTS, post, bare.commit, get)
     bare.close()
     late = [measure.percentile(answered, 99)]
     return [
@@ -112,6 +117,17 @@ def accepts(api: AloneApi) -> list[Row]:
             "bare SQLite commit",
             background=background,
         ),
+        Row(
+            "POST of a container until 202, p99",
+            "ms",
+            late,
+            [measure.percentile(shown, 99)],
+            "GET of one, p99",
+            "below 5 times",
+            measure.ratio_at_most(5),
+            background,
+        ),
+        Row("POST of a container until 202, p50", "ms", answered, shown, "GET of one", background=background),
     ]
 
 
