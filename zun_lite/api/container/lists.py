@@ -8,6 +8,7 @@ costs the reading of that one.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -135,7 +136,7 @@ class ContainerLists:
             for uuid, version, project_id, host in marks:
                 if project_id not in shown:
                     shown[project_id] = fields_shown(caller, project_id)
-                item = self._items.get((uuid, shown[project_id], names.get(host)), version, moment)
+                item = self._items.get(_key(uuid, shown[project_id], names.get(host)), version, moment)
                 if item is None:
                     missing.append(uuid)
                 else:
@@ -146,5 +147,10 @@ class ContainerLists:
         for uuid, (version, workload) in rows.items():
             fields, host_name = shown[workload.project_id], names.get(workload.host)
             items[uuid] = orjson.dumps(views.container(workload, now=now, shown=fields, host_name=host_name))
-            self._items.put((uuid, fields, host_name), version, moment, items[uuid])
+            self._items.put(_key(uuid, fields, host_name), version, moment, items[uuid])
         return marks, [items[mark.uuid] for mark in marks if mark.uuid in items]
+
+
+def _key(uuid: str, fields: tuple[str, ...], host_name: str | None) -> Hashable:
+    """Of a container as it is shown: all that its view depends on besides its row."""
+    return uuid, fields, host_name
