@@ -12,7 +12,7 @@ from tests.builders import a_caller, a_host, a_spec, means_of
 from tests.databases import DatabaseTestCase, on_every_database
 from zun_lite.control import create, purge, quotas, registries, reports
 from zun_lite.control.loop import Controller
-from zun_lite.db import actions, idempotency, images, networks, registered_networks, volumes, workloads
+from zun_lite.db import actions, idempotency, images, networks, registered_networks, schema, volumes, workloads
 from zun_lite.db.engine import metadata
 from zun_lite.db.idempotency import KeptAnswer, Key
 from zun_lite.db.listing import WHOLE
@@ -59,7 +59,7 @@ class PurgeTest(DatabaseTestCase):
 
         network, volume = self.db.transact(add)
         quotas.change(self.means, project, {"containers": 5})
-        registries.create(self.means, caller, registries.NewRegistry(f"{project}.example", "reg", None, None))
+        registries.create(self.means, caller, registries.NewRegistry(f"{project}.example", "reg", "", None))
         self.image(project)
         spec = a_spec(networks=(NetworkRequest(network),), mounts=(MountRequest("/data", volume),))
         made = create.create_container(self.means, caller, "web", spec, run=True)
@@ -161,6 +161,7 @@ class TablesTest(unittest.TestCase):
         }
         # Actions are kept for the audit, until db purge; grants of streams end by themselves within minutes.
         kept = {"actions", "stream_grants"}
+        self.assertTrue(schema.TABLES)
         owned = {table.name for table in metadata.sorted_tables if "project_id" in table.columns}
         self.assertEqual(emptied | kept, owned)
 

@@ -34,6 +34,7 @@ metadata = sa.MetaData(
 
 Result = TypeVar("Result")
 ATTEMPTS = 12
+INTEGRITY_ATTEMPTS = 5
 
 
 class Json(sa.types.TypeDecorator):
@@ -108,13 +109,17 @@ class Database:
             yield connection
 
     def transact(self, work: Callable[[sa.Connection], Result]) -> Result:
-        """work(tx) in one transaction, run again as a whole after a lost race. Busy: lost too often."""
+        """work(tx) in one transaction, run again as a whole after a lost race. Busy: lost too often.
+
+        A constraint that is still broken after a few rounds was no race, and its error is raised.
+        """
         for attempt in range(ATTEMPTS):
             try:
                 with self.transaction() as tx:
                     return work(tx)
             except sa.exc.DBAPIError as error:
-                if not is_lost_race(error):
+                no_race = isinstance(error, sa.exc.IntegrityError) and attempt >= INTEGRITY_ATTEMPTS
+                if no_race or not is_lost_race(error):
                     raise
                 time.sleep(random.uniform(0, min(0.5, 0.005 * 2**attempt)))
         raise errors.Busy("The database is too busy with competing changes; try again.")
