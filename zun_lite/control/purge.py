@@ -170,7 +170,7 @@ def _networking(means: Means, project_id: str) -> Iterator[Leftover]:
     for network in own_networks:
         yield _row(means, "network", network.uuid, networks.get, topology.delete_network)
     for group in groups:
-        yield _row(means, "security group", group.uuid, security_groups.get, security_groups.remove)
+        yield _row(means, "security group", group.uuid, security_groups.get, _remove_group)
 
 
 def _images(means: Means, project_id: str) -> Iterator[Leftover]:
@@ -204,6 +204,12 @@ def _settings(means: Means, project_id: str) -> Iterator[Leftover]:
     ):
         if there:
             yield Leftover(kind, f"of {project_id}", partial(_do, means, project_id, remove))
+
+
+def _remove_group(tx: sa.Connection, group: security_groups.SecurityGroup) -> None:
+    if ports.page(tx, [ports.in_groups([group.uuid])]):
+        raise errors.InUse("Ports still carry it.")
+    security_groups.remove(tx, group)
 
 
 def _drop_registry(means: Means, uuid: str) -> str:
