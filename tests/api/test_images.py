@@ -366,10 +366,10 @@ class HostsBytesTest(ImageTestCase):
         path = f"images/{self.image['id']}/file"
         self.assertEqual(404, self.ask("GET", path).status_code)
         self.create(image="app", image_driver="glance")
-        answer = self.ask("GET", path)
+        placed = self.get("/v1/containers", user="admin", params={"all_projects": "1"})["containers"][0]["host"]
+        answer = self.ask("GET", path, placed)
         self.assertEqual((200, b"bytes"), (answer.status_code, answer.content))
         self.assertEqual(hashlib.sha512(b"bytes").hexdigest(), answer.headers["X-Image-Sha512"])
-        placed = self.get("/v1/containers", user="admin", params={"all_projects": "1"})["containers"][0]["host"]
         other = {"host1": "host2", "host2": "host1"}[placed]
         self.assertEqual([200, 404], [self.ask("GET", path, host).status_code for host in (placed, other)])
         headers = {"X-Auth-Token": self.token("admin")}
