@@ -94,6 +94,7 @@ class CapsulePerformer:
         journal: Journal,
         launches: contextlib.AbstractContextManager[bool],
         shared: Callable[[Step, Turn], None],
+        require_ports: Callable[[tuple[str, ...]], None],
     ) -> None:
         self._runtime = runtime
         self._netd = netd
@@ -101,6 +102,7 @@ class CapsulePerformer:
         self._journal = journal
         self._launches = launches
         self._shared = shared
+        self._require_ports = require_ports
         self._images_had: dict[str, dict[str, str]] = {}
         self._acts: dict[Step, Callable[[Turn, str], None]] = {
             Step.CREATE: self._create,
@@ -193,6 +195,7 @@ class CapsulePerformer:
             if name in wanted
         ]
         endpoints = list(wiring.endpoints) if uuid == SANDBOX else []
+        self._require_ports(tuple(endpoint.port_id for endpoint in endpoints))
         crash.point("agent.plug.before")
         self._netd.plug(_container(turn, uuid).container_id, turn.uuid, turn.desired.epoch, endpoints, volumes)
         crash.point("agent.plug.after")

@@ -18,7 +18,13 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
-def take(engine: Engine, pool_dir: str, docker_runtime: str) -> Inventory:
+def take(
+    engine: Engine,
+    pool_dir: str,
+    docker_runtime: str,
+    underlay_address: str | None = None,
+    external_bridge: str | None = None,
+) -> Inventory:
     """The inventory to report; the disk is the whole file system that holds the volume pool.
 
     docker_runtime: our wrapper's name in Docker. Users may ask for what it wraps, and for NAME where
@@ -34,6 +40,8 @@ def take(engine: Engine, pool_dir: str, docker_runtime: str) -> Inventory:
         os=engine.os,
         kernel_version=engine.kernel_version,
         labels=engine.labels,
+        underlay_address=underlay_address,
+        external_bridge=external_bridge,
     )
 
 

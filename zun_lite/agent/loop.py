@@ -21,6 +21,7 @@ from zun_lite.agent.image_keeping import ImageKeeping, ImageSettings
 from zun_lite.agent.image_sources import ImageApi
 from zun_lite.agent.journal import Journal
 from zun_lite.agent.looks import Looks
+from zun_lite.agent.planes import PlaneApi, PlaneNetd, Planes
 from zun_lite.agent.reconciler import Reconciler
 from zun_lite.agent.removals import Removals
 from zun_lite.agent.reporter import Orders, Reporter
@@ -41,21 +42,29 @@ FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.2, 30.0
 _THREADS_A_LAUNCH = 4
 
 
-class NodeApi(ImageApi, Protocol):
+class NodeApi(ImageApi, PlaneApi, Protocol):
     """What is asked of the API."""
 
     def fetch(self, known_revision: int | None) -> DesiredSet | None: ...
 
     report_wanted: bool
+    plane_revision: int | None
 
     def heartbeat(self, boot_id: str, problem: str | None) -> int: ...
 
     def report(self, report: Report) -> Orders: ...
 
 
+class HostNetd(Netd, PlaneNetd, Protocol):
+    """What is asked of netd."""
+
+
 @dataclass(frozen=True)
 class Settings:
-    """docker_runtime: what the engine must know by name for this host to take work."""
+    """docker_runtime: what the engine must know by name for this host to take work.
+
+    underlay_address, external_bridge: see Inventory.
+    """
 
     pool_dir: str
     journal_dir: str
@@ -67,13 +76,15 @@ class Settings:
     silent_after_seconds: float = 40.0
     parallel: int = 4
     images: ImageSettings = ImageSettings()
+    underlay_address: str | None = None
+    external_bridge: str | None = None
 
 
 class Agent:
     """One host's agent. start() returns at once; stop() leaves every container as it is."""
 
     def __init__(
-        self, api: NodeApi, runtime: Runtime, images: EngineImages, netd: Netd, settings: Settings, clock: Clock
+        self, api: NodeApi, runtime: Runtime, images: EngineImages, netd: HostNetd, settings: Settings, clock: Clock
     ) -> None:
         self._api = api
         self._runtime = runtime
@@ -95,6 +106,7 @@ class Agent:
             alone=self._worklist.alone,
             tell=self._reporter.image,
         )
+        self._planes = Planes(api, netd, self._hears_the_api, settings.interval_seconds)
         performer = Performer(
             runtime,
             netd,
@@ -104,6 +116,7 @@ class Agent:
             settings.boot_id,
             self._hears_the_api,
             settings.parallel,
+            self._planes.require,
         )
         self._reconciler = Reconciler(
             runtime,
@@ -129,7 +142,7 @@ class Agent:
         self._missing_runtime: str | None = None
 
     def start(self) -> None:
-        for work in (self._keep_set, self._keep_alive, self._keep_compared):
+        for work in (self._keep_set, self._keep_alive, self._keep_compared, self._keep_plane):
             threading.Thread(target=work, name=work.__name__.strip("_"), daemon=True).start()
 
     def stop(self, timeout_seconds: float = 3.0) -> bool:
@@ -139,6 +152,7 @@ class Agent:
         self._compare_now.set()
         self._beat_now.set()
         self._events.stop()
+        self._planes.stop()
         ended = self._worklist.stop(timeout_seconds)
         self._reporter.stop()
         return ended
@@ -146,6 +160,7 @@ class Agent:
     def nudge(self) -> None:
         """The API says: look now."""
         self._fetch_now.set()
+        self._planes.look()
 
     def wait_until_registered(self, timeout_seconds: float) -> bool:
         return self._registered.wait(timeout_seconds)
@@ -237,6 +252,10 @@ class Agent:
                 self._revision = None
                 LOG.warning("volume %s cannot be removed yet: %s", volume_id, error.message)
 
+    def _keep_plane(self) -> None:
+        self._registered.wait()
+        self._planes.follow()
+
     # news
 
     def _happened(self, event: Event) -> None:
@@ -283,6 +302,7 @@ class Agent:
                 self._heard()
                 if revision != self._revision:
                     self._fetch_now.set()
+                self._planes.heard(self._api.plane_revision)
             except errors.ZunError as error:
                 LOG.debug("no heartbeat: %s", error.message)
             except Exception:
@@ -302,7 +322,10 @@ class Agent:
         self._missing_runtime = (
             None if known else f"The host's Docker Engine does not know the runtime {self._settings.docker_runtime}."
         )
-        return inventory.take(engine, self._settings.pool_dir, self._settings.docker_runtime)
+        settings = self._settings
+        return inventory.take(
+            engine, settings.pool_dir, settings.docker_runtime, settings.underlay_address, settings.external_bridge
+        )
 
     def _heard(self) -> None:
         """The API answered. One that missed this host for long wants to know everything before it gives work."""

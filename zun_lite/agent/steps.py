@@ -51,6 +51,7 @@ class Performer:
 
     connected: whether the API was heard of lately enough to trust that the set still stands.
     parallel: containers made or started at once; more than a few only makes each of them slower.
+    require_ports: returns once netd knows what is to be let through to these ports.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Performer:
         boot_id: str,
         connected: Callable[[], bool],
         parallel: int = 4,
+        require_ports: Callable[[tuple[str, ...]], None] = lambda port_ids: None,
     ) -> None:
         self._runtime = runtime
         self._netd = netd
@@ -71,6 +73,7 @@ class Performer:
         self._journal = journal
         self._boot_id = boot_id
         self._connected = connected
+        self._require_ports = require_ports
         self._launches = threading.BoundedSemaphore(parallel)
         self._acts: dict[Step, Callable[[Turn], None]] = {
             Step.IMAGE: self._image,
@@ -94,7 +97,7 @@ class Performer:
             Step.REPORT_LOST: self._report_lost,
         }
         self._capsules = CapsulePerformer(
-            runtime, netd, disks, journal, self._launches, lambda step, turn: self._acts[step](turn)
+            runtime, netd, disks, journal, self._launches, lambda step, turn: self._acts[step](turn), require_ports
         )
 
     def perform(self, step: CapsuleStep, turn: Turn) -> None:
@@ -176,6 +179,7 @@ class Performer:
     def _record_wiring(self, turn: Turn) -> None:
         wiring = turn.desired.wiring
         volumes = [(item, self._disks.path(item.volume_id)) for item in wiring.attachments]
+        self._require_ports(wiring.ports)
         crash.point("agent.plug.before")
         self._netd.plug(_there(turn).container_id, turn.uuid, turn.desired.epoch, list(wiring.endpoints), volumes)
         crash.point("agent.plug.after")

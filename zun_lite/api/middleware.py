@@ -17,6 +17,7 @@ import falcon
 from zun_lite.api import paths, versions
 from zun_lite.api.policy import Policy
 from zun_lite.api.token_cache import TokenCache
+from zun_lite.common.wake import Waker
 from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
 from zun_lite.identity.base import Token
@@ -54,6 +55,17 @@ class Receive:
         who = f"user {caller.user_id} of project {caller.project_id}" if caller else "nobody"
         status = falcon.http_status_to_code(resp.status)
         LOG.info("%s %s %s answered %d to %s", req.context.request_id, req.method, req.path, status, who)
+
+
+class Wake:
+    """After a change of networks the controller looks at once, for hosts are to learn of it."""
+
+    def __init__(self, waker: Waker) -> None:
+        self._waker = waker
+
+    def process_response(self, req: falcon.Request, resp: falcon.Response, resource: object, succeeded: bool) -> None:
+        if succeeded and req.method not in _READS and req.env.get(paths.SERVICE_KEY) == paths.NETWORK:
+            self._waker.wake()
 
 
 class Authenticate:

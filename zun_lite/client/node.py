@@ -18,6 +18,7 @@ from zun_lite.common import grants
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors
 from zun_lite.domain.desired import DesiredSet, Login, Report
+from zun_lite.domain.plane import HostPlane
 
 _BY_STATUS = {
     400: errors.Invalid,
@@ -63,6 +64,7 @@ class NodeClient:
         self._timeout_seconds = timeout_seconds
         self._session = requests.Session()
         self.report_wanted = False
+        self.plane_revision: int | None = None
 
     def fetch(self, known_revision: int | None) -> DesiredSet | None:
         """What this host should hold, or None when that is still what known_revision said."""
@@ -70,13 +72,21 @@ class NodeClient:
         answer = self._send("GET", "workloads", headers)
         return None if answer.status_code == 304 else DesiredSet.from_json(answer.json())
 
+    def fetch_plane(self, known_revision: int | None) -> HostPlane | None:
+        """What this host should do for networks, or None when that is still what known_revision said."""
+        headers = {"If-None-Match": f'"{known_revision}"'} if known_revision is not None else {}
+        answer = self._send("GET", "plane", headers)
+        return None if answer.status_code == 304 else HostPlane.from_json(answer.json())
+
     def heartbeat(self, boot_id: str, problem: str | None) -> int:
         """Say that the host lives, and what keeps it from taking work; answers its set's revision.
 
-        Afterwards report_wanted says whether the API needs a full report before it gives the host work.
+        Afterwards report_wanted says whether the API needs a full report before it gives the host work, and
+        plane_revision which plane it has for the host.
         """
         answer = self._send("PUT", "heartbeat", {}, {"boot_id": boot_id, "problem": problem}).json()
         self.report_wanted = bool(answer["report_wanted"])
+        self.plane_revision = answer.get("plane_revision")
         return answer["revision"]
 
     def report(self, report: Report) -> list[tuple[str, int]]:

@@ -149,6 +149,8 @@ def settings(conf: cfg.ConfigOpts) -> Settings:
             cache_hours=conf.agent.image_cache_max_age_hours,
             allowed_registries=tuple(name.lower() for name in conf.image.allowed_registries),
         ),
+        underlay_address=conf.agent.underlay_address,
+        external_bridge=conf.agent.external_bridge,
     )
 
 

@@ -15,6 +15,7 @@ from zun_lite.db.engine import Database
 from zun_lite.domain.resources import Limits, Ratios
 from zun_lite.image.embedded import EmbeddedImages
 from zun_lite.network.embedded import EmbeddedNetworks
+from zun_lite.network.quotas import NetworkQuotas
 from zun_lite.volume.embedded import EmbeddedVolumes
 
 
@@ -22,9 +23,10 @@ def build_means(conf: cfg.ConfigOpts) -> Means:
     """Connects to nothing yet, so that it may be called before a fork."""
     clock = Clock()
     db = Database(conf.database.connection)
+    quotas = network_quotas(conf)
     return Means(
         db=db,
-        networks=EmbeddedNetworks(db),
+        networks=EmbeddedNetworks(db, quotas),
         volumes=EmbeddedVolumes(db),
         images=EmbeddedImages(db, conf.image.dir, conf.image.max_size_gib, conf.image.project_gib),
         secrets=SecretBox(conf.registry.key_file),
@@ -36,4 +38,20 @@ def build_means(conf: cfg.ConfigOpts) -> Means:
         host_timeout_seconds=conf.scheduler.host_timeout_seconds,
         execute_timeout_seconds=conf.container.execute_timeout_seconds,
         allowed_registries=frozenset(name.lower() for name in conf.image.allowed_registries),
+        network_quotas=quotas,
+    )
+
+
+def network_quotas(conf: cfg.ConfigOpts) -> NetworkQuotas:
+    """What a project may have of networking objects when nothing is set for it."""
+    return NetworkQuotas(
+        {
+            "network": conf.network.quota_networks,
+            "subnet": conf.network.quota_subnets,
+            "port": conf.network.quota_ports,
+            "router": conf.network.quota_routers,
+            "floatingip": conf.network.quota_floating_ips,
+            "security_group": conf.network.quota_security_groups,
+            "security_group_rule": conf.network.quota_security_group_rules,
+        }
     )

@@ -47,6 +47,18 @@ identity_opts = [
 network_opts = [
     cfg.StrOpt("provider", default="embedded", choices=["embedded"], help="Who owns networks and ports."),
     cfg.IntOpt("mtu", default=1450, min=1280, max=9000, help="MTU of tenant networks, bytes."),
+    cfg.StrOpt(
+        "external_cidr",
+        default="172.24.4.0/24",
+        help="Addresses of the network outside that the first start makes, for routers and floating IPs; empty: none.",
+    ),
+    cfg.IntOpt("quota_networks", default=100, min=-1, help="Networks a project; -1 is no limit."),
+    cfg.IntOpt("quota_subnets", default=100, min=-1, help="Subnets a project."),
+    cfg.IntOpt("quota_ports", default=500, min=-1, help="Ports a project."),
+    cfg.IntOpt("quota_routers", default=10, min=-1, help="Routers a project."),
+    cfg.IntOpt("quota_floating_ips", default=50, min=-1, help="Floating IPs a project."),
+    cfg.IntOpt("quota_security_groups", default=100, min=-1, help="Security groups a project."),
+    cfg.IntOpt("quota_security_group_rules", default=1000, min=-1, help="Rules of security groups a project."),
 ]
 volume_opts = [
     cfg.StrOpt("provider", default="embedded", choices=["embedded"], help="Who owns volumes."),
@@ -75,6 +87,12 @@ agent_opts = [
     cfg.PortOpt("port", default=9518, help="Port the agent listens on."),
     cfg.StrOpt("address", help="host:port at which the API reaches this agent; default BIND:PORT."),
     cfg.StrOpt("api_url", help="URL of the API; default its public URL."),
+    cfg.HostAddressOpt(
+        "underlay_address", help="This host's address for tunnels between hosts; unset: it is alone and makes none."
+    ),
+    cfg.StrOpt(
+        "external_bridge", help="A bridge of this machine that is on the external network; unset: by its own way out."
+    ),
     cfg.StrOpt("docker_socket", default="/var/run/docker.sock", help="Socket of the Docker Engine."),
     cfg.StrOpt("docker_runtime", default="zun-lite", help="Name of the runtime wrapper in Docker."),
     cfg.StrOpt("key_file", help="This host's private key; default STATE_DIR/keys/host.key."),

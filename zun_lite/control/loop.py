@@ -13,10 +13,11 @@ from functools import partial
 import sqlalchemy as sa
 
 from zun_lite.common.wake import Sleeper
+from zun_lite.control import routers
 from zun_lite.control.means import Means
 from zun_lite.control.provision import provision, trim
 from zun_lite.control.release import release
-from zun_lite.db import hosts, idempotency, revisions, workloads
+from zun_lite.db import hosts, idempotency, planes, revisions, workloads
 
 LOG = logging.getLogger(__name__)
 BATCH = 100
@@ -30,6 +31,8 @@ class Controller:
         self._means = means
         self._born = means.clock.monotonic()
         self._nudged: dict[str, int] = {}
+        self._planes_seen: tuple[int, int] | None = None
+        self._planes: dict[str, int] = {}
         self._tidied = self._born
         self._more = False
 
@@ -60,7 +63,9 @@ class Controller:
             sentences += [sentence] if sentence else []
         for workload in leaving:
             sentences.append(release(self._means, workload))
+        sentences += routers.place(self._means)
         self._nudge()
+        self._nudge_for_planes()
         self._tidy()
         return sentences
 
@@ -82,6 +87,19 @@ class Controller:
         if now - self._tidied >= TIDY_EVERY_SECONDS:
             self._tidied = now
             self._means.db.transact(lambda tx: idempotency.forget_old(tx, self._means.db))
+
+    def _nudge_for_planes(self) -> None:
+        """Tell the hosts that are to do something else for networks than when they were last told."""
+        with self._means.db.read() as tx:
+            mark = planes.mark(tx)
+            if mark == self._planes_seen:
+                return
+            known = hosts.every(tx)
+            now = {host.uuid: planes.revision(tx, host.uuid) for host in known}
+        for host in known:
+            if self._planes.get(host.uuid) != now[host.uuid] and host.state != hosts.UNKNOWN:
+                self._means.agents.nudge(host.uuid, host.address)
+        self._planes, self._planes_seen = now, mark
 
     def _nudge(self) -> None:
         """Tell the hosts whose set changed since they were last told."""

@@ -13,6 +13,7 @@ from zun_lite.db.engine import Database
 from zun_lite.domain.resources import Limits, Ratios
 from zun_lite.image.base import ImageProvider
 from zun_lite.network.base import NetworkProvider
+from zun_lite.network.quotas import NetworkQuotas
 from zun_lite.volume.base import VolumeProvider
 
 
@@ -36,3 +37,4 @@ class Means:
     host_timeout_seconds: float = 40.0
     execute_timeout_seconds: int = 15
     allowed_registries: frozenset[str] = frozenset()
+    network_quotas: NetworkQuotas = NetworkQuotas()

@@ -17,6 +17,7 @@ from zun_lite.control.means import Means
 from zun_lite.db import actions, workloads
 from zun_lite.db.workloads import Workload
 from zun_lite.domain import connections, errors
+from zun_lite.domain.capsule import CapsuleSpec
 from zun_lite.domain.spec import NetworkRequest
 from zun_lite.domain.wiring import Endpoint, Wiring
 
@@ -66,8 +67,9 @@ class _NetworkRefused(Exception):
 
 def _wire(means: Means, workload: Workload) -> Wiring:
     endpoints = []
+    groups = _groups(means, workload)
     for network in workload.spec.networks:
-        endpoints.append(_port(means, workload, network))
+        endpoints.append(_port(means, workload, network, groups))
         crash.point("controller.provision.port")
     assert workload.host is not None
     attachments = []
@@ -75,10 +77,23 @@ def _wire(means: Means, workload: Workload) -> Wiring:
         attachments.append(means.volumes.provide(workload.uuid, workload.project_id, workload.host, position, mount))
         crash.point("controller.provision.volume")
     first = (replace(endpoint, default_route=number == 0) for number, endpoint in enumerate(endpoints))
-    return Wiring(tuple(first), tuple(attachments), workload.spec.security_groups)
+    return Wiring(tuple(first), tuple(attachments), groups or ())
 
 
-def _port(means: Means, workload: Workload, network: NetworkRequest) -> Endpoint:
+def _groups(means: Means, workload: Workload) -> tuple[str, ...] | None:
+    """The groups that were named; where none were, one for what is exposed.
+
+    Empty: none are left of those that were named; None: none ever were.
+    """
+    spec = workload.spec
+    members = spec.every_member if isinstance(spec, CapsuleSpec) else ()
+    exposed = {*spec.exposed_ports, *(port for member in members for port in member.spec.exposed_ports)}
+    if spec.security_groups or not exposed or not spec.networks:
+        return spec.security_groups or (() if workload.wiring.security_groups else None)
+    return (means.networks.open_ports(workload.uuid, workload.project_id, tuple(sorted(exposed))),)
+
+
+def _port(means: Means, workload: Workload, network: NetworkRequest, groups: tuple[str, ...] | None) -> Endpoint:
     assert workload.host is not None
     try:
         return means.networks.provide(
@@ -87,7 +102,7 @@ def _port(means: Means, workload: Workload, network: NetworkRequest) -> Endpoint
             workload.host,
             network.position,
             network,
-            workload.spec.security_groups,
+            groups,
         )
     except (errors.Unavailable, errors.Busy):
         raise

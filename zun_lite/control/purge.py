@@ -37,8 +37,8 @@ from zun_lite.db import (
 from zun_lite.db.listing import WHOLE
 from zun_lite.domain import errors, names
 from zun_lite.domain.lifecycle import ABSENT, OFF
+from zun_lite.network import groups, topology
 from zun_lite.network import ports as port_rules
-from zun_lite.network import topology
 from zun_lite.volume import embedded
 
 WHO = "zun-lite-manage"
@@ -162,15 +162,19 @@ def _networking(means: Means, project_id: str) -> Iterator[Leftover]:
             for subnet in subnets.page(tx, [subnets.subnets.c.project_id == project_id])
             if subnet.network_uuid not in {network.uuid for network in own_networks}
         ]
-        groups = security_groups.page(tx, [security_groups.belonging_to(project_id)])
+        own_groups = security_groups.page(tx, [security_groups.belonging_to(project_id)])
     for port in own_ports:
         yield _row(means, "port", port.uuid, ports.get, port_rules.delete_port)
     for subnet in elsewhere:
         yield _row(means, "subnet", subnet.uuid, subnets.get, topology.delete_subnet)
     for network in own_networks:
         yield _row(means, "network", network.uuid, networks.get, topology.delete_network)
-    for group in groups:
-        yield _row(means, "security group", group.uuid, security_groups.get, _remove_group)
+    for group in own_groups:
+        yield _row(means, "security group", group.uuid, security_groups.get, _drop_group)
+
+
+def _drop_group(tx: sa.Connection, group: security_groups.SecurityGroup) -> None:
+    groups.delete_group(tx, group, default_too=True)
 
 
 def _images(means: Means, project_id: str) -> Iterator[Leftover]:
@@ -204,12 +208,6 @@ def _settings(means: Means, project_id: str) -> Iterator[Leftover]:
     ):
         if there:
             yield Leftover(kind, f"of {project_id}", partial(_do, means, project_id, remove))
-
-
-def _remove_group(tx: sa.Connection, group: security_groups.SecurityGroup) -> None:
-    if ports.page(tx, [ports.in_groups([group.uuid])]):
-        raise errors.InUse("Ports still carry it.")
-    security_groups.remove(tx, group)
 
 
 def _drop_registry(means: Means, uuid: str) -> str:

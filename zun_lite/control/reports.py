@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import sqlalchemy as sa
 
 from zun_lite.control import commit, host_images
 from zun_lite.control.means import Means
-from zun_lite.db import actions, hosts, revisions, volumes, workloads
+from zun_lite.db import actions, hosts, planes, revisions, volumes, workloads
 from zun_lite.db.hosts import Host
 from zun_lite.db.workloads import Workload
 from zun_lite.domain import names
-from zun_lite.domain.desired import DesiredSet, Report
+from zun_lite.domain.desired import DesiredSet, Inventory, Report
 from zun_lite.domain.lifecycle import ABSENT, OFF, PRESENT, Observed, carried_out, failed
 
 LOG = logging.getLogger(__name__)
@@ -37,14 +37,27 @@ def enrol(means: Means, join_token: str, name: str, address: str, public_key: st
     return means.db.transact(accept)
 
 
-def heartbeat(means: Means, host: Host, boot_id: str, problem: str | None) -> tuple[int, bool]:
-    """(revision of the host's set, whether a full report is wanted before the host may get work)."""
+@dataclass(frozen=True)
+class Heard:
+    """The answer to a heartbeat: the revisions of what the host should hold, and of what it should do for networks.
 
-    def accept(tx: sa.Connection) -> int:
-        hosts.heard_of(tx, host.uuid, boot_id, problem)
-        return revisions.current(tx, revisions.host(host.uuid))
+    report_wanted: a full report comes before the host may get work.
+    """
 
-    return means.db.transact(accept), host.state != hosts.READY
+    revision: int
+    plane_revision: int
+    report_wanted: bool
+
+
+def heartbeat(means: Means, host: Host, boot_id: str, problem: str | None) -> Heard:
+    """The host lives."""
+    means.db.transact(lambda tx: hosts.heard_of(tx, host.uuid, boot_id, problem))
+    with means.db.read() as tx:
+        return Heard(
+            revisions.current(tx, revisions.host(host.uuid)),
+            planes.revision(tx, host.uuid),
+            host.state != hosts.READY,
+        )
 
 
 def revision(means: Means, host: Host) -> int:
@@ -90,9 +103,16 @@ def _take_host(tx: sa.Connection, host: Host, report: Report) -> None:
     if report.inventory is None or not report.full:
         return
     hosts.took_inventory(tx, host.uuid, report.boot_id, report.inventory)
+    before, now = host.inventory, report.inventory
+    if before is None or _outside(before) != _outside(now):
+        planes.host_changed(tx, host.uuid)
     if host.state != hosts.READY:
         workloads.host_changed(tx, host.uuid, known=True)
         LOG.info("host %s: is ready", host.name)
+
+
+def _outside(inventory: Inventory) -> tuple[str | None, str | None]:
+    return inventory.underlay_address, inventory.external_bridge
 
 
 def _take_workloads(tx: sa.Connection, host: Host, pairs: Sequence[tuple[str, Observed]]) -> list[tuple[str, int]]:

@@ -29,6 +29,8 @@ networks = sa.Table(
     sa.Column("external", sa.Boolean, nullable=False),
     sa.Column("mtu", sa.Integer, nullable=False),
     sa.Column("vni", sa.Integer, nullable=False, unique=True),
+    sa.Column("port_security", sa.Boolean, nullable=False),
+    sa.Column("is_default", sa.Boolean, nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("updated_at", Moment, nullable=False),
@@ -37,13 +39,18 @@ networks = sa.Table(
 
 COLUMNS: Mapping[str, sa.ColumnElement[Any]] = {
     name: networks.c[name]
-    for name in ("uuid", "project_id", "name", "description", "admin_state_up", "shared", "external", "mtu", "vni")
-}
+    for name in (
+        "uuid", "project_id", "name", "description", "admin_state_up", "shared", "external", "mtu", "vni", "is_default",
+    )
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Network:
-    """One record. vni: its segment's number, unique in the cloud and not given out twice. mtu: bytes."""
+    """One record. vni: its segment's number, unique in the cloud and not given out twice. mtu: bytes.
+
+    port_security: of new ports, where their maker says nothing.
+    """
 
     id: int
     uuid: str
@@ -55,6 +62,8 @@ class Network:
     external: bool
     mtu: int
     vni: int
+    port_security: bool
+    is_default: bool
     revision: int
     created_at: datetime.datetime
     updated_at: datetime.datetime
@@ -71,6 +80,8 @@ def insert(
     shared: bool,
     external: bool,
     mtu: int,
+    port_security: bool = True,
+    is_default: bool = False,
 ) -> Network:
     tx.execute(
         sa.insert(networks).values(
@@ -83,6 +94,8 @@ def insert(
             external=external,
             mtu=mtu,
             vni=_next_vni(tx),
+            port_security=port_security,
+            is_default=is_default,
             revision=1,
             created_at=utc_now(),
             updated_at=utc_now(),

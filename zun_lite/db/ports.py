@@ -18,7 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from zun_lite.db import listing, revisions, subnets
-from zun_lite.db.engine import Moment, metadata, text_type, utc_now
+from zun_lite.db.engine import Json, Moment, metadata, text_type, utc_now
 from zun_lite.db.networks import networks
 
 KEY = sa.String(40).with_variant(sa.String(40, collation="C"), "postgresql")
@@ -40,6 +40,8 @@ ports = sa.Table(
     sa.Column("workload_uuid", sa.String(36)),
     sa.Column("position", sa.Integer),
     sa.Column("owned", sa.Boolean, nullable=False),
+    sa.Column("port_security", sa.Boolean, nullable=False),
+    sa.Column("address_pairs", Json, nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("updated_at", Moment, nullable=False),
@@ -47,6 +49,8 @@ ports = sa.Table(
     sa.UniqueConstraint("workload_uuid", "position"),
     sa.Index(None, "project_id", "name"),
     sa.Index(None, "device_id"),
+    sa.Index(None, "host"),
+    sa.Index(None, "network_uuid", "project_id"),
 )
 
 addresses = sa.Table(
@@ -92,6 +96,8 @@ class Port:
 
     workload_uuid, position: which connection of which container it is; owned: made for it.
     device_id, device_owner: the same for users, and free for them to set on a port of no container.
+    port_security: whether it is held to its addresses and groups. address_pairs: (prefix or address, MAC or
+    None) that it may send from besides.
     """
 
     id: int
@@ -108,6 +114,8 @@ class Port:
     workload_uuid: str | None
     position: int | None
     owned: bool
+    port_security: bool
+    address_pairs: tuple[tuple[str, str | None], ...]
     revision: int
     created_at: datetime.datetime
     updated_at: datetime.datetime
@@ -145,6 +153,8 @@ def insert(
     workload_uuid: str | None = None,
     position: int | None = None,
     owned: bool = False,
+    port_security: bool = True,
+    address_pairs: Sequence[tuple[str, str | None]] = (),
 ) -> None:
     """A port without addresses; the MAC must be free in the network (IntegrityError)."""
     tx.execute(
@@ -162,6 +172,8 @@ def insert(
             workload_uuid=workload_uuid,
             position=position,
             owned=owned,
+            port_security=port_security,
+            address_pairs=list(address_pairs),
             revision=1,
             created_at=utc_now(),
             updated_at=utc_now(),
@@ -221,7 +233,7 @@ def page(
     groups = _groups_of(tx, uuids)
     return [
         Port(
-            **row,
+            **{**row, "address_pairs": tuple((address, mac) for address, mac in row["address_pairs"])},
             addresses=tuple(allotted.get(row["uuid"], ())),
             security_groups=tuple(groups.get(row["uuid"], ())),
         )
@@ -356,6 +368,32 @@ def some_of_network(tx: sa.Connection, network_uuid: str, limit: int = 3) -> lis
 def some_of_subnet(tx: sa.Connection, subnet_uuid: str, limit: int = 3) -> list[str]:
     query = sa.select(addresses.c.port_uuid).where(addresses.c.subnet_uuid == subnet_uuid).distinct().limit(limit)
     return list(tx.execute(query).scalars())
+
+
+def some_of_group(tx: sa.Connection, group_uuid: str, limit: int = 3) -> list[str]:
+    query = sa.select(port_security_groups.c.port_uuid).where(port_security_groups.c.group_uuid == group_uuid)
+    return list(tx.execute(query.limit(limit)).scalars())
+
+
+def of_device(tx: sa.Connection, device_id: str, *device_owners: str) -> list[Port]:
+    """Those of a device that is no container."""
+    return page(tx, [ports.c.device_id == device_id, ports.c.device_owner.in_(device_owners)])
+
+
+def addresses_in_groups(
+    tx: sa.Connection, group_uuids: Sequence[str], without: Iterable[str]
+) -> dict[str, list[str]]:
+    """The addresses of the ports in each of these groups, but for ports on the networks `without`."""
+    members, found = port_security_groups, dict[str, list[str]]()
+    query = (
+        sa.select(members.c.group_uuid, addresses.c.ip)
+        .join(addresses, addresses.c.port_uuid == members.c.port_uuid)
+        .where(members.c.group_uuid.in_(list(group_uuids)), addresses.c.network_uuid.not_in(list(without)))
+        .order_by(members.c.group_uuid, addresses.c.ip)
+    )
+    for group_uuid, key in tx.execute(query) if group_uuids else ():
+        found.setdefault(group_uuid, []).append(ip_of(key))
+    return found
 
 
 def foreign_on_network(tx: sa.Connection, network_uuid: str, project_id: str) -> bool:

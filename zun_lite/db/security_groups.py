@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from zun_lite.db import listing
 from zun_lite.db.engine import Moment, metadata, text_type, utc_now
-from zun_lite.domain.names import new_id
 
 DEFAULT = "default"
 
@@ -26,7 +25,11 @@ security_groups = sa.Table(
     sa.Column("description", text_type(255), nullable=False),
     # The project's id in its default group, NULL in all others: there is one default a project.
     sa.Column("default_of", sa.String(64), unique=True),
+    # The container for whose exposed ports it was made, and with which it goes.
+    sa.Column("workload_uuid", sa.String(36), unique=True),
+    sa.Column("revision", sa.Integer, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
     sa.Index(None, "project_id", "name"),
 )
 
@@ -37,47 +40,72 @@ COLUMNS: Mapping[str, sa.ColumnElement[Any]] = {
 
 @dataclass(frozen=True)
 class SecurityGroup:
+    """One record. workload_uuid: whose exposed ports it was made for, None for users' own."""
+
     id: int
     uuid: str
     project_id: str
     name: str
     description: str
     default_of: str | None
+    workload_uuid: str | None
+    revision: int
     created_at: datetime.datetime
+    updated_at: datetime.datetime
 
 
-def default_group(tx: sa.Connection, project_id: str) -> SecurityGroup:
-    """The project's default group, made now if it was never asked for."""
-    query = sa.select(security_groups).where(security_groups.c.default_of == project_id)
-    row = tx.execute(query).mappings().first()
-    if row is None:
-        tx.execute(
-            sa.insert(security_groups).values(
-                uuid=new_id(),
-                project_id=project_id,
-                name=DEFAULT,
-                description="Default security group",
-                default_of=project_id,
-                created_at=utc_now(),
-            )
+def insert(
+    tx: sa.Connection,
+    *,
+    uuid: str,
+    project_id: str,
+    name: str,
+    description: str = "",
+    default_of: str | None = None,
+    workload_uuid: str | None = None,
+) -> SecurityGroup:
+    tx.execute(
+        sa.insert(security_groups).values(
+            uuid=uuid,
+            project_id=project_id,
+            name=name,
+            description=description,
+            default_of=default_of,
+            workload_uuid=workload_uuid,
+            revision=1,
+            created_at=utc_now(),
+            updated_at=utc_now(),
         )
-        row = tx.execute(query).mappings().one()
-    return SecurityGroup(**row)
+    )
+    made = get(tx, uuid)
+    assert made is not None
+    return made
 
 
-def has_default(tx: sa.Connection, project_id: str) -> bool:
-    query = sa.select(security_groups.c.id).where(security_groups.c.default_of == project_id)
-    return tx.execute(query).first() is not None
+def default_of(tx: sa.Connection, project_id: str) -> SecurityGroup | None:
+    """The project's default group, where it was ever asked for."""
+    return _first(tx, security_groups.c.default_of == project_id)
+
+
+def of_workload(tx: sa.Connection, workload_uuid: str) -> SecurityGroup | None:
+    return _first(tx, security_groups.c.workload_uuid == workload_uuid)
 
 
 def get(tx: sa.Connection, uuid: str) -> SecurityGroup | None:
-    row = tx.execute(sa.select(security_groups).where(security_groups.c.uuid == uuid)).mappings().first()
-    return SecurityGroup(**row) if row else None
+    return _first(tx, security_groups.c.uuid == uuid)
 
 
-def remove(tx: sa.Connection, group: SecurityGroup) -> None:
-    """No port has it any more."""
-    tx.execute(sa.delete(security_groups).where(security_groups.c.uuid == group.uuid))
+def update(tx: sa.Connection, uuid: str, changes: Mapping[str, Any]) -> None:
+    tx.execute(
+        sa.update(security_groups)
+        .where(security_groups.c.uuid == uuid)
+        .values(**changes, revision=security_groups.c.revision + 1, updated_at=utc_now())
+    )
+
+
+def remove(tx: sa.Connection, uuid: str) -> None:
+    """The database refuses it (IntegrityError) while a port is in it or it has rules."""
+    tx.execute(sa.delete(security_groups).where(security_groups.c.uuid == uuid))
 
 
 def belonging_to(project_id: str | None) -> sa.ColumnElement[bool]:
@@ -92,3 +120,15 @@ def page(
 ) -> list[SecurityGroup]:
     query = sa.select(security_groups).where(*where, *listing.exact(COLUMNS, filters or {}))
     return [SecurityGroup(**row) for row in listing.page(tx, query, security_groups, wanted)]
+
+
+def count(tx: sa.Connection, project_id: str) -> int:
+    """Users' own; those of containers go with them."""
+    query = sa.select(sa.func.count()).select_from(security_groups)
+    mine = (security_groups.c.project_id == project_id, security_groups.c.workload_uuid.is_(None))
+    return tx.execute(query.where(*mine)).scalar_one()
+
+
+def _first(tx: sa.Connection, where: sa.ColumnElement[bool]) -> SecurityGroup | None:
+    row = tx.execute(sa.select(security_groups).where(where)).mappings().first()
+    return SecurityGroup(**row) if row else None

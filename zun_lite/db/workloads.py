@@ -16,7 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from zun_lite.db import revisions
+from zun_lite.db import listing, planes, revisions
 from zun_lite.db.engine import Json, Moment, metadata, text_type, utc_now
 from zun_lite.domain import connections
 from zun_lite.domain.capsule import CONTAINER, read_spec
@@ -228,6 +228,18 @@ def on_host(tx: sa.Connection, host: str) -> list[Workload]:
     return [read_row(row) for row in tx.execute(query).mappings()]
 
 
+def names_of(tx: sa.Connection, uuids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """What each of these is found by: its name, and the host name that its user gave it."""
+    found = {}
+    for some in listing.in_parts(uuids):
+        rows = tx.execute(
+            sa.select(workloads.c.uuid, workloads.c.name, workloads.c.spec).where(workloads.c.uuid.in_(some))
+        )
+        for uuid, name, spec in rows:
+            found[uuid] = tuple(dict.fromkeys(each for each in (name, spec.get("hostname")) if each))
+    return found
+
+
 def to_provision(tx: sa.Connection, limit: int) -> list[Workload]:
     """Placed, wanted, and not yet provided with ports and volumes."""
     query = (
@@ -304,9 +316,12 @@ def change(
 
 
 def rename(tx: sa.Connection, workload: Workload, name: str) -> None:
-    """Another name for users; its host knows it by its uuid."""
+    """Another name for users, and for its neighbours' DNS; its host knows it by its uuid."""
     _touch(tx, workload)
     tx.execute(sa.update(workloads).where(workloads.c.uuid == workload.uuid).values(name=name, updated_at=utc_now()))
+    networks = sorted({endpoint.network_id for endpoint in workload.wiring.endpoints})
+    for network_id in networks:
+        planes.network_changed(tx, network_id, workload.project_id)
 
 
 def provide(tx: sa.Connection, workload: Workload, wiring: Wiring) -> bool:

@@ -66,7 +66,8 @@ def _task(spec: ContainerSpec, wiring: Wiring, ready: bool, observed: Observed |
         return None
     if not ready and len(spec.networks) != len(wiring.endpoints):
         return ATTACHING if len(spec.networks) > len(wiring.endpoints) else DETACHING
-    if not ready and set(spec.security_groups) != set(wiring.security_groups):
+    named = spec.security_groups or not spec.exposed_ports
+    if not ready and named and set(spec.security_groups) != set(wiring.security_groups):
         return ADDING if set(spec.security_groups) - set(wiring.security_groups) else REMOVING
     wanted, plugged = set(wiring.ports), set(observed.plugged)
     if wanted == plugged:

@@ -136,7 +136,11 @@ class DesiredSet:
 
 @dataclass(frozen=True)
 class Inventory:
-    """What a host is: its capacity and its engine. disk_gib counts the volume pool's file system."""
+    """What a host is: its capacity and its engine. disk_gib counts the volume pool's file system.
+
+    underlay_address: where other hosts' tunnels end, None where it is alone. external_bridge: the machine's
+    bridge by which its routers lead out, None where they go by the host's own way.
+    """
 
     capacity: Resources
     docker_version: str = ""
@@ -146,6 +150,8 @@ class Inventory:
     os: str = ""
     kernel_version: str = ""
     labels: tuple[str, ...] = ()
+    underlay_address: str | None = None
+    external_bridge: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

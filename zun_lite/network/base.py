@@ -40,13 +40,21 @@ class NetworkProvider(Protocol):
         host_uuid: str,
         position: int,
         request: NetworkRequest,
-        security_groups: tuple[str, ...] = (),
+        security_groups: tuple[str, ...] | None = None,
     ) -> Endpoint:
         """The port at this position of the workload, made or bound now if it is not yet.
 
-        security_groups: ids of the groups that the port is to be in; empty leaves that to its owner.
+        security_groups: ids of the groups that the port is to be in; empty is its project's default one, None
+        leaves that to its owner.
         Which endpoint carries the default route is for the caller to say. InUse, Invalid, NotFound: it
         cannot be had; final. Unavailable: try again.
+        """
+        ...
+
+    def open_ports(self, workload_uuid: str, project_id: str, exposed: tuple[str, ...]) -> str:
+        """The id of a security group of the workload's that lets everybody in to these ports, like 80/tcp.
+
+        Made now if it is not yet; it goes when all of the workload's ports are released.
         """
         ...
 

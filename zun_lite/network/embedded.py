@@ -14,16 +14,21 @@ from zun_lite.db.engine import Database
 from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
 from zun_lite.domain.names import as_id
+from zun_lite.domain.plane import DNS_ADDRESS, DNS_ADDRESS_V6
 from zun_lite.domain.spec import NetworkRequest
 from zun_lite.domain.wiring import Address, Endpoint
-from zun_lite.network.ports import DEVICE_OWNER, Wanted, create_port, known_groups
+from zun_lite.network import groups
+from zun_lite.network.ports import DEVICE_OWNER, Wanted, create_port, known_groups, remove_port, tell_hosts
+from zun_lite.network.quotas import NetworkQuotas
 
 
 class EmbeddedNetworks:
     """The NetworkProvider of an installation that has no Neutron."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, quotas: NetworkQuotas | None = None) -> None:
+        """quotas: how many ports a project may have; without them, any number."""
         self._db = db
+        self._quotas = quotas or NetworkQuotas()
 
     def resolve(self, caller: Caller, ident: str) -> str:
         """A network's id by its id or name. NotFound, Ambiguous; Forbidden: external, and not the caller's."""
@@ -55,7 +60,7 @@ class EmbeddedNetworks:
         mine = [security_groups.belonging_to(project_id)]
         if ident == security_groups.DEFAULT:
             # made when it is first asked for
-            self._db.transact(lambda tx: security_groups.default_group(tx, project_id))
+            self._db.transact(lambda tx: groups.default_group(tx, project_id))
         with self._db.read() as tx:
             uuid, table = as_id(ident), security_groups.security_groups.c
             found = security_groups.page(tx, [*mine, table.uuid == uuid]) if uuid else []
@@ -96,7 +101,7 @@ class EmbeddedNetworks:
         host_uuid: str,
         position: int,
         request: NetworkRequest,
-        security_groups: tuple[str, ...] = (),
+        security_groups: tuple[str, ...] | None = None,
     ) -> Endpoint:
         """The port at this position of the workload, made or bound now if it is not yet."""
 
@@ -104,15 +109,22 @@ class EmbeddedNetworks:
             port = ports.at_position(tx, workload_uuid, position)
             if port is None and request.port_id is not None:
                 port = _bind(tx, request.port_id, workload_uuid, project_id, host_uuid, position)
+                tell_hosts(tx, port)
             elif port is None:
+                self._quotas.hold(tx, project_id, "port")
                 port = _make(tx, request, workload_uuid, project_id, host_uuid, position)
             elif port.host != host_uuid:
                 ports.update(tx, port.uuid, {"host": host_uuid})
-            if security_groups and set(port.security_groups) != set(security_groups):
-                ports.set_groups(tx, port.uuid, known_groups(tx, security_groups, project_id))
+                tell_hosts(tx, port)
+            if security_groups is not None and port.port_security:
+                _put_into(tx, port, security_groups or (groups.default_group(tx, project_id).uuid,))
             return _endpoint(tx, port, position)
 
         return self._db.transact(work)
+
+    def open_ports(self, workload_uuid: str, project_id: str, exposed: tuple[str, ...]) -> str:
+        """The id of the group that lets everybody in to these ports of the workload, made now if it is not yet."""
+        return self._db.transact(lambda tx: groups.open_ports(tx, workload_uuid, project_id, exposed).uuid)
 
     def release(self, workload_uuid: str, *, positions: frozenset[int] | None = None) -> None:
         """Delete the ports that were made for the workload, and unbind those that its user brought."""
@@ -122,11 +134,29 @@ class EmbeddedNetworks:
                 if positions is not None and port.position not in positions:
                     continue
                 if port.owned:
-                    ports.delete(tx, port)
+                    remove_port(tx, port)
                 else:
                     ports.unbind(tx, port.uuid)
+                    tell_hosts(tx, port)
+            group = security_groups.of_workload(tx, workload_uuid) if positions is None else None
+            if group is not None:
+                _drop_group(tx, group)
 
         self._db.transact(work)
+
+
+def _put_into(tx: sa.Connection, port: ports.Port, group_ids: tuple[str, ...]) -> None:
+    if set(port.security_groups) != set(group_ids):
+        ports.set_groups(tx, port.uuid, known_groups(tx, group_ids, port.project_id))
+        tell_hosts(tx, port)
+
+
+def _drop_group(tx: sa.Connection, group: security_groups.SecurityGroup) -> None:
+    """Also out of ports that its user put into it besides."""
+    for port in ports.page(tx, [ports.in_groups([group.uuid])]):
+        ports.set_groups(tx, port.uuid, [uuid for uuid in port.security_groups if uuid != group.uuid])
+        tell_hosts(tx, port)
+    groups.delete_group(tx, group)
 
 
 def _find_network(tx: sa.Connection, caller: Caller, ident: str) -> networks.Network:
@@ -223,9 +253,16 @@ def _endpoint(tx: sa.Connection, port: ports.Port, position: int) -> Endpoint:
         ),
         default_route=position == 0,
         routes=tuple(route for subnet in used for route in subnet.routes),
-        dns=tuple(dict.fromkeys(server for subnet in used for server in subnet.dns)),
+        dns=tuple(dict.fromkeys((*_name_servers(used), *(server for subnet in used for server in subnet.dns)))),
         owned=port.owned,
     )
+
+
+def _name_servers(used: list[subnets.Subnet]) -> tuple[str, ...]:
+    """Where a container asks for the names of its neighbours: first of all, for they know no others."""
+    if not used:
+        return ()
+    return (DNS_ADDRESS,) if any(subnet.ip_version == 4 for subnet in used) else (DNS_ADDRESS_V6,)
 
 
 def _is_free(port: ports.Port) -> bool:

@@ -15,14 +15,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from zun_lite.db import networks, ports, revisions, security_groups, subnets
+from zun_lite.db import floating_ips, networks, planes, ports, revisions, security_groups, subnets, tags
 from zun_lite.domain import errors
 from zun_lite.domain.names import new_id
-from zun_lite.network import cidr
+from zun_lite.network import cidr, groups
 
 DEVICE_OWNER = "compute:kuryr"
 """What clients know a container's port by."""
 
+SERVICE_OWNERS = ("network:router_", "network:floatingip")
 MAC_PREFIX = "fa:16:3e"
 
 
@@ -49,6 +50,10 @@ def create_port(
 
     security_group_ids: None is the project's default group. values: further columns of ports.insert().
     """
+    values.setdefault("port_security", network.port_security)
+    if security_group_ids is None and not values["port_security"]:
+        security_group_ids = ()
+    _check_security(values["port_security"], security_group_ids, values.get("address_pairs", ()))
     if mac is not None and ports.mac_is_taken(tx, network.uuid, mac):
         raise errors.InUse(
             f"Unable to complete operation for network {network.uuid}. The mac address {mac} is in use.",
@@ -60,8 +65,9 @@ def create_port(
     ports.insert(tx, uuid=uuid, network_uuid=network.uuid, project_id=project_id, mac=mac, **values)
     _allot(tx, network, uuid, choices)
     if security_group_ids is None:
-        security_group_ids = [security_groups.default_group(tx, project_id).uuid]
+        security_group_ids = [groups.default_group(tx, project_id).uuid]
     ports.set_groups(tx, uuid, known_groups(tx, security_group_ids, project_id))
+    planes.changed(tx, network.project_id, *([project_id] if project_id else []))
     made = ports.get(tx, uuid)
     assert made is not None
     return made
@@ -81,22 +87,49 @@ def change_port(
     if port.workload_uuid is not None and (moving or _changes_addresses(port, fixed_ips)):
         raise _in_use(port)
     if fixed_ips is not None and _changes_addresses(port, fixed_ips):
+        _check_not_floating(tx, port)
         network = networks.get(tx, port.network_uuid)
         assert network is not None
         choices = _lock_choices(tx, network, fixed_ips)
         ports.give_back(tx, port)
         _allot(tx, network, port.uuid, choices)
+    _check_security(
+        changes.get("port_security", port.port_security),
+        port.security_groups if security_group_ids is None else security_group_ids,
+        changes.get("address_pairs", port.address_pairs),
+    )
     if security_group_ids is not None:
         ports.set_groups(tx, port.uuid, known_groups(tx, security_group_ids, port.project_id))
     ports.update(tx, port.uuid, changes)
+    tell_hosts(tx, port)
     return ports.get(tx, port.uuid) or port
 
 
 def delete_port(tx: sa.Connection, port: ports.Port) -> None:
-    """PortInUse while a container has it."""
+    """PortInUse while a container has it; ServicePortInUse: it is a router's or a floating IP's."""
     if port.workload_uuid is not None:
         raise _in_use(port)
+    if port.device_owner.startswith(SERVICE_OWNERS) and port.device_id:
+        raise errors.InUse(
+            f"Port {port.uuid} cannot be deleted directly via the port API: has device owner {port.device_owner}.",
+            kind="ServicePortInUse",
+        )
+    remove_port(tx, port)
+
+
+def remove_port(tx: sa.Connection, port: ports.Port) -> None:
+    """Whosever it is; floating IPs that led to it lead nowhere."""
+    for floating in floating_ips.of_port(tx, port.uuid):
+        floating_ips.update(tx, floating.uuid, {"fixed_port": None, "fixed_ip": None, "router_uuid": None})
+        planes.changed(tx, floating.project_id)
+    tags.remove_all(tx, port.uuid)
     ports.delete(tx, port)
+    tell_hosts(tx, port)
+
+
+def tell_hosts(tx: sa.Connection, port: ports.Port) -> None:
+    """Those that have to do with the port's network are to learn what became of it."""
+    planes.network_changed(tx, port.network_uuid, *([port.project_id] if port.project_id else []))
 
 
 @dataclass(frozen=True)
@@ -180,7 +213,37 @@ def known_groups(tx: sa.Connection, uuids: Sequence[str], project_id: str) -> li
         group = security_groups.get(tx, uuid)
         if group is None or group.project_id != project_id:
             raise errors.NotFound(f"Security group {uuid} does not exist.", kind="SecurityGroupNotFound")
+    for uuid in sorted(set(uuids)):
+        # held, so that none of them goes meanwhile
+        revisions.hold(tx, groups.scope(uuid))
     return list(dict.fromkeys(uuids))
+
+
+def _check_security(
+    port_security: bool, security_group_ids: Sequence[str] | None, address_pairs: Sequence[tuple[str, str | None]]
+) -> None:
+    if port_security:
+        return
+    if security_group_ids:
+        raise errors.Invalid(
+            "Port security must be enabled and port must have an IP address in order to use a security group.",
+            kind="PortSecurityAndIPRequiredForSecurityGroups",
+        )
+    if address_pairs:
+        raise errors.Conflict(
+            "Port Security must be enabled in order to have allowed address pairs on a port.",
+            kind="AddressPairAndPortSecurityRequired",
+        )
+
+
+def _check_not_floating(tx: sa.Connection, port: ports.Port) -> None:
+    led_to = floating_ips.of_port(tx, port.uuid)
+    if led_to:
+        raise errors.InUse(
+            f"The addresses of port {port.uuid} are those that floating IP {led_to[0].address} leads to; "
+            "disassociate it first.",
+            kind="PortInUse",
+        )
 
 
 def _changes_addresses(port: ports.Port, fixed_ips: Sequence[Wanted] | None) -> bool:

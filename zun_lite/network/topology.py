@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from zun_lite.db import networks, ports, revisions, subnets
+from zun_lite.db import networks, planes, ports, revisions, subnets, tags
 from zun_lite.domain import errors
 from zun_lite.domain.names import new_id
 from zun_lite.network import cidr
@@ -30,6 +30,8 @@ def create_network(
     shared: bool = False,
     external: bool = False,
     mtu: int,
+    port_security: bool = True,
+    is_default: bool = False,
 ) -> networks.Network:
     return networks.insert(
         tx,
@@ -41,6 +43,8 @@ def create_network(
         shared=shared,
         external=external,
         mtu=mtu,
+        port_security=port_security,
+        is_default=is_default,
     )
 
 
@@ -57,6 +61,7 @@ def change_network(tx: sa.Connection, network: networks.Network, changes: Mappin
         )
     if changes:
         networks.update(tx, network.uuid, changes)
+        planes.changed(tx, network.project_id)
     changed = networks.get(tx, network.uuid)
     return changed or network
 
@@ -73,7 +78,9 @@ def delete_network(tx: sa.Connection, network: networks.Network) -> None:
     revisions.raise_one(tx, _scope(network.uuid))
     for subnet in subnets.of_network(tx, network.uuid):
         subnets.delete(tx, subnet.uuid)
+        tags.remove_all(tx, subnet.uuid)
     networks.delete(tx, network.uuid)
+    tags.remove_all(tx, network.uuid)
     tx.execute(sa.delete(revisions.revisions).where(revisions.revisions.c.scope == _scope(network.uuid)))
 
 
@@ -112,6 +119,7 @@ def create_subnet(
             raise cidr.bad_input(
                 f"Requested subnet with cidr: {block} for network: {network.uuid} overlaps with another subnet."
             )
+    planes.changed(tx, network.project_id)
     return subnets.insert(
         tx,
         uuid=new_id(),
@@ -141,6 +149,7 @@ def change_subnet(tx: sa.Connection, subnet: subnets.Subnet, changes: Mapping[st
         cidr.check_routes(wanted["routes"], subnet.network)
     if wanted:
         subnets.update(tx, subnet.uuid, wanted)
+        planes.network_changed(tx, subnet.network_uuid)
     return subnets.get(tx, subnet.uuid) or subnet
 
 
@@ -155,6 +164,8 @@ def delete_subnet(tx: sa.Connection, subnet: subnets.Subnet) -> None:
             kind="SubnetInUse",
         )
     subnets.delete(tx, subnet.uuid)
+    tags.remove_all(tx, subnet.uuid)
+    planes.network_changed(tx, subnet.network_uuid)
 
 
 def _chosen_gateway(block: cidr.Network, pools: Sequence[cidr.Pool] | None) -> str | None:

@@ -23,6 +23,7 @@ from zun_lite.domain import errors, names
 from zun_lite.domain.desired import Desired, DesiredSet, Login, Report
 from zun_lite.domain.lifecycle import ABSENT, OFF, ON, PRESENT, Goal, Observed
 from zun_lite.domain.plan import Step
+from zun_lite.domain.plane import HostPlane, NetworkState, PortState
 from zun_lite.domain.spec import ContainerSpec
 from zun_lite.domain.wiring import Address, Attachment, Endpoint, Wiring
 
@@ -41,7 +42,13 @@ class FakeNetd:
         self.ports: dict[str, tuple[str, ...]] = {}
         self.attached: dict[str, int] = {}
         self.wired: list[tuple[str, int]] = []
+        self.planes: list[HostPlane] = []
         self.refusals: dict[str, list[errors.ZunError]] = {}
+
+    def plane(self, plane):
+        self._refuse("plane")
+        self.planes.append(plane)
+        return {"revision": plane.revision, "problems": []}
 
     def plug(self, container_id, workload, epoch, endpoints, volumes):
         self._refuse("plug")
@@ -91,6 +98,7 @@ class FakeApi:
         self.beats: list[str | None] = []
         self.away = False
         self.calls: list[str] = []
+        self.plane_revision: int | None = None
 
     def put(self, *workloads: Desired) -> None:
         with self.lock:
@@ -119,10 +127,24 @@ class FakeApi:
                 return None
             return DesiredSet(self.revision, tuple(self.workloads.values()), self.doomed)
 
+    def fetch_plane(self, known_revision):
+        """Of the ports of the set, whose revision it has."""
+        self._answer("fetch_plane")
+        with self.lock:
+            if known_revision == self.revision:
+                return None
+            endpoints = [item for workload in self.workloads.values() for item in workload.wiring.endpoints]
+            networks = [
+                NetworkState(item.network_id, item.vni, ports=(PortState(item.port_id, item.mac, local=True),))
+                for item in endpoints
+            ]
+            return HostPlane(self.revision, networks=tuple(networks))
+
     def heartbeat(self, boot_id, problem):
         self._answer("heartbeat")
         with self.lock:
             self.beats.append(problem)
+            self.plane_revision = self.revision
             self.lock.notify_all()
             return self.revision
 

@@ -52,7 +52,7 @@ def container(
         "hostname": spec.hostname or seen.hostname,
         "ports": list(seen.ports),
         "addresses": _addresses(workload.wiring.endpoints),
-        "security_groups": list(spec.security_groups),
+        "security_groups": list(spec.security_groups or workload.wiring.security_groups),
         "restart_policy": _restart_policy(spec.restart_policy),
         "interactive": spec.interactive,
         "tty": spec.tty,

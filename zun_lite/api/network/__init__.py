@@ -9,7 +9,7 @@ from __future__ import annotations
 from zun_lite.api.network import documents
 from zun_lite.api.network.networks import Network, Networks
 from zun_lite.api.network.ports import Port, Ports
-from zun_lite.api.network.security_groups import SecurityGroups
+from zun_lite.api.network.security_groups import SecurityGroupRules, SecurityGroups
 from zun_lite.api.network.subnets import Subnet, Subnets
 from zun_lite.api.services import Services
 
@@ -18,7 +18,8 @@ def resources(services: Services) -> list[tuple[str, object, str | None]]:
     """(path template, resource, suffix of its responders) of everything under /network."""
     prefix = documents.PREFIX
     versions, extensions = documents.Documents(services), documents.Extensions()
-    groups, quotas = SecurityGroups(services), documents.Quotas(services)
+    groups, rules = SecurityGroups(services), SecurityGroupRules(services)
+    quotas = documents.Quotas(services)
     return [
         ("/network", versions, "root"),
         (prefix, versions, "v2"),
@@ -32,8 +33,8 @@ def resources(services: Services) -> list[tuple[str, object, str | None]]:
         (f"{prefix}/ports/{{ident}}", Port(services), None),
         (f"{prefix}/security-groups", groups, None),
         (f"{prefix}/security-groups/{{ident}}", groups, "one"),
-        (f"{prefix}/security-group-rules", groups, "rules"),
-        (f"{prefix}/security-group-rules/{{ident}}", groups, "rule"),
+        (f"{prefix}/security-group-rules", rules, None),
+        (f"{prefix}/security-group-rules/{{ident}}", rules, "one"),
         (f"{prefix}/quotas/{{project_id}}", quotas, None),
         (f"{prefix}/quotas/{{project_id}}/default", quotas, None),
         (f"{prefix}/quotas/{{project_id}}/details", quotas, "details"),

@@ -6,6 +6,7 @@ null is the same as leaving an attribute out, except where its Attribute says ot
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from zun_lite.network.ports import Wanted
 
 NAME_LENGTH = 255
 MOST_AT_ONCE = 100
+MOST_PAIRS = 10
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,29 @@ def fixed_ips(field: str, value: Any) -> list[Wanted]:
     if len(wanted) > 5:
         raise invalid(field, "a port may have 5 addresses at most")
     return wanted
+
+
+def address_pairs(field: str, value: Any) -> list[tuple[str, str | None]]:
+    """(address or prefix, MAC or None for the port's own)."""
+    pairs: list[tuple[str, str | None]] = []
+    for item in _list(field, value):
+        if not isinstance(item, dict) or "ip_address" not in item or set(item) - {"ip_address", "mac_address"}:
+            raise invalid(field, "each entry must be an object with ip_address, and perhaps mac_address")
+        address = text(f"{field}.ip_address", item["ip_address"])
+        try:
+            known = ipaddress.ip_network(address, strict=False) if "%" not in address else None
+        except ValueError:
+            known = None
+        if known is None:
+            raise invalid(field, f"'{address}' is not a valid IP address or subnet")
+        given = item.get("mac_address")
+        pair = (str(known) if "/" in address else str(known.network_address), mac(field, given) if given else None)
+        if pair in pairs:
+            raise invalid(field, f"{address} stands in the list twice")
+        pairs.append(pair)
+    if len(pairs) > MOST_PAIRS:
+        raise invalid(field, f"a port may have {MOST_PAIRS} of them at most")
+    return pairs
 
 
 def mac(field: str, value: Any) -> str:

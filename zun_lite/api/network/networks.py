@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import falcon
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 
 from zun_lite.api import idempotency, media
 from zun_lite.api.idempotency import Keep, Reply
-from zun_lite.api.network import bodies, queries, views
+from zun_lite.api.network import bodies, queries, tagging, views
 from zun_lite.api.network.bodies import Attribute
 from zun_lite.api.network.queries import Filter
 from zun_lite.api.services import Services
@@ -30,6 +31,7 @@ FILTERS = {
     "shared": Filter("shared", queries.boolean),
     "router:external": Filter("external", queries.boolean),
     "mtu": Filter("mtu", queries.number),
+    "is_default": Filter("is_default", queries.boolean),
 }
 ADMIN_FILTERS = FILTERS | {"provider:segmentation_id": Filter("vni", queries.number)}
 SORTABLE = {
@@ -54,9 +56,9 @@ def attributes(max_mtu: int) -> dict[str, Attribute]:
         "mtu": Attribute("mtu", bodies.integer(0, max_mtu)),
         "project_id": Attribute("project_id", bodies.text),
         "tenant_id": Attribute("project_id", bodies.text),
-        "port_security_enabled": Attribute("", bodies.one_of(True), change=True),
+        "port_security_enabled": Attribute("port_security", bodies.boolean, change=True),
         "availability_zone_hints": Attribute("", bodies.one_of([])),
-        "is_default": Attribute("", bodies.one_of(False), change=True),
+        "is_default": Attribute("is_default", bodies.boolean, change=True, admin=True),
         "provider:network_type": Attribute("", bodies.one_of("vxlan")),
         "provider:physical_network": Attribute("", bodies.one_of()),
         "provider:segmentation_id": Attribute("", bodies.one_of()),
@@ -89,24 +91,20 @@ class Networks:
         self._max_limit = services.conf.api.max_limit
         self._mtu = services.conf.network.mtu
         self._attributes = attributes(self._mtu)
+        self._quotas = services.means.network_quotas
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         caller = req.context.caller
         query = queries.read_query(req, ADMIN_FILTERS if caller.is_admin else FILTERS, SORTABLE, self._max_limit)
         visible = [] if caller.is_admin else [networks.visible_to(caller.project_id)]
+        visible += tagging.clauses(query, networks.networks.c.uuid)
         with self._db.read() as tx:
             found = (
                 []
                 if "status" in query.others and "ACTIVE" not in query.others["status"]
                 else (networks.page(tx, visible, query.columns, query.page))
             )
-            subnet_ids = subnets.ids_by_network(tx, [network.uuid for network in found])
-        shown = [
-            queries.project(
-                views.network(network, subnet_ids.get(network.uuid, []), admin=caller.is_admin), query.fields
-            )
-            for network in found
-        ]
+            shown = [queries.project(view, query.fields) for view in _views(tx, found, caller)]
         page = queries.links(req, self._public_url, "networks", query, [network.uuid for network in found])
         media.answer(resp, {"networks": shown, **page})
 
@@ -119,7 +117,10 @@ class Networks:
         wanted = [(bodies.project_of(item, caller), self._read(item, caller)) for item in items]
 
         def work(tx: sa.Connection) -> Reply:
-            made = [topology.create_network(tx, project_id, **values) for project_id, values in wanted]
+            made = []
+            for project_id, values in wanted:
+                self._quotas.hold(tx, project_id, "network")
+                made.append(topology.create_network(tx, project_id, **values))
             shown = [views.network(network, [], admin=caller.is_admin) for network in made]
             reply = Reply(201, {"networks": shown} if bulk else {"network": shown[0]})
             keep(tx, lambda: reply)
@@ -142,7 +143,7 @@ class Network:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
         with self._db.read() as tx:
-            shown = self._view(tx, find(tx, req.context.caller, ident), req.context.caller)
+            (shown,) = _views(tx, [find(tx, req.context.caller, ident)], req.context.caller)
         media.answer(resp, {"network": queries.project(shown, queries.read_pairs(req).get("fields", ()))})
 
     def on_put(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
@@ -153,7 +154,7 @@ class Network:
 
         def work(tx: sa.Connection) -> dict[str, Any]:
             network = find(tx, caller, ident, to_change=True)
-            return self._view(tx, topology.change_network(tx, network, changes), caller)
+            return _views(tx, [topology.change_network(tx, network, changes)], caller)[0]
 
         media.answer(resp, {"network": self._db.transact(work)})
 
@@ -162,6 +163,10 @@ class Network:
         self._db.transact(lambda tx: topology.delete_network(tx, find(tx, caller, ident, to_change=True)))
         resp.status = falcon.HTTP_204
 
-    def _view(self, tx: sa.Connection, network: networks.Network, caller: Caller) -> dict[str, Any]:
-        subnet_ids = subnets.ids_by_network(tx, [network.uuid]).get(network.uuid, [])
-        return views.network(network, subnet_ids, admin=caller.is_admin)
+
+def _views(tx: sa.Connection, found: Sequence[networks.Network], caller: Caller) -> list[dict[str, Any]]:
+    subnet_ids = subnets.ids_by_network(tx, [network.uuid for network in found])
+    views_found = [
+        views.network(network, subnet_ids.get(network.uuid, []), admin=caller.is_admin) for network in found
+    ]
+    return tagging.tagged(tx, views_found)

@@ -10,7 +10,7 @@ import falcon
 import sqlalchemy as sa
 
 from zun_lite.api import media
-from zun_lite.api.network import bodies, queries, views
+from zun_lite.api.network import bodies, queries, tagging, views
 from zun_lite.api.network import networks as networks_edge
 from zun_lite.api.network.bodies import Attribute
 from zun_lite.api.network.queries import Filter
@@ -60,8 +60,8 @@ ATTRIBUTES = {
     "binding:host_id": Attribute("host", bodies.text_or_null, change=True, admin=True, null=True),
     "binding:vnic_type": Attribute("", bodies.one_of("normal"), change=True),
     "binding:profile": Attribute("", bodies.one_of({}), change=True),
-    "port_security_enabled": Attribute("", bodies.one_of(True), change=True),
-    "allowed_address_pairs": Attribute("", bodies.one_of([]), change=True),
+    "port_security_enabled": Attribute("port_security", bodies.boolean, change=True),
+    "allowed_address_pairs": Attribute("address_pairs", bodies.address_pairs, change=True),
     "extra_dhcp_opts": Attribute("", bodies.one_of([]), change=True),
     "dns_name": Attribute("", bodies.one_of(""), change=True),
     "qos_policy_id": Attribute("", bodies.one_of(), change=True),
@@ -84,6 +84,7 @@ class Ports:
         self._db = services.means.db
         self._public_url = services.public_url
         self._max_limit = services.conf.api.max_limit
+        self._quotas = services.means.network_quotas
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         caller = req.context.caller
@@ -102,7 +103,10 @@ class Ports:
         wanted = [(bodies.project_of(item, caller), _read(item, caller)) for item in items]
 
         def work(tx: sa.Connection) -> list[dict[str, Any]]:
-            made = [_create(tx, caller, project_id, values) for project_id, values in wanted]
+            made = []
+            for project_id, values in wanted:
+                self._quotas.hold(tx, project_id, "port")
+                made.append(_create(tx, caller, project_id, values))
             return _views(tx, made, caller)
 
         shown = self._db.transact(work)
@@ -131,6 +135,7 @@ class Port:
         def work(tx: sa.Connection) -> dict[str, Any]:
             port = find(tx, caller, ident)
             _check_addresses(tx, caller, port.network_uuid, fixed_ips)
+            _check_guard(tx, caller, port, changes)
             changed = rules.change_port(tx, port, changes, fixed_ips=fixed_ips, security_group_ids=group_ids)
             return _views(tx, [changed], caller)[0]
 
@@ -158,10 +163,12 @@ def _create(tx: sa.Connection, caller: Caller, project_id: str, values: dict[str
                 f"Network {network.uuid} is external; only an administrator may make ports on it.",
                 kind="PolicyNotAuthorized",
             )
+        if arguments.get("port_security") is False:
+            raise _not_owner(network.uuid, "switch port_security_enabled off")
+        if arguments.get("address_pairs"):
+            raise _not_owner(network.uuid, "give allowed_address_pairs")
         if "mac" in arguments:
-            raise errors.Forbidden(
-                f"Only the owner of network {network.uuid} may choose a mac_address on it.", kind="PolicyNotAuthorized"
-            )
+            raise _not_owner(network.uuid, "choose a mac_address")
     _check_addresses(tx, caller, network.uuid, arguments.get("fixed_ips"))
     return rules.create_port(tx, network, project_id, **arguments)
 
@@ -169,6 +176,21 @@ def _create(tx: sa.Connection, caller: Caller, project_id: str, values: dict[str
 def _check_owner_word(values: dict[str, Any], caller: Caller) -> None:
     if str(values.get("device_owner", "")).startswith("network:") and not caller.is_admin:
         raise bodies.forbidden("a device_owner that begins with network:")
+
+
+def _check_guard(tx: sa.Connection, caller: Caller, port: ports.Port, changes: dict[str, Any]) -> None:
+    """What a port may send is for its network's owner to loosen."""
+    network = networks.get(tx, port.network_uuid)
+    if network is None or networks_edge.is_owner(caller, network):
+        return
+    if changes.get("port_security", port.port_security) is not port.port_security:
+        raise _not_owner(network.uuid, "change port_security_enabled")
+    if changes.get("address_pairs", list(port.address_pairs)) != list(port.address_pairs):
+        raise _not_owner(network.uuid, "change allowed_address_pairs")
+
+
+def _not_owner(network_uuid: str, what: str) -> errors.Forbidden:
+    return errors.Forbidden(f"Only the owner of network {network_uuid} may {what} on it.", kind="PolicyNotAuthorized")
 
 
 def _check_addresses(
@@ -179,14 +201,12 @@ def _check_addresses(
     if network is None or networks_edge.is_owner(caller, network):
         return
     if any(wanted.ip_address is not None for wanted in fixed_ips or ()):
-        raise errors.Forbidden(
-            f"Only the owner of network {network_uuid} may choose an ip_address on it.", kind="PolicyNotAuthorized"
-        )
+        raise _not_owner(network_uuid, "choose an ip_address")
 
 
 def _clauses(query: queries.Query, host_names: dict[str, str] | None) -> list[sa.ColumnElement[bool]]:
     """Filters that are not plain columns. host_names: for administrators, who may filter by host."""
-    clauses: list[sa.ColumnElement[bool]] = []
+    clauses = tagging.clauses(query, ports.ports.c.uuid)
     for condition in query.others.get("fixed_ips", ()):
         key, _, value = condition.partition("=")
         if key == "ip_address":
@@ -210,7 +230,7 @@ def _clauses(query: queries.Query, host_names: dict[str, str] | None) -> list[sa
 
 def _views(tx: sa.Connection, found: Sequence[ports.Port], caller: Caller) -> list[dict[str, Any]]:
     names = _host_names(tx, caller)
-    return [views.port(port, admin=caller.is_admin, host_names=names) for port in found]
+    return tagging.tagged(tx, [views.port(port, admin=caller.is_admin, host_names=names) for port in found])
 
 
 def _host_names(tx: sa.Connection, caller: Caller) -> dict[str, str]:

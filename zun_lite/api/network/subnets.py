@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import falcon
 import sqlalchemy as sa
 
 from zun_lite.api import media
-from zun_lite.api.network import bodies, queries, views
+from zun_lite.api.network import bodies, queries, tagging, views
 from zun_lite.api.network import networks as networks_edge
 from zun_lite.api.network.bodies import Attribute
 from zun_lite.api.network.queries import Filter
@@ -86,14 +87,16 @@ class Subnets:
         self._db = services.means.db
         self._public_url = services.public_url
         self._max_limit = services.conf.api.max_limit
+        self._quotas = services.means.network_quotas
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         caller = req.context.caller
         query = queries.read_query(req, FILTERS, SORTABLE, self._max_limit)
         visible = [] if caller.is_admin else [subnets.visible_to(caller.project_id)]
+        visible += tagging.clauses(query, subnets.subnets.c.uuid)
         with self._db.read() as tx:
             found = subnets.page(tx, visible, query.columns, query.page)
-        shown = [queries.project(views.subnet(subnet), query.fields) for subnet in found]
+            shown = [queries.project(view, query.fields) for view in _views(tx, found)]
         page = queries.links(req, self._public_url, "subnets", query, [subnet.uuid for subnet in found])
         media.answer(resp, {"subnets": shown, **page})
 
@@ -103,7 +106,11 @@ class Subnets:
         wanted = [(bodies.project_of(item, caller), _read(item, caller)) for item in items]
 
         def work(tx: sa.Connection) -> list[dict[str, Any]]:
-            return [views.subnet(_create(tx, caller, project_id, values)) for project_id, values in wanted]
+            made = []
+            for project_id, values in wanted:
+                self._quotas.hold(tx, project_id, "subnet")
+                made.append(_create(tx, caller, project_id, values))
+            return _views(tx, made)
 
         shown = self._db.transact(work)
         media.answer(resp, {"subnets": shown} if bulk else {"subnet": shown[0]}, 201)
@@ -115,7 +122,7 @@ class Subnet:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
         with self._db.read() as tx:
-            shown = views.subnet(find(tx, req.context.caller, ident))
+            (shown,) = _views(tx, [find(tx, req.context.caller, ident)])
         media.answer(resp, {"subnet": queries.project(shown, queries.read_pairs(req).get("fields", ()))})
 
     def on_put(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
@@ -125,7 +132,7 @@ class Subnet:
         changes.pop("", None)
 
         def work(tx: sa.Connection) -> dict[str, Any]:
-            return views.subnet(topology.change_subnet(tx, find(tx, caller, ident, to_change=True), changes))
+            return _views(tx, [topology.change_subnet(tx, find(tx, caller, ident, to_change=True), changes)])[0]
 
         media.answer(resp, {"subnet": self._db.transact(work)})
 
@@ -133,6 +140,10 @@ class Subnet:
         caller = req.context.caller
         self._db.transact(lambda tx: topology.delete_subnet(tx, find(tx, caller, ident, to_change=True)))
         resp.status = falcon.HTTP_204
+
+
+def _views(tx: sa.Connection, found: Sequence[subnets.Subnet]) -> list[dict[str, Any]]:
+    return tagging.tagged(tx, [views.subnet(subnet) for subnet in found])
 
 
 def _read(item: dict[str, Any], caller: Caller) -> dict[str, Any]:

@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import datetime
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zun_lite.db.networks import Network
 from zun_lite.db.ports import Port
-from zun_lite.db.security_groups import SecurityGroup
 from zun_lite.db.subnets import Subnet
 
 
@@ -25,10 +23,10 @@ def network(record: Network, subnet_ids: Sequence[str], *, admin: bool) -> dict[
         "admin_state_up": record.admin_state_up,
         "shared": record.shared,
         "router:external": record.external,
-        "is_default": False,
+        "is_default": record.is_default,
         "mtu": record.mtu,
         "subnets": list(subnet_ids),
-        "port_security_enabled": True,
+        "port_security_enabled": record.port_security,
         "availability_zone_hints": [],
         "availability_zones": [],
         "ipv4_address_scope": None,
@@ -85,8 +83,10 @@ def port(record: Port, *, admin: bool, host_names: Mapping[str, str]) -> dict[st
         "device_id": record.device_id,
         "device_owner": record.device_owner,
         "security_groups": list(record.security_groups),
-        "port_security_enabled": True,
-        "allowed_address_pairs": [],
+        "port_security_enabled": record.port_security,
+        "allowed_address_pairs": [
+            {"ip_address": address, "mac_address": mac or record.mac} for address, mac in record.address_pairs
+        ],
         "extra_dhcp_opts": [],
         "binding:vnic_type": "normal",
         "tags": [],
@@ -103,59 +103,13 @@ def port(record: Port, *, admin: bool, host_names: Mapping[str, str]) -> dict[st
     return view
 
 
-def security_group(record: SecurityGroup) -> dict[str, Any]:
-    moment = _moment(record.created_at)
-    return {
-        "id": record.uuid,
-        "name": record.name,
-        "description": record.description,
-        "project_id": record.project_id,
-        "tenant_id": record.project_id,
-        "stateful": True,
-        "shared": False,
-        "security_group_rules": security_group_rules(record),
-        "tags": [],
-        "created_at": moment,
-        "updated_at": moment,
-        "revision_number": 1,
-    }
-
-
-def security_group_rules(group: SecurityGroup) -> list[dict[str, Any]]:
-    """The rules that a project's default group begins with: all out, and in from its own members."""
-    moment = _moment(group.created_at)
-    return [
-        {
-            "id": str(uuid.uuid5(uuid.UUID(group.uuid), f"{direction} {ethertype}")),
-            "security_group_id": group.uuid,
-            "direction": direction,
-            "ethertype": ethertype,
-            "protocol": None,
-            "port_range_min": None,
-            "port_range_max": None,
-            "remote_ip_prefix": None,
-            "remote_group_id": group.uuid if direction == "ingress" else None,
-            "remote_address_group_id": None,
-            "normalized_cidr": None,
-            "description": "",
-            "project_id": group.project_id,
-            "tenant_id": group.project_id,
-            "created_at": moment,
-            "updated_at": moment,
-            "revision_number": 0,
-        }
-        for direction in ("egress", "ingress")
-        for ethertype in ("IPv4", "IPv6")
-    ]
-
-
 def _standard(record: Network | Subnet | Port) -> dict[str, Any]:
     return {
-        "created_at": _moment(record.created_at),
-        "updated_at": _moment(record.updated_at),
+        "created_at": moment(record.created_at),
+        "updated_at": moment(record.updated_at),
         "revision_number": record.revision,
     }
 
 
-def _moment(moment: datetime.datetime) -> str:
-    return moment.isoformat(timespec="seconds") + "Z"
+def moment(when: datetime.datetime) -> str:
+    return when.isoformat(timespec="seconds") + "Z"

@@ -6,12 +6,13 @@ No user's token is good here, and a host's token is good nowhere else.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import falcon
 
 from zun_lite.common import grants
-from zun_lite.control import reports
+from zun_lite.control import plane, reports
 from zun_lite.control.means import Means
 from zun_lite.db import hosts
 from zun_lite.domain import errors
@@ -26,6 +27,7 @@ def resources(means: Means, grant_public_key: str) -> list[tuple[str, Any, str |
         ("/node/v1/enrol", Enrolment(means, grant_public_key), None),
         ("/node/v1/heartbeat", Heartbeat(means), None),
         ("/node/v1/workloads", DesiredWorkloads(means), None),
+        ("/node/v1/plane", DesiredPlane(means), None),
         ("/node/v1/reports", Reports(means), None),
     ]
 
@@ -72,10 +74,8 @@ class Heartbeat:
         host = authenticate(self._means, req)
         body = _body(req)
         problem = body.get("problem")
-        revision, wanted = reports.heartbeat(
-            self._means, host, _text(body, "boot_id"), str(problem) if problem else None
-        )
-        resp.media = {"revision": revision, "report_wanted": wanted}
+        heard = reports.heartbeat(self._means, host, _text(body, "boot_id"), str(problem) if problem else None)
+        resp.media = asdict(heard)
 
 
 class DesiredWorkloads:
@@ -93,6 +93,23 @@ class DesiredWorkloads:
         desired = reports.desired_set(self._means, host)
         resp.set_header("ETag", f'"{desired.revision}"')
         resp.media = desired.to_json()
+
+
+class DesiredPlane:
+    """GET: what the host should do for networks, or 304 when that is what it knows."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        host = authenticate(self._means, req)
+        known = req.get_header("If-None-Match")
+        if known is not None and known.strip('"') == str(plane.revision(self._means, host)):
+            resp.status = falcon.HTTP_304
+            return
+        found = plane.host_plane(self._means, host)
+        resp.set_header("ETag", f'"{found.revision}"')
+        resp.media = found.to_json()
 
 
 class Reports:

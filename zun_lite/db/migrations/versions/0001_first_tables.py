@@ -111,6 +111,8 @@ def upgrade() -> None:
         sa.Column("external", sa.Boolean(), nullable=False),
         sa.Column("mtu", sa.Integer(), nullable=False),
         sa.Column("vni", sa.Integer(), nullable=False),
+        sa.Column("port_security", sa.Boolean(), nullable=False),
+        sa.Column("is_default", sa.Boolean(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("created_at", moment(), nullable=False),
         sa.Column("updated_at", moment(), nullable=False),
@@ -168,8 +170,12 @@ def upgrade() -> None:
         sa.Column("name", text(255), nullable=False),
         sa.Column("description", text(255), nullable=False),
         sa.Column("default_of", sa.String(length=64), nullable=True),
+        sa.Column("workload_uuid", sa.String(length=36), nullable=True),
+        sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("created_at", moment(), nullable=False),
+        sa.Column("updated_at", moment(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_security_groups"),
+        sa.UniqueConstraint("workload_uuid", name="uq_security_groups_workload_uuid"),
         sa.UniqueConstraint("default_of", name="uq_security_groups_default_of"),
         sa.UniqueConstraint("uuid", name="uq_security_groups_uuid"),
     )
@@ -284,6 +290,8 @@ def upgrade() -> None:
         sa.Column("workload_uuid", sa.String(length=36), nullable=True),
         sa.Column("position", sa.Integer(), nullable=True),
         sa.Column("owned", sa.Boolean(), nullable=False),
+        sa.Column("port_security", sa.Boolean(), nullable=False),
+        sa.Column("address_pairs", document(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("created_at", moment(), nullable=False),
         sa.Column("updated_at", moment(), nullable=False),
@@ -295,6 +303,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_ports_device_id", "ports", ["device_id"], unique=False)
     op.create_index("ix_ports_project_id_name", "ports", ["project_id", "name"], unique=False)
+    op.create_index("ix_ports_host", "ports", ["host"], unique=False)
+    op.create_index("ix_ports_network_uuid_project_id", "ports", ["network_uuid", "project_id"], unique=False)
 
     op.create_table(
         "projects",
@@ -498,4 +508,94 @@ def upgrade() -> None:
         sa.Column("tag", text(255), nullable=False),
         sa.ForeignKeyConstraint(["image_uuid"], ["images.uuid"], name="fk_image_tags_image_uuid"),
         sa.PrimaryKeyConstraint("image_uuid", "tag", name="pk_image_tags"),
+    )
+
+    op.create_table(
+        "security_group_rules",
+        sa.Column("id", number(), autoincrement=True, nullable=False),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("group_uuid", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("description", text(255), nullable=False),
+        sa.Column("direction", sa.String(length=8), nullable=False),
+        sa.Column("ethertype", sa.String(length=4), nullable=False),
+        sa.Column("protocol", sa.String(length=16), nullable=True),
+        sa.Column("port_min", sa.Integer(), nullable=True),
+        sa.Column("port_max", sa.Integer(), nullable=True),
+        sa.Column("remote_prefix", sa.String(length=64), nullable=True),
+        sa.Column("remote_group", sa.String(length=36), nullable=True),
+        sa.Column("meaning", sa.String(length=160), nullable=False),
+        sa.Column("created_at", moment(), nullable=False),
+        sa.ForeignKeyConstraint(["group_uuid"], ["security_groups.uuid"], name="fk_security_group_rules_group_uuid"),
+        sa.ForeignKeyConstraint(
+            ["remote_group"], ["security_groups.uuid"], name="fk_security_group_rules_remote_group"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_security_group_rules"),
+        sa.UniqueConstraint("uuid", name="uq_security_group_rules_uuid"),
+        sa.UniqueConstraint("group_uuid", "meaning", name="uq_security_group_rules_group_uuid_meaning"),
+    )
+    op.create_index("ix_security_group_rules_project_id", "security_group_rules", ["project_id"], unique=False)
+    op.create_index("ix_security_group_rules_remote_group", "security_group_rules", ["remote_group"], unique=False)
+
+    op.create_table(
+        "routers",
+        sa.Column("id", number(), autoincrement=True, nullable=False),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("name", text(255), nullable=False),
+        sa.Column("description", text(255), nullable=False),
+        sa.Column("admin_state_up", sa.Boolean(), nullable=False),
+        sa.Column("enable_snat", sa.Boolean(), nullable=False),
+        sa.Column("gateway_port", sa.String(length=36), nullable=True),
+        sa.Column("routes", document(), nullable=False),
+        sa.Column("host", sa.String(length=36), nullable=True),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("created_at", moment(), nullable=False),
+        sa.Column("updated_at", moment(), nullable=False),
+        sa.ForeignKeyConstraint(["gateway_port"], ["ports.uuid"], name="fk_routers_gateway_port"),
+        sa.PrimaryKeyConstraint("id", name="pk_routers"),
+        sa.UniqueConstraint("uuid", name="uq_routers_uuid"),
+    )
+    op.create_index("ix_routers_project_id_name", "routers", ["project_id", "name"], unique=False)
+    op.create_index("ix_routers_host", "routers", ["host"], unique=False)
+
+    op.create_table(
+        "floating_ips",
+        sa.Column("id", number(), autoincrement=True, nullable=False),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("description", text(255), nullable=False),
+        sa.Column("network_uuid", sa.String(length=36), nullable=False),
+        sa.Column("address", sa.String(length=64), nullable=False),
+        sa.Column("own_port", sa.String(length=36), nullable=False),
+        sa.Column("fixed_port", sa.String(length=36), nullable=True),
+        sa.Column("fixed_ip", sa.String(length=64), nullable=True),
+        sa.Column("router_uuid", sa.String(length=36), nullable=True),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("created_at", moment(), nullable=False),
+        sa.Column("updated_at", moment(), nullable=False),
+        sa.ForeignKeyConstraint(["network_uuid"], ["networks.uuid"], name="fk_floating_ips_network_uuid"),
+        sa.ForeignKeyConstraint(["own_port"], ["ports.uuid"], name="fk_floating_ips_own_port"),
+        sa.ForeignKeyConstraint(["fixed_port"], ["ports.uuid"], name="fk_floating_ips_fixed_port"),
+        sa.ForeignKeyConstraint(["router_uuid"], ["routers.uuid"], name="fk_floating_ips_router_uuid"),
+        sa.PrimaryKeyConstraint("id", name="pk_floating_ips"),
+        sa.UniqueConstraint("uuid", name="uq_floating_ips_uuid"),
+        sa.UniqueConstraint("own_port", name="uq_floating_ips_own_port"),
+        sa.UniqueConstraint("fixed_port", "fixed_ip", name="uq_floating_ips_fixed_port_fixed_ip"),
+    )
+    op.create_index("ix_floating_ips_project_id", "floating_ips", ["project_id"], unique=False)
+    op.create_index("ix_floating_ips_router_uuid", "floating_ips", ["router_uuid"], unique=False)
+
+    op.create_table(
+        "network_quotas",
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("resource", sa.String(length=32), nullable=False),
+        sa.Column("most", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("project_id", "resource", name="pk_network_quotas"),
+    )
+    op.create_table(
+        "tags",
+        sa.Column("object_uuid", sa.String(length=36), nullable=False),
+        sa.Column("tag", text(255), nullable=False),
+        sa.PrimaryKeyConstraint("object_uuid", "tag", name="pk_tags"),
     )
