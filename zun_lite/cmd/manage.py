@@ -19,9 +19,11 @@ from zun_lite.cmd import purge
 from zun_lite.common import config, grants, log
 from zun_lite.common import secrets as secret_keys
 from zun_lite.db import hosts, schema
+from zun_lite.db import identity as rows
 from zun_lite.db.engine import Database
 from zun_lite.domain import errors
 from zun_lite.identity import bootstrap as identity
+from zun_lite.network import outside
 
 TOKEN_MINUTES = 15
 
@@ -65,6 +67,15 @@ def bootstrap(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     if passwords[0]:
         _write_clouds(clouds, conf.api.public_url, {"admin": passwords[0], "demo": passwords[1] or ""})
         print(f"wrote {clouds}")
+    cidr = conf.network.external_cidr
+    made = db.transact(lambda tx: outside.make_once(tx, _admin_project(tx), cidr)) if cidr else None
+    if made:
+        print(f"made the external network {made}")
+
+
+def _admin_project(tx: Any) -> str:
+    (found,) = rows.find_projects(tx, domain_id=identity.DOMAIN_ID, name=identity.ADMIN)
+    return found.id
 
 
 def host_token(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:

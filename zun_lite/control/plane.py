@@ -152,11 +152,7 @@ def _groups(tx: sa.Connection, here: Sequence[Port], members: Sequence[Port]) ->
 
 
 def _routers(tx: sa.Connection, host: Host, known: dict[str, Network], around: _Around) -> Iterable[RouterState]:
-    placed = [
-        router
-        for router in routers.page(tx, [routers.routers.c.host == host.uuid])
-        if router.admin_state_up
-    ]
+    placed = [router for router in routers.page(tx, [routers.routers.c.host == host.uuid]) if router.admin_state_up]
     floating: dict[str, list[FloatingState]] = {}
     for item in floating_ips.of_routers(tx, [router.uuid for router in placed]):
         if item.router_uuid is not None and item.fixed_ip is not None:

@@ -20,15 +20,18 @@ import sqlalchemy as sa
 from zun_lite.control.means import Means
 from zun_lite.db import (
     actions,
+    floating_ips,
     host_images,
     idempotency,
     identity,
     images,
+    network_quotas,
     networks,
     ports,
     quotas,
     registered_networks,
     registries,
+    routers,
     security_groups,
     subnets,
     volumes,
@@ -37,8 +40,9 @@ from zun_lite.db import (
 from zun_lite.db.listing import WHOLE
 from zun_lite.domain import errors, names
 from zun_lite.domain.lifecycle import ABSENT, OFF
-from zun_lite.network import groups, topology
+from zun_lite.network import floating, groups, topology
 from zun_lite.network import ports as port_rules
+from zun_lite.network import routers as router_rules
 from zun_lite.volume import embedded
 
 WHO = "zun-lite-manage"
@@ -153,8 +157,8 @@ def _networking(means: Means, project_id: str) -> Iterator[Leftover]:
         own_ports = [
             port
             for port in ports.page(tx, [ports.ports.c.project_id == project_id])
-            # The others go with their workload.
-            if port.workload_uuid is None
+            # The others go with their workload, or their router.
+            if port.workload_uuid is None and not port.device_owner.startswith(port_rules.SERVICE_OWNERS)
         ]
         own_networks = networks.page(tx, [networks.networks.c.project_id == project_id])
         elsewhere = [
@@ -163,6 +167,12 @@ def _networking(means: Means, project_id: str) -> Iterator[Leftover]:
             if subnet.network_uuid not in {network.uuid for network in own_networks}
         ]
         own_groups = security_groups.page(tx, [security_groups.belonging_to(project_id)])
+        own_floating = floating_ips.page(tx, [floating_ips.floating_ips.c.project_id == project_id])
+        own_routers = routers.page(tx, [routers.routers.c.project_id == project_id])
+    for floating_ip in own_floating:
+        yield _row(means, "floating IP", floating_ip.uuid, floating_ips.get, floating.delete_floating_ip)
+    for router in own_routers:
+        yield _row(means, "router", router.uuid, routers.get, router_rules.tear_down)
     for port in own_ports:
         yield _row(means, "port", port.uuid, ports.get, port_rules.delete_port)
     for subnet in elsewhere:
@@ -197,12 +207,14 @@ def _settings(means: Means, project_id: str) -> Iterator[Leftover]:
     with means.db.read() as tx:
         entrusted = registries.page(tx, project_id, {}, WHOLE)
         has_quota = bool(quotas.of_project(tx, project_id))
+        has_network_quota = bool(network_quotas.of_project(tx, project_id))
         known = registered_networks.count_of_project(tx, project_id)
         keys = idempotency.count_of_project(tx, project_id)
     for registry in entrusted:
         yield Leftover("registry", registry.uuid, partial(_drop_registry, means, registry.uuid))
     for kind, there, remove in (
         ("quota", has_quota, quotas.reset_project),
+        ("quota of networks", has_network_quota, network_quotas.reset_project),
         ("registered networks", known, registered_networks.remove_of_project),
         ("idempotency keys", keys, idempotency.forget_project),
     ):

@@ -120,9 +120,7 @@ def create_rule(tx: sa.Connection, group: SecurityGroup, project_id: str, wanted
     if wanted.remote_group is not None:
         other = security_groups.get(tx, wanted.remote_group)
         if other is None or other.project_id != group.project_id:
-            raise errors.NotFound(
-                f"Security group {wanted.remote_group} does not exist.", kind="SecurityGroupNotFound"
-            )
+            raise errors.NotFound(f"Security group {wanted.remote_group} does not exist.", kind="SecurityGroupNotFound")
     revisions.raise_one(tx, scope(group.uuid))
     made = _insert(tx, group, project_id, wanted)
     planes.changed(tx, group.project_id)

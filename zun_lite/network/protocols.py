@@ -41,9 +41,7 @@ def check_ports(protocol: str | None, number: int | None, port_min: int | None, 
     if port_min is None and port_max is None:
         return
     if number is None:
-        raise _invalid(
-            "Must also specify protocol if port range is given.", "SecurityGroupProtocolRequiredWithPorts"
-        )
+        raise _invalid("Must also specify protocol if port range is given.", "SecurityGroupProtocolRequiredWithPorts")
     if number in (ICMP, ICMPV6):
         _check_icmp(port_min, port_max)
     elif number in WITH_PORTS:

@@ -6,37 +6,74 @@ Resources read the request, ask zun_lite.network and zun_lite.db, and show recor
 
 from __future__ import annotations
 
-from zun_lite.api.network import documents
+from collections.abc import Iterator
+
+from zun_lite.api.network import documents, floating_ips, networks, ports, routers, security_groups, subnets
+from zun_lite.api.network.agents import Agents, AvailabilityZones
+from zun_lite.api.network.documents import PREFIX
+from zun_lite.api.network.floating_ips import FloatingIp, FloatingIps
 from zun_lite.api.network.networks import Network, Networks
 from zun_lite.api.network.ports import Port, Ports
+from zun_lite.api.network.quotas import Quotas
+from zun_lite.api.network.routers import Router, Routers
 from zun_lite.api.network.security_groups import SecurityGroupRules, SecurityGroups
 from zun_lite.api.network.subnets import Subnet, Subnets
+from zun_lite.api.network.tagging import Find, Tags
 from zun_lite.api.services import Services
 
+Row = tuple[str, object, str | None]
 
-def resources(services: Services) -> list[tuple[str, object, str | None]]:
+
+def resources(services: Services) -> list[Row]:
     """(path template, resource, suffix of its responders) of everything under /network."""
-    prefix = documents.PREFIX
     versions, extensions = documents.Documents(services), documents.Extensions()
     groups, rules = SecurityGroups(services), SecurityGroupRules(services)
-    quotas = documents.Quotas(services)
+    router, quotas, agents = Router(services), Quotas(services), Agents(services)
     return [
         ("/network", versions, "root"),
-        (prefix, versions, "v2"),
-        (f"{prefix}/extensions", extensions, None),
-        (f"{prefix}/extensions/{{alias}}", extensions, "one"),
-        (f"{prefix}/networks", Networks(services), None),
-        (f"{prefix}/networks/{{ident}}", Network(services), None),
-        (f"{prefix}/subnets", Subnets(services), None),
-        (f"{prefix}/subnets/{{ident}}", Subnet(services), None),
-        (f"{prefix}/ports", Ports(services), None),
-        (f"{prefix}/ports/{{ident}}", Port(services), None),
-        (f"{prefix}/security-groups", groups, None),
-        (f"{prefix}/security-groups/{{ident}}", groups, "one"),
-        (f"{prefix}/security-group-rules", rules, None),
-        (f"{prefix}/security-group-rules/{{ident}}", rules, "one"),
-        (f"{prefix}/quotas/{{project_id}}", quotas, None),
-        (f"{prefix}/quotas/{{project_id}}/default", quotas, None),
-        (f"{prefix}/quotas/{{project_id}}/details", quotas, "details"),
-        *((f"{prefix}/{name}", documents.Empty(name), None) for name in documents.EMPTY),
+        (PREFIX, versions, "v2"),
+        (f"{PREFIX}/extensions", extensions, None),
+        (f"{PREFIX}/extensions/{{alias}}", extensions, "one"),
+        (f"{PREFIX}/networks", Networks(services), None),
+        (f"{PREFIX}/networks/{{ident}}", Network(services), None),
+        (f"{PREFIX}/subnets", Subnets(services), None),
+        (f"{PREFIX}/subnets/{{ident}}", Subnet(services), None),
+        (f"{PREFIX}/ports", Ports(services), None),
+        (f"{PREFIX}/ports/{{ident}}", Port(services), None),
+        (f"{PREFIX}/security-groups", groups, None),
+        (f"{PREFIX}/security-groups/{{ident}}", groups, "one"),
+        (f"{PREFIX}/security-group-rules", rules, None),
+        (f"{PREFIX}/security-group-rules/{{ident}}", rules, "one"),
+        (f"{PREFIX}/routers", Routers(services), None),
+        (f"{PREFIX}/routers/{{ident}}", router, None),
+        (f"{PREFIX}/routers/{{ident}}/add_router_interface", router, "add_interface"),
+        (f"{PREFIX}/routers/{{ident}}/remove_router_interface", router, "remove_interface"),
+        (f"{PREFIX}/routers/{{ident}}/add_extraroutes", router, "add_routes"),
+        (f"{PREFIX}/routers/{{ident}}/remove_extraroutes", router, "remove_routes"),
+        (f"{PREFIX}/floatingips", FloatingIps(services), None),
+        (f"{PREFIX}/floatingips/{{ident}}", FloatingIp(services), None),
+        (f"{PREFIX}/quotas", quotas, "all"),
+        (f"{PREFIX}/quotas/{{project_id}}", quotas, None),
+        (f"{PREFIX}/quotas/{{project_id}}/default", quotas, "default"),
+        (f"{PREFIX}/quotas/{{project_id}}/details", quotas, "details"),
+        (f"{PREFIX}/agents", agents, None),
+        (f"{PREFIX}/agents/{{ident}}", agents, "one"),
+        (f"{PREFIX}/availability_zones", AvailabilityZones(services), None),
+        *_tags(services),
+        *((f"{PREFIX}/{name}", documents.Empty(name), None) for name in documents.EMPTY),
     ]
+
+
+def _tags(services: Services) -> Iterator[Row]:
+    collections: dict[str, Find] = {
+        "networks": lambda tx, caller, ident: networks.find(tx, caller, ident, to_change=True),
+        "subnets": lambda tx, caller, ident: subnets.find(tx, caller, ident, to_change=True),
+        "ports": ports.find,
+        "security-groups": security_groups.find,
+        "routers": routers.find,
+        "floatingips": floating_ips.find,
+    }
+    for name, find in collections.items():
+        tags = Tags(services, find)
+        yield f"{PREFIX}/{name}/{{ident}}/tags", tags, None
+        yield f"{PREFIX}/{name}/{{ident}}/tags/{{tag}}", tags, "one"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What clients of /network ask before and besides: versions, extensions, quotas, and collections that are empty."""
+"""What clients of /network ask before and besides: versions, extensions, and collections that are empty."""
 
 from __future__ import annotations
 
@@ -9,40 +9,47 @@ import falcon
 
 from zun_lite.api import media
 from zun_lite.api.services import Services
-from zun_lite.db import networks, ports, subnets
 from zun_lite.domain import errors
-from zun_lite.domain.caller import Caller
 
 PREFIX = "/network/v2.0"
-COLLECTIONS = ("networks", "subnets", "ports", "security-groups", "security-group-rules")
+COLLECTIONS = ("networks", "subnets", "ports", "security-groups", "security-group-rules", "routers", "floatingips")
 
 # Collections that clients look into although nothing of them is served here.
 EMPTY = (
-    "address-scopes", "agents", "availability_zones", "floatingips", "network-ip-availabilities", "quotas",
-    "rbac-policies", "routers", "service-providers", "subnetpools", "trunks",
+    "address-scopes", "network-ip-availabilities", "rbac-policies", "service-providers", "subnetpools", "trunks",
 )  # fmt: skip
 
 # Only what is served: some clients change the shape of their requests for what they find here.
 EXTENSIONS = {
+    "agent": ("agent", "The agent management extension."),
+    "allowed-address-pairs": ("Allowed Address Pairs", "Provides allowed address pairs"),
+    "availability_zone": ("Availability Zone", "The availability zone extension."),
     "binding": ("Port Binding", "Expose port bindings of a virtual port to external application"),
     "empty-string-filtering": ("Empty String Filtering Extension", "Allow filtering by attributes with empty string"),
+    "ext-gw-mode": (
+        "Neutron L3 Configurable external gateway mode",
+        "Enable SNAT or not on a router gateway",
+    ),
     "external-net": ("Neutron external network", "Adds external network attribute to network resource."),
+    "extraroute": ("Neutron Extra Route", "Extra routes configuration for L3 router"),
+    "extraroute-atomic": ("Atomically add/remove extra routes", "Edit extra routes of a router one at a time."),
     "net-mtu": ("Network MTU", "Provides MTU attribute for a network resource."),
+    "network_availability_zone": ("Network Availability Zone", "Availability zone support for network."),
     "pagination": ("Pagination support", "Extension that indicates that pagination is enabled."),
+    "port-security": ("Port Security", "Provides port security"),
     "project-id": ("project_id field enabled", "Extension that indicates that project_id field is enabled."),
     "provider": ("Provider Network", "Expose mapping of virtual networks to physical networks"),
+    "quota_details": ("Quota details management support", "Expose functions for quotas usage statistics per project"),
+    "quotas": ("Quota management support", "Expose functions for quotas management per project"),
+    "router": ("Neutron L3 Router", "Routers, their interfaces and gateways, and floating IPs."),
+    "security-group": ("security-group", "The security groups extension."),
     "sorting": ("Sorting support", "Extension that indicates that sorting is enabled."),
     "standard-attr-description": ("standard-attr-description", "Extension to add descriptions to standard attributes"),
     "standard-attr-revisions": ("Resource revision numbers", "The revision number of each resource."),
+    "standard-attr-tag": ("Tag support for resources with standard attribute", "Enables to set tag on resources."),
     "standard-attr-timestamp": ("Resource timestamps", "Adds created_at and updated_at to all resources."),
 }
 UPDATED = "2026-01-01T00:00:00-00:00"
-
-QUOTAS = (
-    "network", "subnet", "port", "router", "floatingip", "security_group", "security_group_rule", "subnetpool",
-    "rbac_policy",
-)  # fmt: skip
-UNLIMITED = -1
 
 
 class Documents:
@@ -90,35 +97,6 @@ class Empty:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         media.answer(resp, self._body)
-
-
-class Quotas:
-    """Nothing is limited yet, and that is what is said: -1."""
-
-    def __init__(self, services: Services) -> None:
-        self._db = services.means.db
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response, project_id: str) -> None:
-        _own(req.context.caller, project_id)
-        media.answer(resp, {"quota": dict.fromkeys(QUOTAS, UNLIMITED)})
-
-    def on_get_details(self, req: falcon.Request, resp: falcon.Response, project_id: str) -> None:
-        project_id = _own(req.context.caller, project_id)
-        with self._db.read() as tx:
-            used = {
-                "network": networks.count(tx, project_id),
-                "subnet": subnets.count(tx, project_id),
-                "port": ports.count(tx, project_id),
-            }
-        details = {name: {"limit": UNLIMITED, "used": used.get(name, 0), "reserved": 0} for name in QUOTAS}
-        media.answer(resp, {"quota": details})
-
-
-def _own(caller: Caller, project_id: str) -> str:
-    project_id = project_id.removesuffix(".json")
-    if project_id != caller.project_id and not caller.is_admin:
-        raise errors.Forbidden("The quota of another project is for administrators.", kind="PolicyNotAuthorized")
-    return project_id
 
 
 def _extension(alias: str) -> dict[str, Any]:

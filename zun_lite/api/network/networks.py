@@ -166,7 +166,5 @@ class Network:
 
 def _views(tx: sa.Connection, found: Sequence[networks.Network], caller: Caller) -> list[dict[str, Any]]:
     subnet_ids = subnets.ids_by_network(tx, [network.uuid for network in found])
-    views_found = [
-        views.network(network, subnet_ids.get(network.uuid, []), admin=caller.is_admin) for network in found
-    ]
+    views_found = [views.network(network, subnet_ids.get(network.uuid, []), admin=caller.is_admin) for network in found]
     return tagging.tagged(tx, views_found)
