@@ -70,7 +70,13 @@ class Outside:
         self._opened_to_host = uplinks
 
     def remove(self, name: str) -> None:
-        """Take an external network's namespace away; the host's link and routes go along."""
+        """Take an external network's namespace away, and first the host's link and routes.
+
+        Those would go along by themselves, but only after a while, and be in the way of who makes them anew.
+        """
+        if namespaces.exists(name):
+            with namespaces.opened(name) as outer_fd:
+                devices.remove_all(outer_fd, _HOST_END)
         namespaces.remove(name)
 
     @contextmanager
