@@ -53,7 +53,7 @@ class PortsTest(NetworkApiTestCase):
             (400, "HTTPBadRequest", {"fixed_ips": [{"address": "10.0.0.51"}]}),
             (400, "HTTPBadRequest", {"mac_address": "fa:16"}),
             (400, "HTTPBadRequest", {"mac_address": "01:16:3e:00:00:01"}),
-            (400, "HTTPBadRequest", {"allowed_address_pairs": [{"ip_address": "10.0.0.1"}]}),
+            (400, "HTTPBadRequest", {"allowed_address_pairs": [{"ip_address": "10.0.0"}]}),
             (404, "SecurityGroupNotFound", {"security_groups": [new_id()]}),
             (404, "NetworkNotFound", {"network_id": new_id()}),
         ):

@@ -11,10 +11,10 @@ from typing import Any
 
 from tests.databases import DatabaseTestCase, on_every_database
 from tests.db.network_case import OTHER, PROJECT, NetworkTestCase
-from zun_lite.db import listing, networks, ports, security_groups, subnets
+from zun_lite.db import listing, networks, ports, subnets
 from zun_lite.domain import errors
 from zun_lite.domain.names import new_id
-from zun_lite.network import cidr
+from zun_lite.network import cidr, groups
 from zun_lite.network.ports import Wanted, change_port, delete_port
 from zun_lite.network.topology import change_subnet, delete_network, delete_subnet
 
@@ -250,7 +250,7 @@ class TopologyTest(NetworkTestCase):
 
         def ask(number: int) -> str:
             starting.wait(30)
-            return self.db.transact(lambda tx: security_groups.default_group(tx, PROJECT)).uuid
+            return self.db.transact(lambda tx: groups.default_group(tx, PROJECT)).uuid
 
         with ThreadPoolExecutor(8) as threads:
             self.assertEqual(1, len(set(threads.map(ask, range(8)))))

@@ -20,7 +20,7 @@ network_quotas = sa.Table(
 
 def of_project(tx: sa.Connection, project_id: str) -> dict[str, int]:
     query = sa.select(network_quotas.c.resource, network_quotas.c.most)
-    return dict(tx.execute(query.where(network_quotas.c.project_id == project_id)).tuples().all())
+    return {resource: most for resource, most in tx.execute(query.where(network_quotas.c.project_id == project_id))}
 
 
 def projects(tx: sa.Connection) -> list[str]:

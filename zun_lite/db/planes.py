@@ -49,7 +49,7 @@ def revision(tx: sa.Connection, host_uuid: str) -> int:
     scopes = [_host_scope(host_uuid), *map(_scope, tx.execute(sa.union(owners, members)).scalars())]
     table = revisions.revisions
     rows = tx.execute(sa.select(table.c.scope, table.c.revision).where(table.c.scope.in_(scopes)))
-    known = dict(rows.tuples().all())
+    known = {scope: number for scope, number in rows}
     text = "".join(f"{scope}={known.get(scope, 0)};" for scope in sorted(scopes))
     # as many bits as a JSON number carries everywhere
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
