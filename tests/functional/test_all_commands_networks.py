@@ -78,10 +78,7 @@ class NetworkCommandsTest(CommandsTestCase):
                 self.assertEqual(expected, self.cloud.wait_status(uuid, "Running")["security_groups"])
                 self.assertEqual(f"{verb}_security_group", self.actions(uuid)[0])
 
-    @about(
-        *("appcontainer add floating ip", "appcontainer remove floating ip"),
-        lacks="the embedded networks have no routers, so there is no floating IP to name",
-    )
+    @about("appcontainer add floating ip", "appcontainer remove floating ip")
     def test_floating_ips_that_are_not_there_are_named(self):
         uuid = self.running("floating", nets=[{"network": self.network}])["uuid"]
         before = self.cloud.container(uuid)
