@@ -64,6 +64,9 @@ class RoutersTest(RouterApiTestCase):
         )
         self.denied(409, "RouterInUse", self.call("DELETE", f"{V2}/routers/{router}"))
         self.denied(409, "ServicePortInUse", self.call("DELETE", f"{V2}/ports/{port['id']}"))
+        for fields in ({"device_id": ""}, {"fixed_ips": []}, {"port_security_enabled": True}):
+            answer = self.call("PUT", f"{V2}/ports/{port['id']}", {"port": fields})
+            self.denied(409, "PortInUse", answer)
         self.denied(400, "BadRequest", self.leg("add", router, subnet_id=self.subnet), "already has a port on subnet")
         self.assertEqual(200, self.leg("remove", router, subnet_id=self.subnet).status_code)
         self.denied(404, "RouterInterfaceNotFoundForSubnet", self.leg("remove", router, subnet_id=self.subnet))

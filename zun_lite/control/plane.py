@@ -159,7 +159,12 @@ def _routers(tx: sa.Connection, host: Host, known: dict[str, Network], around: _
             state = FloatingState(item.address, item.fixed_ip, item.fixed_port)
             floating.setdefault(item.router_uuid, []).append(state)
     for router in placed:
-        legs = ports.of_device(tx, router.uuid, INTERFACE_OWNER, GATEWAY_OWNER)
+        legs = [
+            leg
+            for leg in ports.of_device(tx, router.uuid, INTERFACE_OWNER, GATEWAY_OWNER)
+            # one that was added while this was read comes with the next plane
+            if leg.network_uuid in known
+        ]
         yield RouterState(
             router_id=router.uuid,
             interfaces=tuple(

@@ -158,7 +158,7 @@ def _networking(means: Means, project_id: str) -> Iterator[Leftover]:
             port
             for port in ports.page(tx, [ports.ports.c.project_id == project_id])
             # The others go with their workload, or their router.
-            if port.workload_uuid is None and not port.device_owner.startswith(port_rules.SERVICE_OWNERS)
+            if port.workload_uuid is None and not port_rules.is_of_service(port)
         ]
         own_networks = networks.page(tx, [networks.networks.c.project_id == project_id])
         elsewhere = [

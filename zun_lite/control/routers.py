@@ -6,7 +6,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from zun_lite.control.means import Means
-from zun_lite.db import hosts, planes, ports, routers
+from zun_lite.db import hosts, planes, ports, revisions, routers
 from zun_lite.db.routers import GATEWAY_OWNER, INTERFACE_OWNER, Router
 
 
@@ -26,6 +26,10 @@ def place(means: Means) -> list[str]:
 
 def _place(tx: sa.Connection, uuid: str) -> str | None:
     """On the host that runs the fewest; None: meanwhile it is placed, or gone, or there is no host."""
+    if routers.get(tx, uuid) is None:
+        return None
+    # held, so that no leg is added to it meanwhile on the host that it leaves
+    revisions.raise_one(tx, routers.scope(uuid))
     router = routers.get(tx, uuid)
     ready = {host.uuid: host.name for host in hosts.every(tx) if _can_run(host)}
     if router is None or not ready or router.host in ready:

@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from zun_lite.db import planes, ports, revisions, security_group_rules, security_groups, tags
+from zun_lite.db import planes, ports, security_group_rules, security_groups, tags
 from zun_lite.db.security_group_rules import SecurityGroupRule
 from zun_lite.db.security_groups import DEFAULT, SecurityGroup
 from zun_lite.domain import errors
@@ -105,14 +105,12 @@ def delete_group(tx: sa.Connection, group: SecurityGroup, *, default_too: bool =
         raise errors.Conflict(
             "Insufficient rights for removing default security group.", kind="SecurityGroupCannotRemoveDefault"
         )
-    revisions.raise_one(tx, scope(group.uuid))
     if ports.some_of_group(tx, group.uuid):
         raise errors.InUse(f"Security Group {group.uuid} in use.", kind="SecurityGroupInUse")
     security_group_rules.remove_of_group(tx, group.uuid)
     security_groups.remove(tx, group.uuid)
     tags.remove_all(tx, group.uuid)
     planes.changed(tx, group.project_id)
-    tx.execute(sa.delete(revisions.revisions).where(revisions.revisions.c.scope == scope(group.uuid)))
 
 
 def create_rule(tx: sa.Connection, group: SecurityGroup, project_id: str, wanted: WantedRule) -> SecurityGroupRule:
@@ -121,7 +119,6 @@ def create_rule(tx: sa.Connection, group: SecurityGroup, project_id: str, wanted
         other = security_groups.get(tx, wanted.remote_group)
         if other is None or other.project_id != group.project_id:
             raise errors.NotFound(f"Security group {wanted.remote_group} does not exist.", kind="SecurityGroupNotFound")
-    revisions.raise_one(tx, scope(group.uuid))
     made = _insert(tx, group, project_id, wanted)
     planes.changed(tx, group.project_id)
     return made
@@ -167,11 +164,6 @@ def compiled(rule: SecurityGroupRule) -> Rule:
 def normalised(prefix: str) -> str:
     """The prefix without the bits beyond its length."""
     return str(ipaddress.ip_network(prefix, strict=False))
-
-
-def scope(uuid: str) -> str:
-    """The revision to raise before a group gets a rule or a port, or goes."""
-    return f"group:{uuid}"
 
 
 def _insert(tx: sa.Connection, group: SecurityGroup, project_id: str, wanted: WantedRule) -> SecurityGroupRule:

@@ -81,10 +81,13 @@ def change_port(
     fixed_ips: Sequence[Wanted] | None = None,
     security_group_ids: Sequence[str] | None = None,
 ) -> ports.Port:
-    """changes: by column name. What a container relies on cannot be changed under it: PortInUse."""
+    """changes: by column name. What a container or a router relies on cannot be changed under it: PortInUse."""
     relied_on = [name for name in ("device_id", "device_owner", "host") if name in changes]
     moving = [name for name in relied_on if changes[name] != getattr(port, name)]
     if port.workload_uuid is not None and (moving or _changes_addresses(port, fixed_ips)):
+        raise _in_use(port)
+    guarding = {"port_security", "address_pairs"} & set(changes)
+    if is_of_service(port) and (moving or guarding or security_group_ids or _changes_addresses(port, fixed_ips)):
         raise _in_use(port)
     if fixed_ips is not None and _changes_addresses(port, fixed_ips):
         _check_not_floating(tx, port)
@@ -109,7 +112,7 @@ def delete_port(tx: sa.Connection, port: ports.Port) -> None:
     """PortInUse while a container has it; ServicePortInUse: it is a router's or a floating IP's."""
     if port.workload_uuid is not None:
         raise _in_use(port)
-    if port.device_owner.startswith(SERVICE_OWNERS) and port.device_id:
+    if is_of_service(port):
         raise errors.InUse(
             f"Port {port.uuid} cannot be deleted directly via the port API: has device owner {port.device_owner}.",
             kind="ServicePortInUse",
@@ -125,6 +128,11 @@ def remove_port(tx: sa.Connection, port: ports.Port) -> None:
     tags.remove_all(tx, port.uuid)
     ports.delete(tx, port)
     tell_hosts(tx, port)
+
+
+def is_of_service(port: ports.Port) -> bool:
+    """Whether it is a router's leg or holds a floating IP's address."""
+    return port.device_owner.startswith(SERVICE_OWNERS) and port.device_id != ""
 
 
 def tell_hosts(tx: sa.Connection, port: ports.Port) -> None:
@@ -213,9 +221,6 @@ def known_groups(tx: sa.Connection, uuids: Sequence[str], project_id: str) -> li
         group = security_groups.get(tx, uuid)
         if group is None or group.project_id != project_id:
             raise errors.NotFound(f"Security group {uuid} does not exist.", kind="SecurityGroupNotFound")
-    for uuid in sorted(set(uuids)):
-        # held, so that none of them goes meanwhile
-        revisions.hold(tx, groups.scope(uuid))
     return list(dict.fromkeys(uuids))
 
 
