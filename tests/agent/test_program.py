@@ -25,6 +25,7 @@ from zun_lite.common import crash, grants
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors, names
 from zun_lite.domain.desired import Report
+from zun_lite.domain.plane import HostPlane
 from zun_lite.domain.spec import ContainerSpec
 from zun_lite.domain.wiring import Attachment, Endpoint, Wiring
 
@@ -89,8 +90,13 @@ class HttpApi(FakeApi):
             known = request.headers.get("If-None-Match")
             found = self.fetch(int(known.strip('"')) if known else None)
             return (304, None) if found is None else (200, found.to_json())
+        if path == "plane":
+            known = request.headers.get("If-None-Match")
+            plane = self.fetch_plane(int(known.strip('"')) if known else None)
+            return (304, None) if plane is None else (200, plane.to_json())
         if path == "heartbeat":
-            return 200, {"revision": self.heartbeat(body["boot_id"], body["problem"])}
+            revision = self.heartbeat(body["boot_id"], body["problem"])
+            return 200, {"revision": revision, "plane_revision": revision, "report_wanted": False}
         orders = self.report(Report.from_json(body))
         return 200, {"remove": [{"uuid": uuid, "epoch": epoch} for uuid, epoch in orders]}
 
@@ -121,6 +127,8 @@ class SocketNetd(FolderNetd):
                 return {"ok": True, "result": {"source": self.attach(Attachment.from_json(request), path)}}
             if op == "plug":
                 request["endpoints"] = [Endpoint.from_json(item) for item in request["endpoints"]]
+            if op == "plane":
+                return {"ok": True, "result": self.plane(HostPlane.from_json(request["plane"]))}
             getattr(self, op)(**request)
             return {"ok": True, "result": {}}
         except errors.ZunError as error:

@@ -23,11 +23,15 @@ from zun_lite.domain import errors, names
 from zun_lite.domain.desired import Desired, DesiredSet, Login, Report
 from zun_lite.domain.lifecycle import ABSENT, OFF, ON, PRESENT, Goal, Observed
 from zun_lite.domain.plan import Step
-from zun_lite.domain.plane import HostPlane, NetworkState, PortState
+from zun_lite.domain.plane import GroupState, HostPlane, NetworkState, PortState, Rule
 from zun_lite.domain.spec import ContainerSpec
 from zun_lite.domain.wiring import Address, Attachment, Endpoint, Wiring
 
 IMAGE = "demo:latest"
+OPEN = GroupState(
+    names.new_id(),
+    tuple(Rule(direction, ethertype) for direction in ("ingress", "egress") for ethertype in ("IPv4", "IPv6")),
+)
 
 
 class Killed(BaseException):
@@ -128,17 +132,20 @@ class FakeApi:
             return DesiredSet(self.revision, tuple(self.workloads.values()), self.doomed)
 
     def fetch_plane(self, known_revision):
-        """Of the ports of the set, whose revision it has."""
+        """Of the ports of the set, whose revision it has; everything is let through to them."""
         self._answer("fetch_plane")
         with self.lock:
             if known_revision == self.revision:
                 return None
             endpoints = [item for workload in self.workloads.values() for item in workload.wiring.endpoints]
-            networks = [
-                NetworkState(item.network_id, item.vni, ports=(PortState(item.port_id, item.mac, local=True),))
-                for item in endpoints
-            ]
-            return HostPlane(self.revision, networks=tuple(networks))
+            by_network: dict[str, list[Endpoint]] = {}
+            for endpoint in endpoints:
+                by_network.setdefault(endpoint.network_id, []).append(endpoint)
+            networks = tuple(
+                NetworkState(network_id, members[0].vni, ports=tuple(map(_open_port, members)))
+                for network_id, members in by_network.items()
+            )
+            return HostPlane(self.revision, networks=networks, groups=(OPEN,))
 
     def heartbeat(self, boot_id, problem):
         self._answer("heartbeat")
@@ -163,6 +170,11 @@ class FakeApi:
             self.lock.notify_all()
         if self.away:
             raise errors.Unavailable("The API does not answer.")
+
+
+def _open_port(endpoint: Endpoint) -> PortState:
+    addresses = tuple(address.ip for address in endpoint.addresses)
+    return PortState(endpoint.port_id, endpoint.mac, addresses, local=True, groups=(OPEN.group_id,))
 
 
 class FakeSources:
