@@ -9,11 +9,15 @@ from typing import Any
 
 from tests.databases import on_every_database
 from tests.db.network_case import HOST, OTHER, PROJECT, NetworkTestCase, caller
-from zun_lite.db import ports
+from zun_lite.db import ports, security_group_rules, security_groups
 from zun_lite.domain import errors
 from zun_lite.domain.names import new_id
+from zun_lite.domain.plane import DNS_ADDRESS
 from zun_lite.domain.spec import NetworkRequest
+from zun_lite.network import groups
+from zun_lite.network.embedded import EmbeddedNetworks
 from zun_lite.network.ports import change_port, delete_port
+from zun_lite.network.quotas import NetworkQuotas
 
 
 @on_every_database
@@ -35,7 +39,8 @@ class EmbeddedNetworksTest(NetworkTestCase):
         self.assertEqual(
             (network.vni, 1450, True, True), (endpoint.vni, endpoint.mtu, endpoint.default_route, endpoint.owned)
         )
-        self.assertEqual(((("10.9.0.0/16", "10.0.0.1"),), ("9.9.9.9",)), (endpoint.routes, endpoint.dns))
+        self.assertEqual((("10.9.0.0/16", "10.0.0.1"),), endpoint.routes)
+        self.assertEqual((DNS_ADDRESS, "9.9.9.9"), endpoint.dns)
         with self.db.read() as tx:
             (port,) = ports.page(tx)
         self.assertEqual((workload, "compute:kuryr", HOST), (port.device_id, port.device_owner, port.host))
@@ -55,6 +60,61 @@ class EmbeddedNetworksTest(NetworkTestCase):
             self.assertEqual(1, len(set(threads.map(provide, range(6)))))
         with self.db.read() as tx:
             self.assertEqual(1, len(ports.page(tx)))
+
+    def test_groups_of_a_workload_are_its_ports_and_the_default_one_when_none_is_left(self) -> None:
+        network = self.network()
+        self.subnet(network)
+        workload = new_id()
+
+        def groups_of(wanted: tuple[str, ...] | None) -> tuple[str, ...]:
+            self.provider.provide(workload, PROJECT, HOST, 0, NetworkRequest(network.uuid), wanted)
+            with self.db.read() as tx:
+                return ports.of_workload(tx, workload)[0].security_groups
+
+        (default,) = groups_of(None)
+        web = self.db.transact(lambda tx: groups.create_group(tx, PROJECT, name="web")).uuid
+        self.assertEqual((web,), groups_of((web,)))
+        self.assertEqual((web,), groups_of(None), "nothing said changes nothing")
+        self.assertEqual((default,), groups_of(()))
+        foreign = self.db.transact(lambda tx: groups.create_group(tx, OTHER, name="web")).uuid
+        self.refused("SecurityGroupNotFound", lambda: groups_of((foreign,)))
+
+    def test_the_group_of_exposed_ports_is_made_once_and_goes_with_the_workload(self) -> None:
+        workload = new_id()
+        group = self.provider.open_ports(workload, PROJECT, ("80/tcp", "53/udp"))
+        self.assertEqual(group, self.provider.open_ports(workload, PROJECT, ("80/tcp",)))
+        with self.db.read() as tx:
+            rules = security_group_rules.of_groups(tx, [group])[group]
+            self.assertEqual(1, security_groups.count(tx, PROJECT), "the default one counts, this one does not")
+        opened = {(rule.ethertype, rule.protocol, rule.port_min) for rule in rules if rule.direction == "ingress"}
+        both = ("IPv4", "IPv6")
+        self.assertEqual({(kind, *port) for kind in both for port in (("tcp", 80), ("udp", 53))}, opened)
+        network = self.network()
+        self.subnet(network)
+        port = self.port(network, security_group_ids=[group])
+        self.provider.release(workload)
+        with self.db.read() as tx:
+            self.assertIsNone(security_groups.get(tx, group))
+            left = ports.get(tx, port.uuid)
+        self.assertEqual((), left.security_groups if left else None)
+
+    def test_a_project_gets_no_more_ports_than_it_may_have_however_many_ask(self) -> None:
+        network = self.network()
+        self.subnet(network)
+        provider = EmbeddedNetworks(self.db, NetworkQuotas({"port": 3}))
+        starting = threading.Barrier(8)
+
+        def provide(number: int) -> bool:
+            starting.wait(30)
+            try:
+                provider.provide(new_id(), PROJECT, HOST, 0, NetworkRequest(network.uuid))
+            except errors.Conflict as error:
+                self.assertEqual("OverQuota", error.kind)
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as threads:
+            self.assertEqual(3, sum(threads.map(provide, range(8))))
 
     def test_release_deletes_what_was_made_and_gives_back_what_was_brought(self) -> None:
         network = self.network()

@@ -12,7 +12,19 @@ from tests.builders import a_caller, a_host, a_spec, means_of
 from tests.databases import DatabaseTestCase, on_every_database
 from zun_lite.control import create, purge, quotas, registries, reports
 from zun_lite.control.loop import Controller
-from zun_lite.db import actions, idempotency, images, networks, registered_networks, schema, volumes, workloads
+from zun_lite.db import (
+    actions,
+    idempotency,
+    images,
+    network_quotas,
+    networks,
+    registered_networks,
+    schema,
+    subnets,
+    tags,
+    volumes,
+    workloads,
+)
 from zun_lite.db.engine import metadata
 from zun_lite.db.idempotency import KeptAnswer, Key
 from zun_lite.db.listing import WHOLE
@@ -21,8 +33,8 @@ from zun_lite.domain.desired import Report
 from zun_lite.domain.lifecycle import ABSENT, Observed
 from zun_lite.domain.names import new_id
 from zun_lite.domain.spec import MountRequest, NetworkRequest
+from zun_lite.network import floating, routers, topology
 from zun_lite.network import ports as port_rules
-from zun_lite.network import topology
 from zun_lite.network.embedded import EmbeddedNetworks
 from zun_lite.volume.embedded import LOCAL, EmbeddedVolumes
 
@@ -41,7 +53,9 @@ class PurgeTest(DatabaseTestCase):
 
         def add(tx):
             network = topology.create_network(tx, project, name="net", mtu=1450)
-            topology.create_subnet(tx, network, project, ipaddress.ip_network("10.0.0.0/24"), name="sub")
+            subnet = topology.create_subnet(tx, network, project, ipaddress.ip_network("10.0.0.0/24"), name="sub")
+            self.lead_out(tx, project, network, subnet)
+            network_quotas.set_for_project(tx, project, {"router": 3})
             volume = new_id()
             volumes.insert(
                 tx,
@@ -66,6 +80,17 @@ class PurgeTest(DatabaseTestCase):
         self.controller.run_once()
         self.observe(made.uuid, "running")
         return made.uuid
+
+    def lead_out(self, tx, project: str, network: networks.Network, subnet: subnets.Subnet) -> None:
+        """A router with a way out, and a floating IP that leads to a port."""
+        outside = topology.create_network(tx, "operator", external=True, mtu=1500)
+        topology.create_subnet(tx, outside, "operator", ipaddress.ip_network("172.24.4.0/24"))
+        router = routers.create_router(tx, project, name="r")
+        tags.add(tx, router.uuid, project)
+        routers.add_subnet(tx, router, subnet)
+        routers.set_gateway(tx, router, outside)
+        port = port_rules.create_port(tx, network, project, name="mine")
+        floating.lead(tx, floating.create_floating_ip(tx, outside, project), port)
 
     def image(self, project: str) -> str:
         uuid = new_id()
@@ -93,8 +118,8 @@ class PurgeTest(DatabaseTestCase):
         before = self.kinds("lives")
         self.assertEqual(
             [
-                *("container", "idempotency keys", "image", "network", "quota", "registered networks", "registry"),
-                *("security group", "volume"),
+                *("container", "floating IP", "idempotency keys", "image", "network", "port", "quota"),
+                *("quota of networks", "registered networks", "registry", "router", "security group", "volume"),
             ],
             before,
         )
@@ -120,6 +145,8 @@ class PurgeTest(DatabaseTestCase):
         reports.take(self.means, self.host, Report("boot1", None, False, (), tuple(doomed)))
         self.assertEqual([], self.kinds("gone"))
         self.assertEqual([], list(purge.purge(self.means, "gone")))
+        with self.db.read() as tx:
+            self.assertEqual(["lives"], [row.tag for row in tx.execute(tags.tags.select())])
 
         self.assertEqual(before, self.kinds("lives"))
         with self.db.read() as tx:
@@ -157,7 +184,8 @@ class TablesTest(unittest.TestCase):
     def test_every_table_that_belongs_to_a_project_was_thought_of(self):
         emptied = {
             *("host_images", "idempotency_keys", "images", "networks", "ports", "quotas", "registered_networks"),
-            *("registries", "security_groups", "subnets", "volumes", "workloads"),
+            *("registries", "security_groups", "security_group_rules", "subnets", "volumes", "workloads"),
+            *("floating_ips", "network_quotas", "routers"),
         }
         # Actions are kept for the audit, until db purge; grants of streams end by themselves within minutes.
         kept = {"actions", "stream_grants"}

@@ -187,7 +187,7 @@ class HostTest(ReportCase):
         self.assertEqual("Unknown", self.read(made).status)
         with self.db.read() as tx:
             lost = hosts.get(tx, self.host.uuid)
-        self.assertTrue(reports.heartbeat(self.means, lost, "boot1", None)[1])
+        self.assertTrue(reports.heartbeat(self.means, lost, "boot1", None).report_wanted)
         self.assertEqual("Unknown", self.read(made).status)
         reports.take(self.means, lost, Report("boot1", Inventory(CAPACITY), True, ((made.uuid, RUNNING),)))
         self.assertEqual("Running", self.read(made).status)
