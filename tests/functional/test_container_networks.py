@@ -168,10 +168,11 @@ class ContainerNetworksTest(CloudTestCase):
             networks[number] = made["id"]
         uuid = self.running("resolver", nets=[{"network": networks[8]}])["uuid"]
         self.ask(uuid, "network_attach", network=networks[9])
-        resolv = "nameserver 10.8.0.53\nnameserver 10.9.0.53\n"
+        ours = "nameserver 169.254.169.253\n"
+        resolv = f"{ours}nameserver 10.8.0.53\nnameserver 10.9.0.53\n"
         self.assertEqual(resolv, self.execute(uuid, "cat /etc/resolv.conf")[1])
         self.ask(uuid, "network_detach", network=networks[8])
-        self.assertEqual("nameserver 10.9.0.53\n", self.execute(uuid, "cat /etc/resolv.conf")[1])
+        self.assertEqual(f"{ours}nameserver 10.9.0.53\n", self.execute(uuid, "cat /etc/resolv.conf")[1])
         self.execute(uuid, "sh -c 'echo search example > /etc/resolv.conf'")
         self.ask(uuid, "network_attach", network=networks[8])
         self.assertEqual("search example\n", self.execute(uuid, "cat /etc/resolv.conf")[1], "its user's own stays")
