@@ -114,6 +114,11 @@ class CommitsTest(unittest.TestCase):
     def test_one_that_was_sent_before_is_done(self):
         self.sent.refusals = [errors.Conflict("it has its bytes")]
         self.order("i1")
+        waited = threading.Event()
+        for _ in range(500):
+            if not self.sent.refusals:
+                break
+            waited.wait(0.01)
         self.order("i2")
         self.wait_until_sent("i2")
         self.assertEqual([], self.news)
