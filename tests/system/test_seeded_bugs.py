@@ -97,8 +97,8 @@ BUGS = (
     Bug(
         "a host's use is not counted again once the host is held",
         "zun_lite/control/place.py",
-        "        now_used = workloads.usage_of_host(tx, candidate.uuid)\n",
-        "        now_used = used.get(candidate.uuid, Resources())\n",
+        "_candidate(held, workloads.usage_of_host(tx, held.uuid))",
+        "_candidate(held, used.get(held.uuid, Resources()))",
         "tests.db.test_accept.AcceptTestOnPostgresql.test_racing_creates_of_many_projects_never_overfill_a_host",
     ),
     Bug(
