@@ -58,7 +58,7 @@ def on(kind: str) -> list[Row]:
     aim = f"at most {AIMS[kind]}", measure.ratio_at_most(AIMS[kind])
     return [
         Row(f"{what}, nothing remembered", "ms", anew, alone_anew, "of 1,000", *aim, background),
-        Row(f"{what}, all remembered", "ms", remembered, alone_remembered, "of 1,000", background=background),
+        Row(f"{what}, all remembered", "ms", remembered, alone_remembered, "of 1,000", *aim, background),
     ]
 
 
