@@ -72,7 +72,7 @@ class RulesTest(OperatorsTestCase):
         self.assertEqual(403, self.cloud.call("GET", "/v1/services").status_code)
         (self.cloud.state_dir / "policy.yaml").write_text('"zun-service:get_all": "role:member"\n')
         self.cloud.wait(
-            lambda: all(self.cloud.call("GET", "/v1/services").status_code == 200 for _ in range(8)),
+            lambda: all(self.cloud.call("GET", "/v1/services").status_code == 200 for _ in range(24)),
             "every worker has read the rules",
             limit=LOOK_EVERY_SECONDS * 4,
         )
