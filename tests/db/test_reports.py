@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import datetime
+import unittest.mock
+from dataclasses import replace
 
 from tests.builders import CAPACITY, a_caller, a_host, a_spec, means_of
 from tests.databases import DatabaseTestCase, on_every_database
 from zun_lite.control import actions, create, reports
 from zun_lite.control.loop import Controller
-from zun_lite.db import hosts, workloads
-from zun_lite.domain import errors
+from zun_lite.db import hosts, volumes, workloads
+from zun_lite.domain import errors, names
 from zun_lite.domain.desired import Inventory, Report
 from zun_lite.domain.lifecycle import Observed
 from zun_lite.domain.spec import NetworkRequest
@@ -79,6 +81,21 @@ class LifeTest(ReportCase):
         self.means.networks.refusal = None
         self.controller.run_once()
         self.assertTrue(self.read(made).ready)
+
+    def test_a_workload_that_cannot_be_worked_on_holds_up_no_other(self):
+        broken, whole = self.make(), self.make()
+        provide = self.means.networks.provide
+
+        def provide_or_break(workload_uuid, *args, **kwargs):
+            if workload_uuid == broken.uuid:
+                raise KeyError("a fault of ours")
+            return provide(workload_uuid, *args, **kwargs)
+
+        self.means.networks.provide = provide_or_break
+        with self.assertLogs("zun_lite.control.loop", "ERROR") as logs:
+            self.controller.run_once()
+        self.assertEqual([False, True], [self.read(made).ready for made in (broken, whole)])
+        self.assertIn(broken.uuid, logs.output[0])
 
     def test_a_deleted_workload_is_forgotten_only_after_its_host_let_go(self):
         made = self.make()
@@ -151,6 +168,23 @@ class TrustTest(ReportCase):
         self.report((made.uuid, Observed(generation=0, epoch=1, build=1, state="created")))
         self.assertEqual("Running", self.read(made).status)
 
+    def test_a_host_says_of_its_own_volumes_only_that_they_have_a_file_system(self):
+        def insert(tx, uuid, host):
+            volumes.insert(
+                tx, uuid=uuid, project_id="p1", user_id="u1", name="", description=None, size_gib=1, volume_type="local"
+            )
+            volumes.update(tx, uuid, {"host": host})
+
+        made, other = self.make(), a_host(self.means, "host2")
+        stranger = other.uuid if made.host == self.host.uuid else self.host.uuid
+        own, foreign = names.new_id(), names.new_id()
+        self.db.transact(lambda tx: insert(tx, own, made.host))
+        self.db.transact(lambda tx: insert(tx, foreign, stranger))
+        placed = self.host if made.host == self.host.uuid else other
+        self.report((made.uuid, replace(RUNNING, formatted=(own, foreign))), host=placed)
+        with self.db.read() as tx:
+            self.assertEqual([True, False], [volumes.get(tx, uuid).formatted for uuid in (own, foreign)])
+
     def test_a_report_from_the_future_is_not_believed(self):
         made = self.make()
         self.report((made.uuid, Observed(generation=9, epoch=1, run=1, build=1, state="running")))
@@ -191,6 +225,32 @@ class HostTest(ReportCase):
         self.assertEqual("Unknown", self.read(made).status)
         reports.take(self.means, lost, Report("boot1", Inventory(CAPACITY), True, ((made.uuid, RUNNING),)))
         self.assertEqual("Running", self.read(made).status)
+
+    def test_a_host_that_was_lost_while_its_report_was_read_comes_back_with_its_workloads(self):
+        made = self.make()
+        self.controller.run_once()
+        self.report((made.uuid, RUNNING))
+        self._silence(hours=1)
+        self.means.clock.advance(100)
+        self.controller.run_once()
+        # self.host is as it was when the report came in: ready
+        reports.take(self.means, self.host, Report("boot1", Inventory(CAPACITY), True, ((made.uuid, RUNNING),)))
+        self.assertEqual("Running", self.read(made).status)
+
+    def test_a_host_that_is_heard_of_while_it_is_judged_is_not_lost(self):
+        self._silence(hours=1)
+        self.means.clock.advance(100)
+        silent_since = hosts.silent_since
+
+        def look(tx, moment):
+            found = silent_since(tx, moment)
+            reports.heartbeat(self.means, self.host, "boot1", None)
+            return found
+
+        with unittest.mock.patch.object(hosts, "silent_since", look):
+            self.controller.run_once()
+        with self.db.read() as tx:
+            self.assertEqual(hosts.READY, hosts.get(tx, self.host.uuid).state)
 
     def test_a_controller_that_just_started_judges_nobody(self):
         self._silence(hours=1)

@@ -212,7 +212,7 @@ class VolumesTest(DatabaseTestCase):
     def test_formatted_is_remembered_for_the_next_attachment(self) -> None:
         uuid, workload = self.volume(), new_id()
         self.assertFalse(self.provide(workload, uuid).formatted)
-        self.db.transact(lambda tx: volumes.note_formatted(tx, [uuid]))
+        self.db.transact(lambda tx: volumes.note_formatted(tx, HOST, [uuid]))
         self.provider.release(workload)
         self.assertTrue(self.provide(new_id(), uuid).formatted)
 

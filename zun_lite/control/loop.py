@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+from collections.abc import Callable
 from functools import partial
 
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from zun_lite.control.means import Means
 from zun_lite.control.provision import provision, trim
 from zun_lite.control.release import release
 from zun_lite.db import hosts, idempotency, planes, revisions, workloads
+from zun_lite.db.workloads import Workload
 
 LOG = logging.getLogger(__name__)
 BATCH = 100
@@ -56,18 +58,27 @@ class Controller:
             smaller = workloads.to_trim(tx)
         self._more = BATCH in (len(waiting), len(leaving))
         for workload in waiting:
-            sentences.append(provision(self._means, workload))
+            sentences += self._work_on(workload, provision)
             self._nudge()
         for workload in smaller:
-            sentence = trim(self._means, workload)
-            sentences += [sentence] if sentence else []
+            sentences += self._work_on(workload, trim)
         for workload in leaving:
-            sentences.append(release(self._means, workload))
+            sentences += self._work_on(workload, release)
         sentences += routers.place(self._means)
         self._nudge()
         self._nudge_for_planes()
         self._tidy()
         return sentences
+
+    def _work_on(self, workload: Workload, work: Callable[[Means, Workload], str | None]) -> list[str]:
+        """One step for one workload; what is wrong with it holds up no other."""
+        try:
+            sentence = work(self._means, workload)
+        except Exception:
+            LOG.exception("%s: its %s failed; the next pass tries again", workload.uuid, work.__name__)
+            self._more = False
+            return []
+        return [sentence] if sentence else []
 
     def _judge_hosts(self) -> list[str]:
         """Hosts that were not heard of in time become unknown; right after a start nobody is judged."""
@@ -77,9 +88,8 @@ class Controller:
         with self._means.db.read() as tx:
             edge = self._means.db.now(tx) - datetime.timedelta(seconds=timeout)
             silent = hosts.silent_since(tx, edge)
-        for host in silent:
-            self._means.db.transact(partial(_lose, host=host))
-        return [f"host {host.name}: not heard of for {timeout:g} s, is unknown now" for host in silent]
+        lost = [host for host in silent if self._means.db.transact(partial(_lose, host=host, edge=edge))]
+        return [f"host {host.name}: not heard of for {timeout:g} s, is unknown now" for host in lost]
 
     def _tidy(self) -> None:
         """Now and then, forget what is kept for a time only."""
@@ -115,6 +125,9 @@ class Controller:
                 self._means.agents.nudge(host.uuid, host.address)
 
 
-def _lose(tx: sa.Connection, host: hosts.Host) -> None:
-    hosts.set_state(tx, host.uuid, hosts.UNKNOWN)
+def _lose(tx: sa.Connection, host: hosts.Host, edge: datetime.datetime) -> bool:
+    """False: it was heard of just now."""
+    if not hosts.set_state(tx, host.uuid, hosts.UNKNOWN, silent_since=edge):
+        return False
     workloads.host_changed(tx, host.uuid, known=False)
+    return True

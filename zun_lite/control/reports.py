@@ -100,13 +100,15 @@ def _take_host(tx: sa.Connection, host: Host, report: Report) -> None:
     for news in report.images:
         if not commit.take_news(tx, host, news):
             host_images.take_news(tx, host, news)
-    if report.inventory is None or not report.full:
+    # As it is now: it may have been lost since the report began to be read.
+    current = hosts.get(tx, host.uuid, lock=True)
+    if current is None or report.inventory is None or not report.full:
         return
     hosts.took_inventory(tx, host.uuid, report.boot_id, report.inventory)
-    before, now = host.inventory, report.inventory
+    before, now = current.inventory, report.inventory
     if before is None or _outside(before) != _outside(now):
         planes.host_changed(tx, host.uuid)
-    if host.state != hosts.READY:
+    if current.state != hosts.READY:
         workloads.host_changed(tx, host.uuid, known=True)
         LOG.info("host %s: is ready", host.name)
 
@@ -139,7 +141,7 @@ def _take_observed(tx: sa.Connection, host: Host, workload: Workload, observed: 
     if observed != before:
         workloads.record_observed(tx, workload, observed, host_known=host.state != hosts.UNKNOWN)
         if observed.formatted:
-            volumes.note_formatted(tx, list(observed.formatted))
+            volumes.note_formatted(tx, host.uuid, list(observed.formatted))
         if before is None or before.state != observed.state or before.error != observed.error:
             LOG.info("%s: is %s on %s%s", workload.uuid, observed.state, host.name, _because(observed))
     if failed(workload.generation, observed):

@@ -120,8 +120,10 @@ def enrol(tx: sa.Connection, uuid: str, name: str, address: str, public_key: str
     return uuid
 
 
-def get(tx: sa.Connection, uuid: str) -> Host | None:
-    row = tx.execute(sa.select(hosts).where(hosts.c.uuid == uuid)).mappings().first()
+def get(tx: sa.Connection, uuid: str, *, lock: bool = False) -> Host | None:
+    """lock: hold the row until the transaction ends."""
+    query = sa.select(hosts).where(hosts.c.uuid == uuid)
+    row = tx.execute(query.with_for_update() if lock else query).mappings().first()
     return _host(row) if row else None
 
 
@@ -166,8 +168,12 @@ def silent_since(tx: sa.Connection, moment: datetime.datetime) -> list[Host]:
     return [_host(row) for row in tx.execute(query).mappings()]
 
 
-def set_state(tx: sa.Connection, uuid: str, state: str) -> None:
-    tx.execute(sa.update(hosts).where(hosts.c.uuid == uuid).values(state=state))
+def set_state(tx: sa.Connection, uuid: str, state: str, *, silent_since: datetime.datetime | None = None) -> bool:
+    """silent_since: of a ready host that was not heard of since then, of no other. Whether it was done."""
+    query = sa.update(hosts).where(hosts.c.uuid == uuid)
+    if silent_since is not None:
+        query = query.where(hosts.c.state == READY, hosts.c.seen_at < silent_since)
+    return tx.execute(query.values(state=state)).rowcount == 1
 
 
 def set_disabled(tx: sa.Connection, uuid: str, disabled: bool, reason: str | None = None) -> None:

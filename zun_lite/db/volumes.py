@@ -314,11 +314,10 @@ def removed(tx: sa.Connection, host: str, uuids: Iterable[str]) -> None:
         revisions.raise_one(tx, revisions.host(host))
 
 
-def note_formatted(tx: sa.Connection, uuids: Iterable[str]) -> None:
-    """Their host gave these volumes a file system; never again may one be made."""
-    tx.execute(
-        sa.update(volumes).where(volumes.c.uuid.in_(list(uuids)), volumes.c.formatted.is_(False)).values(formatted=True)
-    )
+def note_formatted(tx: sa.Connection, host: str, uuids: Iterable[str]) -> None:
+    """The host gave these volumes a file system; never again may one be made. Those of other hosts are passed over."""
+    its_own = (volumes.c.uuid.in_(list(uuids)), volumes.c.host == host, volumes.c.formatted.is_(False))
+    tx.execute(sa.update(volumes).where(*its_own).values(formatted=True))
 
 
 def count_on_host(tx: sa.Connection, host: str) -> int:
