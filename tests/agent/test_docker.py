@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 
 from tests.agent.engine import DockerCase
+from tests.docker_engine import BUSYBOX_TAG
 from zun_lite.agent.runtime.base import Bind, Limits
 from zun_lite.agent.runtime.docker import DockerRuntime
 from zun_lite.agent.runtime.docker_config import CAPABILITIES
@@ -67,6 +68,20 @@ class Containers(DockerCase):
         order = self.an_order(labels={"zun.uuid": names.new_id(), "zun.cluster": "other", "tier": "web"})
         found = self.engine.api.inspect_container(self.runtime.create(order))["Config"]["Labels"]
         self.assertEqual((found["zun.uuid"], found["zun.cluster"], found["tier"]), (order.uuid, self.cluster, "web"))
+
+    def test_an_image_cannot_set_our_labels(self):
+        plain = self.engine.api.create_container(BUSYBOX_TAG, ["true"])["Id"]
+        self.addCleanup(self.engine.api.remove_container, plain)
+        changes = ["LABEL zun.member=x", "LABEL zun.cores=0,1"]
+        image = self.engine.api.commit(plain, "evil", "1", changes=changes)["Id"]
+        self.addCleanup(self.engine.api.remove_image, image, force=True)
+        self.addCleanup(self.remove_all)
+        order = self.an_order("sleep", "60", image="evil:1")
+        container_id = self.run_order(order)
+        self.assertEqual("", self.runtime.inspect(container_id).member)
+        self.assertEqual([], self.runtime.members(order.uuid))
+        self.assertIn(("", container_id), [(item.member, item.container_id) for item in self.runtime.containers()])
+        self.assertEqual("", self.engine.api.inspect_container(container_id)["Config"]["Labels"]["zun.cores"])
 
     def test_what_is_asked_for_reaches_the_process(self):
         order = self.an_order(

@@ -24,7 +24,7 @@ specs = st.builds(
     image=st.just("demo:latest"),
     command=st.none() | st.lists(texts, max_size=3).map(tuple),
     environment=st.dictionaries(texts, texts, max_size=3),
-    labels=st.dictionaries(texts | st.sampled_from(("zun.uuid", "zun.cores", "zun.epoch")), texts, max_size=3),
+    labels=st.dictionaries(texts | st.sampled_from(("zun.uuid", "zun.cores", "zun.member")), texts, max_size=3),
     workdir=st.none() | texts,
     hostname=st.none() | texts,
     cpus=st.floats(0.1, 16),
@@ -70,9 +70,15 @@ class ConfigTest(unittest.TestCase):
         host = self.host_config(spec)
         made = docker_config.container_config(self.api, "home", order, host, (0,), network_disabled=True)
         ours = {key: value for key, value in made["Labels"].items() if key.startswith("zun.")}
-        self.assertEqual(
-            {"zun.cluster": "home", "zun.uuid": order.uuid, "zun.epoch": "3", "zun.build": "2", "zun.cores": "0"}, ours
-        )
+        wanted = {"zun.cluster": "home", "zun.uuid": order.uuid, "zun.epoch": "3", "zun.build": "2", "zun.member": ""}
+        self.assertEqual({**wanted, "zun.cores": "0"}, ours)
+
+    def test_every_label_of_ours_is_said_so_that_an_images_own_does_not_count(self):
+        spec = ContainerSpec("demo:latest")
+        order, host = Order(names.new_id(), 1, 1, spec), self.host_config(spec)
+        made = docker_config.container_config(self.api, "home", order, host, network_disabled=True)
+        ours = {value for name, value in vars(names).items() if name.startswith("LABEL_")}
+        self.assertEqual(set(), ours - made["Labels"].keys())
 
     def test_privileged_is_a_matter_of_the_spec_alone(self):
         self.assertTrue(self.host_config(ContainerSpec("demo", privileged=True))["Privileged"])

@@ -112,7 +112,7 @@ class DockerRuntime:
         label = [f"{names.LABEL_CLUSTER}={self._cluster}", f"{names.LABEL_UUID}={uuid}", names.LABEL_MEMBER]
         with self._asking(_CHANGE_SECONDS) as api:
             listed = api.containers(all=True, filters={"label": label})
-        found = [self.inspect(item["Id"]) for item in listed]
+        found = [self.inspect(item["Id"]) for item in listed if item["Labels"].get(names.LABEL_MEMBER)]
         return [item for item in found if item is not None]
 
     def sandbox_image(self) -> str:

@@ -25,7 +25,14 @@ _LOOK_SECONDS = 10.0
 _CHANGE_SECONDS = 60.0
 _BLOCK_BYTES = 1024 * 1024
 # An image made of a container inherits its labels, and must not be taken for one of ours.
-_OUR_LABELS = (names.LABEL_CLUSTER, names.LABEL_UUID, names.LABEL_EPOCH, names.LABEL_BUILD)
+_OUR_LABELS = (
+    names.LABEL_CLUSTER,
+    names.LABEL_UUID,
+    names.LABEL_EPOCH,
+    names.LABEL_BUILD,
+    names.LABEL_MEMBER,
+    names.LABEL_CORES,
+)
 
 
 class DockerImages:

@@ -71,12 +71,16 @@ def number(text: Any) -> int:
 
 
 def labels(cluster: str, order: Order) -> dict[str, str]:
-    """The user's labels with ours, which a user cannot set."""
+    """The user's labels with ours, which a user cannot set.
+
+    All of ours, empty ones too: Docker adds the labels of the image where a container has none of that name,
+    and the image is the user's.
+    """
     users = {key: value for key, value in order.spec.labels.items() if not key.startswith("zun.")}
-    member = {names.LABEL_MEMBER: order.member} if order.member else {}
     return {
         **users,
-        **member,
+        names.LABEL_MEMBER: order.member,
+        names.LABEL_CORES: "",
         names.LABEL_CLUSTER: cluster,
         names.LABEL_UUID: order.uuid,
         names.LABEL_EPOCH: str(order.epoch),
