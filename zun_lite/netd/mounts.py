@@ -12,13 +12,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Mount:
-    """One line of a mountinfo file. device is "major:minor"."""
+    """One line of a mountinfo file. device is "major:minor".
+
+    shared, master: the groups of mounts that it tells of what is unmounted, and that tell it.
+    """
 
     device: str
     point: str
     read_only: bool
     fs_type: str
     source: str
+    shared: str | None = None
+    master: str | None = None
 
 
 def here() -> list[Mount]:
@@ -32,18 +37,28 @@ def at(point: str) -> Mount | None:
     return found[-1] if found else None
 
 
-def elsewhere(device: str) -> list[str]:
-    """Processes, one a mount namespace other than ours, that still see a mount of the device."""
+def elsewhere(mount: Mount) -> list[str]:
+    """Processes, one a mount namespace other than ours, that would still see the device once it is unmounted here.
+
+    A namespace that follows ours, as those of systemd's services do, has a copy of each mount that goes with it.
+    """
     seen = {_namespace("self")}
-    holders = []
+    found: list[tuple[str, Mount]] = []
     for pid in _pids():
         namespace = _namespace(pid)
         if namespace is None or namespace in seen:
             continue
         seen.add(namespace)
-        if any(mount.device == device for mount in _read(f"/proc/{pid}/mountinfo")):
-            holders.append(_describe(pid))
-    return holders
+        found += [(pid, other) for other in _read(f"/proc/{pid}/mountinfo") if other.device == mount.device]
+    return [_describe(pid) for pid in dict(staying(mount, found))]
+
+
+def staying(mount: Mount, others: list[tuple[str, Mount]]) -> list[tuple[str, Mount]]:
+    """Those of other namespaces' mounts that do not go when this one is unmounted. Pure."""
+    told = {mount.shared} - {None}
+    while more := {other.shared for _, other in others if other.shared and other.master in told} - told:
+        told |= more
+    return [(pid, other) for pid, other in others if other.shared not in told and other.master not in told]
 
 
 def users(point: str) -> list[str]:
@@ -63,7 +78,16 @@ def _read(path: str) -> list[Mount]:
 def _parse(line: str) -> Mount:
     before, _, after = line.partition(" - ")
     fields, (fs_type, source, *_) = before.split(" "), after.split(" ")
-    return Mount(fields[2], _plain(fields[4]), "ro" in fields[5].split(","), fs_type, _plain(source))
+    groups = dict(tag.split(":", 1) for tag in fields[6:] if ":" in tag)
+    return Mount(
+        fields[2],
+        _plain(fields[4]),
+        "ro" in fields[5].split(","),
+        fs_type,
+        _plain(source),
+        groups.get("shared"),
+        groups.get("master"),
+    )
 
 
 def _plain(text: str) -> str:

@@ -167,7 +167,7 @@ class Volumes:
     def _unmount(self, volume_id: str) -> None:
         point = self._point(volume_id)
         while (mount := mounts.at(point)) is not None:
-            holders = self._wait_for_holders(mount.device)
+            holders = self._wait_for_holders(mount)
             if holders:
                 raise errors.Failed(f"volume {volume_id} is in use by {', '.join(holders[:5])}; stop that first")
             try:
@@ -178,10 +178,10 @@ class Volumes:
                     raise errors.Failed(f"volume {volume_id} is busy: {who} uses it on the host") from error
                 raise errors.Failed(f"the kernel did not unmount volume {volume_id}: {error.strerror}") from error
 
-    def _wait_for_holders(self, device: str) -> list[str]:
+    def _wait_for_holders(self, mount: mounts.Mount) -> list[str]:
         """Who has the volume in a container; one that just ended, or is being made, is given time to let go."""
         deadline = time.monotonic() + _LET_GO_SECONDS
-        while holders := mounts.elsewhere(device):
+        while holders := mounts.elsewhere(mount):
             if time.monotonic() > deadline:
                 return holders
             time.sleep(0.02)

@@ -236,6 +236,31 @@ class DetachTests(VolumeTestCase):
         self.netd.detach(volume.volume_id, 1)
         self.assert_nothing_is_left()
 
+    def test_services_of_a_machine_with_systemd_do_not_keep_a_volume(self) -> None:
+        """Their mount namespaces get a copy of each mount that is made on such a machine, and lose it with it."""
+        folder = str(self.host.state_dir)
+        subprocess.run(["mount", "--bind", folder, folder], check=True)
+        self.addCleanup(subprocess.run, ["umount", "--lazy", folder], check=True)
+        subprocess.run(["mount", "--make-shared", folder], check=True)
+        command = ["unshare", "--mount", "--propagation", "unchanged", "sh", "-c"]
+        service = subprocess.Popen(
+            [*command, f"mount --make-slave {folder} && echo ready && exec sleep 600"], stdout=subprocess.PIPE
+        )
+        assert service.stdout is not None
+        self.addCleanup(service.stdout.close)
+        self.addCleanup(service.wait)
+        self.addCleanup(service.kill)
+        self.assertEqual(b"ready\n", service.stdout.readline())
+        volume = attachment()
+        source = self.netd.attach(volume, str(self.host.volume_file()))
+        self.assertIn(volume.volume_id, Path(f"/proc/{service.pid}/mountinfo").read_text())
+
+        self.netd.detach(volume.volume_id, 1)
+
+        self.assertNotIn(volume.volume_id, Path(f"/proc/{service.pid}/mountinfo").read_text())
+        self.assertFalse(os.path.exists(source))
+        self.assert_nothing_is_left()
+
     def test_a_volume_unmounted_behind_netds_back_is_not_let_go_while_a_container_has_it(self) -> None:
         volume, path = attachment(), self.host.volume_file()
         source = self.netd.attach(volume, str(path))

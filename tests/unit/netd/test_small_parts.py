@@ -134,7 +134,20 @@ class MountTests(testtools.TestCase):
     def test_a_line_of_mountinfo_is_read_with_its_octal_blanks(self) -> None:
         line = r"36 35 7:3 / /mnt/a\040b\134c ro,nodev shared:1 master:2 - xfs /dev/loop3 rw,nouuid"
 
-        self.assertEqual(mounts.Mount("7:3", "/mnt/a b\\c", True, "xfs", "/dev/loop3"), mounts._parse(line))
+        self.assertEqual(
+            mounts.Mount("7:3", "/mnt/a b\\c", True, "xfs", "/dev/loop3", shared="1", master="2"), mounts._parse(line)
+        )
+
+    def test_a_mount_that_goes_along_with_ours_is_no_holder(self) -> None:
+        def mount(shared: str | None = None, master: str | None = None) -> mounts.Mount:
+            return mounts.Mount("7:3", "/mnt", False, "xfs", "/dev/loop3", shared, master)
+
+        follower, peer, container = mount(master="26"), mount(shared="26"), mount()
+        relay, behind_it, stranger = mount(shared="40", master="26"), mount(master="40"), mount(shared="50", master="9")
+        others = [("1", follower), ("2", peer), ("3", container), ("4", behind_it), ("5", relay), ("6", stranger)]
+
+        self.assertEqual([("3", container), ("6", stranger)], mounts.staying(mount(shared="26"), others))
+        self.assertEqual(others, mounts.staying(mount(), others))
 
     def test_the_root_is_mounted(self) -> None:
         self.assertIsNotNone(mounts.at("/"))
