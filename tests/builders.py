@@ -58,8 +58,11 @@ class YesNetworks:
         self.refusal: Exception | None = None
         self.refuses: set[str] | None = None
 
-    def resolve(self, caller, ident):
+    def resolve(self, caller, ident, *, choose_address=False):
         return ident
+
+    def remaining_groups(self, project_id, group_ids):
+        return group_ids
 
     def resolve_port(self, caller, ident):
         return ident, "network"

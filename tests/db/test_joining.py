@@ -11,12 +11,12 @@ from tests.builders import CAPACITY, a_caller, a_host, a_spec, means_of
 from tests.databases import DatabaseTestCase, on_every_database
 from zun_lite.control import create, networks, reports
 from zun_lite.control.loop import Controller
-from zun_lite.db import actions, ports, workloads
+from zun_lite.db import actions, ports, security_groups, workloads
 from zun_lite.domain import errors
 from zun_lite.domain.desired import Report
 from zun_lite.domain.lifecycle import Observed
 from zun_lite.domain.spec import DEDICATED, NetworkRequest
-from zun_lite.network import cidr
+from zun_lite.network import cidr, groups
 from zun_lite.network.embedded import EmbeddedNetworks
 from zun_lite.network.topology import create_network, create_subnet
 
@@ -169,6 +169,28 @@ class JoiningTest(DatabaseTestCase):
         with self.db.read() as tx:
             (port,) = ports.of_workload(tx, self.made.uuid)
         self.assertEqual(((group,), (group,)), (port.security_groups, self.workload().spec.security_groups))
+
+    def test_a_security_group_that_is_gone_costs_a_container_none_of_its_networks(self):
+        web = self.db.transact(lambda tx: groups.create_group(tx, PROJECT, name="web")).uuid
+        networks.add_group(self.means, self.caller, self.made, web)
+        self.act()
+
+        def take_out_and_delete(tx) -> str:
+            (port,) = ports.of_workload(tx, self.made.uuid)
+            ports.set_groups(tx, port.uuid, ())
+            groups.delete_group(tx, security_groups.get(tx, web))
+            return groups.default_group(tx, PROJECT).uuid
+
+        default = self.db.transact(take_out_and_delete)
+        self.attach(self.second)
+        for _ in range(2):
+            self.act()
+        joined = [network.network_id for network in self.workload().spec.networks]
+        self.assertEqual([self.first, self.second], joined)
+        self.assertEqual(2, len(self.workload().wiring.endpoints))
+        with self.db.read() as tx:
+            self.assertEqual({(default,)}, {port.security_groups for port in ports.of_workload(tx, self.made.uuid)})
+        self.assertEqual([], self.open_actions())
 
     def test_dedicated_cpus_raced_for_are_never_promised_twice(self):
         spec = a_spec(cpus=1.5, cpu_policy=DEDICATED)

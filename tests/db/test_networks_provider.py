@@ -189,6 +189,14 @@ class EmbeddedNetworksTest(NetworkTestCase):
         self.network(name="own")
         self.assertRaises(errors.Ambiguous, self.provider.resolve, caller(), "own")
 
+    def test_an_address_is_chosen_on_ones_own_networks_only(self) -> None:
+        own, shared = self.network(), self.network(OTHER, shared=True)
+        resolve = self.provider.resolve
+        self.assertEqual(own.uuid, resolve(caller(), own.uuid, choose_address=True))
+        self.assertEqual(shared.uuid, resolve(caller(), shared.uuid))
+        self.assertRaises(errors.Forbidden, resolve, caller(), shared.uuid, choose_address=True)
+        self.assertEqual(shared.uuid, resolve(caller(PROJECT, "admin"), shared.uuid, choose_address=True))
+
     def test_the_default_network_is_the_callers_oldest_else_a_shared_one(self) -> None:
         self.assertRaises(errors.Conflict, self.provider.default_network, caller())
         shared = self.network(OTHER, shared=True)

@@ -20,6 +20,7 @@ from zun_lite.domain import connections, errors
 from zun_lite.domain.capsule import CapsuleSpec
 from zun_lite.domain.spec import NetworkRequest
 from zun_lite.domain.wiring import Endpoint, Wiring
+from zun_lite.network.base import GROUP_NOT_FOUND
 
 
 def provision(means: Means, workload: Workload) -> str:
@@ -83,9 +84,12 @@ def _wire(means: Means, workload: Workload) -> Wiring:
 def _groups(means: Means, workload: Workload) -> tuple[str, ...] | None:
     """The groups that were named; where none were, one for what is exposed.
 
-    Empty: none are left of those that were named; None: none ever were.
+    A group that was deleted since is no matter to a container that is there already. Empty: none are left of
+    those that were named; None: none ever were.
     """
     spec = workload.spec
+    if spec.security_groups and _is_made(workload):
+        return means.networks.remaining_groups(workload.project_id, spec.security_groups)
     members = spec.every_member if isinstance(spec, CapsuleSpec) else ()
     exposed = {*spec.exposed_ports, *(port for member in members for port in member.spec.exposed_ports)}
     if spec.security_groups or not exposed or not spec.networks:
@@ -107,9 +111,16 @@ def _port(means: Means, workload: Workload, network: NetworkRequest, groups: tup
     except (errors.Unavailable, errors.Busy):
         raise
     except errors.ZunError as error:
-        if workload.wiring.endpoints or (workload.observed is not None and workload.observed.build > 0):
-            raise _NetworkRefused(network, error.message) from error
-        raise
+        if not _is_made(workload):
+            raise
+        if error.kind == GROUP_NOT_FOUND:
+            raise errors.Busy(f"{error.message} The others are looked up again.") from error
+        raise _NetworkRefused(network, error.message) from error
+
+
+def _is_made(workload: Workload) -> bool:
+    """Whether it was provided for before, so that what is refused now must not end it."""
+    return bool(workload.wiring.endpoints) or (workload.observed is not None and workload.observed.build > 0)
 
 
 def _unwanted(means: Means, workload: Workload) -> str:

@@ -10,11 +10,18 @@ from zun_lite.domain.spec import NetworkRequest
 from zun_lite.domain.wiring import Endpoint
 
 
+GROUP_NOT_FOUND = "SecurityGroupNotFound"
+"""The kind of the NotFound that a security group which is gone causes."""
+
+
 class NetworkProvider(Protocol):
     """Look-ups use the caller's rights; provide and release act for the service, idempotent by workload."""
 
-    def resolve(self, caller: Caller, ident: str) -> str:
-        """A network's id by its id or name. NotFound, Ambiguous."""
+    def resolve(self, caller: Caller, ident: str, *, choose_address: bool = False) -> str:
+        """A network's id by its id or name. NotFound, Ambiguous; Forbidden: it is not for the caller to join so.
+
+        choose_address: an address is to be asked for by name, which is for the network's owner.
+        """
         ...
 
     def resolve_port(self, caller: Caller, ident: str) -> tuple[str, str]:
@@ -27,6 +34,10 @@ class NetworkProvider(Protocol):
 
     def resolve_group(self, caller: Caller, ident: str) -> str:
         """A security group's id by its id or name. NotFound, Ambiguous."""
+        ...
+
+    def remaining_groups(self, project_id: str, group_ids: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of a project's security groups that are still there."""
         ...
 
     def default_network(self, caller: Caller) -> str:

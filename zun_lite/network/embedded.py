@@ -18,6 +18,7 @@ from zun_lite.domain.plane import DNS_ADDRESS, DNS_ADDRESS_V6
 from zun_lite.domain.spec import NetworkRequest
 from zun_lite.domain.wiring import Address, Endpoint
 from zun_lite.network import groups
+from zun_lite.network.base import GROUP_NOT_FOUND
 from zun_lite.network.ports import DEVICE_OWNER, Wanted, create_port, known_groups, remove_port, tell_hosts
 from zun_lite.network.quotas import NetworkQuotas
 
@@ -30,8 +31,11 @@ class EmbeddedNetworks:
         self._db = db
         self._quotas = quotas or NetworkQuotas()
 
-    def resolve(self, caller: Caller, ident: str) -> str:
-        """A network's id by its id or name. NotFound, Ambiguous; Forbidden: external, and not the caller's."""
+    def resolve(self, caller: Caller, ident: str, *, choose_address: bool = False) -> str:
+        """A network's id by its id or name. NotFound, Ambiguous.
+
+        Forbidden: external, or an address is to be chosen on it, and not the caller's.
+        """
         with self._db.read() as tx:
             network = _find_network(tx, caller, ident)
         foreign = network.external and not network.shared and network.project_id != caller.project_id
@@ -39,6 +43,10 @@ class EmbeddedNetworks:
             raise errors.Forbidden(
                 f"It is not allowed to create an interface on external network {network.uuid}; join a network of "
                 "your own."
+            )
+        if choose_address and network.project_id != caller.project_id and not caller.is_admin:
+            raise errors.Forbidden(
+                f"Only the owner of network {network.uuid} may choose an address on it; take the one that comes."
             )
         return network.uuid
 
@@ -66,10 +74,18 @@ class EmbeddedNetworks:
             found = security_groups.page(tx, [*mine, table.uuid == uuid]) if uuid else []
             found = found or security_groups.page(tx, [*mine, table.name == ident])
         if not found:
-            raise errors.NotFound(f"Security group {ident} could not be found.", kind="SecurityGroupNotFound")
+            raise errors.NotFound(f"Security group {ident} could not be found.", kind=GROUP_NOT_FOUND)
         if len(found) > 1:
             raise errors.Ambiguous(f"Several security groups are named {ident}; use the id of one.")
         return found[0].uuid
+
+    def remaining_groups(self, project_id: str, group_ids: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of a project's security groups that are still there."""
+        table = security_groups.security_groups.c
+        with self._db.read() as tx:
+            there = security_groups.page(tx, [security_groups.belonging_to(project_id), table.uuid.in_(group_ids)])
+        known = {group.uuid for group in there}
+        return tuple(uuid for uuid in group_ids if uuid in known)
 
     def _port(self, caller: Caller, ident: str) -> ports.Port:
         with self._db.read() as tx:

@@ -19,6 +19,7 @@ from zun_lite.db import floating_ips, networks, planes, ports, revisions, securi
 from zun_lite.domain import errors
 from zun_lite.domain.names import new_id
 from zun_lite.network import cidr, groups
+from zun_lite.network.base import GROUP_NOT_FOUND
 
 DEVICE_OWNER = "compute:kuryr"
 """What clients know a container's port by."""
@@ -220,7 +221,7 @@ def known_groups(tx: sa.Connection, uuids: Sequence[str], project_id: str) -> li
     for uuid in uuids:
         group = security_groups.get(tx, uuid)
         if group is None or group.project_id != project_id:
-            raise errors.NotFound(f"Security group {uuid} does not exist.", kind="SecurityGroupNotFound")
+            raise errors.NotFound(f"Security group {uuid} does not exist.", kind=GROUP_NOT_FOUND)
     return list(dict.fromkeys(uuids))
 
 

@@ -41,9 +41,9 @@ def network(means: Means, caller: Caller, net: WantedNet) -> NetworkRequest:
     if net.port is not None:
         port_id, network_id = means.networks.resolve_port(caller, net.port)
         return NetworkRequest(network_id, port_id=port_id)
-    if net.network is None:
-        return NetworkRequest(means.networks.default_network(caller), fixed_ips=net.fixed_ips)
-    return NetworkRequest(means.networks.resolve(caller, net.network), fixed_ips=net.fixed_ips)
+    ident = means.networks.default_network(caller) if net.network is None else net.network
+    network_id = means.networks.resolve(caller, ident, choose_address=bool(net.fixed_ips))
+    return NetworkRequest(network_id, fixed_ips=net.fixed_ips)
 
 
 def _mount(means: Means, caller: Caller, mount: WantedMount) -> MountRequest:
