@@ -104,9 +104,9 @@ class Firewall:
         if fresh:
             self._begin(network_id, switch_fd, {**common, **ports})
         elif same:
-            self._change(switch_fd, given, given.common, common)
+            self._change(network_id, switch_fd, given, given.common, common)
         else:
-            self._change(switch_fd, given, {**given.common, **given.ports}, {**common, **ports})
+            self._change(network_id, switch_fd, given, {**given.common, **given.ports}, {**common, **ports})
         given.listed, given.ports, given.common = occupants, ports, common
         given.numbers = {combination: given.numbers[combination] for combination in which}
         if not same:
@@ -135,7 +135,7 @@ class Firewall:
             shared = _shared(occupant.combination, given, groups, members)
             new = {key: item for key, item in shared.items() if key not in given.common}
         before: dict[object, Part] = {link: given.ports[link]} if link in given.ports else {}
-        self._change(switch_fd, given, before, {link: part, **new})
+        self._change(network_id, switch_fd, given, before, {link: part, **new})
         given.ports[link] = part
         given.common.update(new)
         return True
@@ -144,7 +144,7 @@ class Firewall:
         """Take away the rules of a link that is gone."""
         given = self._current(network_id, switch_fd)
         if given is not None and link in given.ports:
-            self._change(switch_fd, given, {link: given.ports[link]}, {})
+            self._change(network_id, switch_fd, given, {link: given.ports[link]}, {})
             del given.ports[link]
             given.occupants.pop(link, None)
 
@@ -167,10 +167,22 @@ class Firewall:
         namespaces.inside(switch_fd, _let_rules_see_bridged_packets)
         nft.run(switch_fd, rulebook.whole(wanted))
 
-    def _change(self, switch_fd: int, given: _Given, before: dict[object, Part], after: dict[object, Part]) -> None:
+    def _change(
+        self,
+        network_id: str,
+        switch_fd: int,
+        given: _Given,
+        before: dict[object, Part],
+        after: dict[object, Part],
+    ) -> None:
         text = rulebook.script(before, after)
         if text:
-            nft.run(switch_fd, text)
+            try:
+                nft.run(switch_fd, text)
+            except Exception:
+                # what was worked out already must not pass for given: all of it is given anew next time
+                self._given.pop(network_id, None)
+                raise
             given.generation = nft.generation(switch_fd)
 
 

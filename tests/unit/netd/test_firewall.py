@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the kernel is given of packet rules, change by change, over a kernel that can refuse."""
+
+from __future__ import annotations
+
+import unittest
+from unittest import mock
+
+from zun_lite.domain import errors
+from zun_lite.domain.wiring import Address, Endpoint
+from zun_lite.netd import namespaces, nft
+from zun_lite.netd.firewall import Firewall, Occupant
+from zun_lite.netd.rulebook import NOT_ENFORCED, UNKNOWN, Combination
+
+IDS = [f"{number:08x}-0000-4000-8000-000000000000" for number in range(1, 4)]
+
+
+class FirewallTests(unittest.TestCase):
+    def setUp(self) -> None:
+        self.scripts: list[str] = []
+        self.refuses = False
+        for target, name, stand_in in (
+            (nft, "run", self.run_script),
+            (nft, "generation", lambda descriptor: len(self.scripts)),
+            (namespaces, "inside", lambda descriptor, work: None),
+        ):
+            patch = mock.patch.object(target, name, stand_in)
+            patch.start()
+            self.addCleanup(patch.stop)
+        self.firewall = Firewall()
+
+    def run_script(self, descriptor: int, script: str) -> None:
+        if self.refuses:
+            raise errors.Failed("the kernel refused packet rules")
+        self.scripts.append(script)
+
+    def sync(self, combination: Combination) -> None:
+        endpoint = Endpoint(IDS[0], IDS[1], 1, "fa:16:3e:00:00:01", 1450, (Address("10.0.0.5", 24, IDS[2]),))
+        occupants = [Occupant("zv1", endpoint, None, combination)]
+        self.firewall.sync(IDS[1], 0, (), occupants, {}, lambda group_id: ())
+
+    def test_a_change_that_the_kernel_refused_is_given_at_the_next_look(self) -> None:
+        self.sync(NOT_ENFORCED)
+        self.refuses = True
+        self.assertRaises(errors.Failed, self.sync, UNKNOWN)
+        self.refuses = False
+
+        self.sync(UNKNOWN)
+
+        self.assertEqual(2, len(self.scripts))
+        self.assertIn('add element bridge zl in_mark { "zv1" : ', self.scripts[1])
+        self.assertIn("drop", self.scripts[1])
+        self.sync(UNKNOWN)
+        self.assertEqual(2, len(self.scripts))
