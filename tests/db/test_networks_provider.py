@@ -18,6 +18,7 @@ from zun_lite.network import groups
 from zun_lite.network.embedded import EmbeddedNetworks
 from zun_lite.network.ports import change_port, delete_port
 from zun_lite.network.quotas import NetworkQuotas
+from zun_lite.network.routers import add_port, create_router
 
 
 @on_every_database
@@ -154,6 +155,20 @@ class EmbeddedNetworksTest(NetworkTestCase):
         assert taken is not None
         self.refused("PortInUse", lambda: self.db.transact(lambda tx: delete_port(tx, taken)))
         self.refused("PortInUse", lambda: self.db.transact(lambda tx: change_port(tx, taken, {"device_id": "x"})))
+
+    def test_a_port_that_was_bound_after_it_was_looked_at_is_not_taken_from_its_container(self) -> None:
+        network = self.network()
+        self.subnet(network)
+        seen, workload = self.port(network), new_id()
+        router = self.db.transact(lambda tx: create_router(tx, PROJECT))
+        bound = self.provide(workload, NetworkRequest(network.uuid, port_id=seen.uuid))
+        for work in (
+            lambda tx: delete_port(tx, seen),
+            lambda tx: change_port(tx, seen, {"device_id": "x"}),
+            lambda tx: add_port(tx, router, seen),
+        ):
+            self.refused("PortInUse", lambda work=work: self.db.transact(work))
+        self.assertEqual(bound, self.provide(workload, NetworkRequest(network.uuid, port_id=seen.uuid)))
 
     def test_a_wished_address_is_given_or_refused(self) -> None:
         network = self.network()

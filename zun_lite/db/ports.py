@@ -186,6 +186,12 @@ def get(tx: sa.Connection, uuid: str) -> Port | None:
     return found[0] if found else None
 
 
+def hold(tx: sa.Connection, uuid: str) -> Port | None:
+    """The port as it is now, its row held until the transaction ends, so that nobody binds it meanwhile."""
+    tx.execute(sa.select(ports.c.id).where(ports.c.uuid == uuid).with_for_update())
+    return get(tx, uuid)
+
+
 def at_position(tx: sa.Connection, workload_uuid: str, position: int) -> Port | None:
     found = page(tx, [ports.c.workload_uuid == workload_uuid, ports.c.position == position])
     return found[0] if found else None

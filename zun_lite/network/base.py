@@ -9,7 +9,6 @@ from zun_lite.domain.caller import Caller
 from zun_lite.domain.spec import NetworkRequest
 from zun_lite.domain.wiring import Endpoint
 
-
 GROUP_NOT_FOUND = "SecurityGroupNotFound"
 """The kind of the NotFound that a security group which is gone causes."""
 

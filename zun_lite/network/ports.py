@@ -83,6 +83,7 @@ def change_port(
     security_group_ids: Sequence[str] | None = None,
 ) -> ports.Port:
     """changes: by column name. What a container or a router relies on cannot be changed under it: PortInUse."""
+    port = hold_port(tx, port)
     relied_on = [name for name in ("device_id", "device_owner", "host") if name in changes]
     moving = [name for name in relied_on if changes[name] != getattr(port, name)]
     if port.workload_uuid is not None and (moving or _changes_addresses(port, fixed_ips)):
@@ -111,6 +112,7 @@ def change_port(
 
 def delete_port(tx: sa.Connection, port: ports.Port) -> None:
     """PortInUse while a container has it; ServicePortInUse: it is a router's or a floating IP's."""
+    port = hold_port(tx, port)
     if port.workload_uuid is not None:
         raise _in_use(port)
     if is_of_service(port):
@@ -129,6 +131,14 @@ def remove_port(tx: sa.Connection, port: ports.Port) -> None:
     tags.remove_all(tx, port.uuid)
     ports.delete(tx, port)
     tell_hosts(tx, port)
+
+
+def hold_port(tx: sa.Connection, port: ports.Port) -> ports.Port:
+    """As it is now that nobody else can bind or change it, until the transaction ends. NotFound."""
+    found = ports.hold(tx, port.uuid)
+    if found is None:
+        raise errors.NotFound(f"Port {port.uuid} could not be found.", kind="PortNotFound")
+    return found
 
 
 def is_of_service(port: ports.Port) -> bool:

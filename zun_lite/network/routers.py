@@ -21,7 +21,7 @@ from zun_lite.db.subnets import Subnet
 from zun_lite.domain import errors
 from zun_lite.domain.names import new_id
 from zun_lite.network import cidr
-from zun_lite.network.ports import Wanted, create_port, remove_port, tell_hosts
+from zun_lite.network.ports import Wanted, create_port, hold_port, remove_port, tell_hosts
 
 MOST_ROUTES = 30
 Route = tuple[str, str]
@@ -159,6 +159,7 @@ def add_subnet(tx: sa.Connection, router: Router, subnet: Subnet) -> Port:
 def add_port(tx: sa.Connection, router: Router, port: Port) -> Port:
     """A port that its user made, as a leg."""
     _hold(tx, router)
+    port = hold_port(tx, port)
     if port.device_id or port.workload_uuid is not None or port.host is not None:
         raise errors.InUse(
             f"Unable to complete operation on port {port.uuid} for network {port.network_uuid}. Port already has an "
