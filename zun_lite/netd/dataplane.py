@@ -68,7 +68,7 @@ class Dataplane:
             plane, problems = checked(plane)
             self._store.save_plane(plane.to_json())
             crash.point("netd.plane.stored")
-            self._names.start()
+            self._start_names()
             unrouted = self._view.routed()
             self._view = View(plane, self._view)
             problems += self._sync_all()
@@ -166,18 +166,32 @@ class Dataplane:
         looks = 0
         problems: list[str] = []
         while True:
-            if self._view.known:
-                self._names.start()
-            with self._accepting:
-                if problems or looks % _LOOKS_A_THOROUGH_ONE == 0:
-                    problems = self._sync_all()
-                else:
-                    problems = self._sync_changed()
-            for problem in problems:
-                LOG.warning("%s", problem)
+            try:
+                problems = self._look(thoroughly=bool(problems) or looks % _LOOKS_A_THOROUGH_ONE == 0)
+            except Exception as error:
+                # the only one who heals: whatever it was, the next look may go well
+                LOG.exception("a look at tenants' networks broke")
+                problems = [f"the last look broke: {error}"]
             looks += 1
             if self._stop.wait(_LOOK_SECONDS):
                 return
+
+    def _look(self, *, thoroughly: bool) -> list[str]:
+        """Mend what is not as it should be; what could not be."""
+        if self._view.known:
+            self._start_names()
+        with self._accepting:
+            problems = self._sync_all() if thoroughly else self._sync_changed()
+        for problem in problems:
+            LOG.warning("%s", problem)
+        return problems
+
+    def _start_names(self) -> None:
+        """Ahead of need; where it fails, whoever needs it tries again."""
+        try:
+            self._names.start()
+        except OSError as error:
+            LOG.warning("the program that answers for names cannot be started now: %s", error)
 
     def _sync_changed(self) -> list[str]:
         """Make those networks so whose packet rules somebody else changed, or whose ports are others now."""

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How netd goes on making a plane so when something fails that nobody foresaw."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import unittest
+from unittest import mock
+
+from zun_lite.domain.plane import HostPlane
+from zun_lite.netd import dataplane, namespaces
+from zun_lite.netd.dataplane import Dataplane
+from zun_lite.netd.locks import ObjectLocks
+from zun_lite.netd.store import Store
+
+
+class NoNames:
+    """A name service that cannot be started."""
+
+    def start(self) -> None:
+        raise OSError("no memory")
+
+    def close(self) -> None: ...
+
+
+class DataplaneTests(unittest.TestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory(prefix="zl-plane-")
+        self.addCleanup(folder.cleanup)
+        self.store = Store(folder.name)
+
+    def a_dataplane(self) -> Dataplane:
+        made = Dataplane("unit", self.store, ObjectLocks(), NoNames())  # type: ignore[arg-type]
+        self.addCleanup(made.close)
+        return made
+
+    def test_a_plane_is_taken_though_names_cannot_be_answered(self) -> None:
+        self.assertEqual({"revision": 7, "problems": []}, self.a_dataplane().accept(HostPlane(7)))
+
+    def test_a_look_that_broke_is_followed_by_another(self) -> None:
+        self.store.save_plane(HostPlane(7).to_json())
+        looked_again, looks = threading.Event(), []
+
+        def look(prefix: str) -> list[str]:
+            looks.append(prefix)
+            if len(looks) == 1:
+                raise RuntimeError("not foreseen")
+            looked_again.set()
+            return []
+
+        with (
+            mock.patch.object(dataplane, "_LOOK_SECONDS", 0.01),
+            mock.patch.object(namespaces, "names", look),
+            self.assertLogs("zun_lite.netd.dataplane"),
+        ):
+            self.a_dataplane().resume()
+            self.assertTrue(looked_again.wait(10))
