@@ -23,6 +23,8 @@ _MAGIC = {
     b"\x04\x22\x4d\x18": "lz4",
     b"\x1f\x9d": "compress",
 }
+# behind a first byte of 0x50 to 0x5f: a frame that zstd passes over, which may well be a tar
+_ZSTD_SKIPPED = b"\x2a\x4d\x18"
 
 
 def checked_path(path: object) -> str:
@@ -42,6 +44,8 @@ def checked_path(path: object) -> str:
 
 def compression(content: bytes) -> str | None:
     """By what an archive is compressed, as its first bytes say."""
+    if content[1:4] == _ZSTD_SKIPPED and content[0] & 0xF0 == 0x50:
+        return "zstd"
     return next((name for magic, name in _MAGIC.items() if content.startswith(magic)), None)
 
 

@@ -83,6 +83,7 @@ def _next(read: Read) -> Entry | None:
     """The next member, its extensions applied; None at the end."""
     header: list[bytes] = []
     said: dict[str, str] = {}
+    extended: set[str] = set()
     while True:
         block = _exactly(read, BLOCK_BYTES)
         if not block or not block.strip(b"\0"):
@@ -98,7 +99,15 @@ def _next(read: Read) -> Entry | None:
             raise errors.Invalid("A header in the archive is too long.")
         body = _exactly(read, _padded(size))
         header.append(body)
-        said.update(_extension(kind, body[:size]))
+        more = _extension(kind, body[:size])
+        if kind == "g":
+            _check_global(more)
+            continue
+        # Of several, readers differ in which counts.
+        if kind in extended or "x" in extended or (kind == "x" and extended):
+            raise errors.Invalid("A file in the archive has its name in several extended headers.")
+        extended.add(kind)
+        said.update(more)
 
 
 def _entry(block: bytes, kind: str, size: int, said: dict[str, str], header: bytes) -> Entry:
@@ -110,13 +119,27 @@ def _entry(block: bytes, kind: str, size: int, said: dict[str, str], header: byt
             raise errors.Invalid("A file in the archive has no size that is a number.")
         size = int(said["size"])
     shown = FILE if kind in _FILES else kind
+    if kind == "\0" and name.endswith("/"):
+        # as the oldest tars write a folder, which has no body whatever its size says
+        shown = FOLDER
     target = said.get("linkpath") or _text(block[157:257])
     return Entry(name, shown, target, 0 if shown in _WITHOUT_BODY else size, header)
 
 
 def _plain_name(block: bytes) -> str:
-    name, prefix = _text(block[0:100]), _text(block[345:500])
+    if block[257:265] == b"ustar  \0":
+        # times here, or Docker takes it for a prefix of the name
+        _number(block[345:357])
+        _number(block[357:369])
+    # star keeps times behind a shorter prefix
+    name, prefix = _text(block[0:100]), _text(block[345 : 476 if block[508:512] == b"tar\0" else 500])
     return f"{prefix}/{name}" if prefix and block[257:263] == b"ustar\0" else name
+
+
+def _check_global(records: dict[str, str]) -> None:
+    """Invalid: some readers give its name or size to every file that follows, and Docker to none."""
+    if records.keys() & {"path", "linkpath", "size"}:
+        raise errors.Invalid("A global header in the archive names a file or a size; make it without.")
 
 
 def _extension(kind: str, body: bytes) -> dict[str, str]:
@@ -153,11 +176,11 @@ def _number(field: bytes) -> int:
         if field[0] == 0xFF:
             raise errors.Invalid("A file in the archive has a size below zero.")
         return int.from_bytes(bytes((field[0] & 0x7F,)) + field[1:], "big")
-    text = field.split(b"\0", 1)[0].strip()
+    text = field.strip(b" \0").split(b"\0", 1)[0]
     try:
         number = int(text or b"0", 8)
     except ValueError as error:
-        raise errors.Invalid("A file in the archive has no size that is a number.") from error
+        raise errors.Invalid("A header in the archive has no number where one belongs.") from error
     if number < 0:
         raise errors.Invalid("A file in the archive has a size below zero.")
     return number

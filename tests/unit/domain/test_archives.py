@@ -42,6 +42,7 @@ class ContentTest(unittest.TestCase):
             (lzma.compress(plain), "xz"),
             (lzma.compress(plain, format=lzma.FORMAT_ALONE), "lzma"),
             (b"\x28\xb5\x2f\xfd" + plain, "zstd"),
+            (a_tar(("P*M\x18", b"x"), form=tarfile.USTAR_FORMAT), "zstd"),
         ):
             self.assertEqual(name, archives.compression(packed))
             with self.assertRaisesRegex(errors.Invalid, "compressed"):

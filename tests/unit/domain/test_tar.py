@@ -37,6 +37,25 @@ def forged(block: bytes) -> bytes:
     return block[:148] + b"%06o\0 " % total + block[156:]
 
 
+def record(key: str, value: str) -> bytes:
+    """One line of a pax header, which begins with its own length."""
+    rest = f" {key}={value}\n".encode()
+    length = len(rest) + 1
+    while len(str(length)) + len(rest) != length:
+        length += 1
+    return str(length).encode() + rest
+
+
+def a_header(kind: str, body: bytes) -> bytes:
+    block = a_tar(("extension", body), form=tarfile.USTAR_FORMAT)[:512]
+    return forged(block[:156] + kind.encode() + block[157:]) + body.ljust(-len(body) // 512 * -512, b"\0")
+
+
+def gnu_with(prefix: bytes) -> bytes:
+    block = a_tar(("a", b""), form=tarfile.GNU_FORMAT)[:512]
+    return forged(block[:345] + prefix + block[345 + len(prefix) :])
+
+
 class EntriesTest(unittest.TestCase):
     def test_members_of_every_form_are_told(self):
         for form in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
@@ -77,9 +96,43 @@ class EntriesTest(unittest.TestCase):
             ("an endless header", huge_header),
             ("a sparse file of pax", a_tar(pax)),
             ("no number", forged(plain[:124] + b"-0000000001\0" + plain[136:512])),
+            ("a name for all that follow", a_header("g", record("path", "b")) + plain),
+            ("a size for all that follow", a_header("g", record("size", "512")) + plain),
+            ("two names", a_header("x", record("path", "b")) + a_header("x", record("path", "c")) + plain),
+            ("two sorts of names", a_header("L", b"b\0") + a_header("x", record("path", "c")) + plain),
+            ("the same the other way round", a_header("x", record("path", "c")) + a_header("L", b"b\0") + plain),
+            ("a prefix in GNU's form", gnu_with(b"data")),
         ):
             with self.subTest(name), self.assertRaises(errors.Invalid):
                 list(tar.entries(content + tar.END))
+
+
+    def test_a_size_behind_a_nul_is_the_size(self):
+        block = a_tar(("a", b"x" * 512))[:512]
+        content = forged(block[:124] + b"\0" + b"0000001000" + b"\0" + block[136:]) + b"x" * 512 + tar.END
+        self.assertEqual([512], [entry.body_bytes for entry in tar.entries(content)])
+
+    def test_a_folder_of_the_oldest_form_has_no_body(self):
+        block = a_tar(("d/", b"x" * 512))[:512]
+        content = forged(block[:156] + b"\0" + block[157:]) + a_tar(a_member("n", tarfile.BLKTYPE))
+        self.assertEqual(
+            [("d/", tar.FOLDER), ("n", tar.BLOCK_DEVICE)], [(entry.name, entry.kind) for entry in tar.entries(content)]
+        )
+
+    def test_a_prefix_ends_before_the_times_of_star(self):
+        block = a_tar(("b", b""))[:512]
+        prefix = b"./" * 63 + b"/data"
+        content = forged(block[:345] + prefix + b"00000000000 " * 2 + b"\0" * 8 + b"tar\0") + tar.END
+        (entry,) = tar.entries(content)
+        self.assertEqual(f"{prefix.decode()}/b", entry.name)
+
+    def test_a_global_header_that_names_nothing_is_passed_over(self):
+        content = a_header("g", record("comment", "of git")) + a_tar(("a", b"x"))
+        self.assertEqual(["a"], [entry.name for entry in tar.entries(content)])
+
+    def test_a_long_name_and_a_long_target_go_together(self):
+        (entry,) = tar.entries(a_tar(a_member(LONG, tarfile.SYMTYPE, "/" + LONG), form=tarfile.GNU_FORMAT))
+        self.assertEqual((LONG, "/" + LONG), (entry.name, entry.target))
 
 
 class WithoutTest(unittest.TestCase):
