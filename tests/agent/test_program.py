@@ -111,6 +111,9 @@ class SocketNetd(FolderNetd):
         self._socket.listen()
         threading.Thread(target=self._serve, daemon=True).start()
 
+    def hello(self) -> None:
+        """It lives."""
+
     def _serve(self) -> None:
         while True:
             with contextlib.suppress(OSError, ValueError):

@@ -32,6 +32,8 @@ class PlaneNetd(Protocol):
 
     def plane(self, plane: HostPlane) -> dict[str, Any]: ...
 
+    def has_plane(self, revision: int | None) -> bool: ...
+
 
 class Planes:
     """connected: whether the API was heard of lately. Fetching and handing on is done by one thread at a time."""
@@ -99,6 +101,9 @@ class Planes:
             if unless_known is not None and unless_known <= self._ports:
                 return
             plane = self._api.fetch_plane(self._revision)
+            if plane is None and not self._netd.has_plane(self._revision):
+                LOG.warning("networks: netd lost their plane and is given it again")
+                plane = self._api.fetch_plane(None)
             if plane is None:
                 return
             answer = self._netd.plane(plane)

@@ -47,7 +47,7 @@ class NetdClient:
         raise _KINDS.get(problem["kind"], errors.Failed)(problem["message"])
 
     def hello(self) -> dict[str, Any]:
-        """{"version": str, "boot_id": str}."""
+        """{"version": str, "boot_id": str, "plane_revision": int or None}."""
         return self.ask("hello")
 
     def plug(
@@ -86,6 +86,10 @@ class NetdClient:
     def plane(self, plane: HostPlane) -> dict[str, Any]:
         """Give the whole of what this host should do for networks; {"revision", "problems": [sentence]}."""
         return self.ask("plane", plane=plane.to_json())
+
+    def has_plane(self, revision: int | None) -> bool:
+        """Whether it goes by the plane of that revision; one that does not say is believed to."""
+        return self.hello().get("plane_revision", revision) == revision
 
     def stats(self, container_id: str) -> dict[str, dict[str, int]]:
         """{port_id: {rx_bytes, rx_packets, rx_dropped, rx_errors, tx_...}} as the container sees its ports."""

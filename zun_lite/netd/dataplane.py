@@ -86,6 +86,12 @@ class Dataplane:
         self._stop.set()
         self._names.close()
 
+    @property
+    def revision(self) -> int | None:
+        """Of the plane that it goes by; None: it was never given one, 0: it lost the one that it had."""
+        view = self._view
+        return view.plane.revision if view.known else None
+
     def used_namespaces(self) -> set[str]:
         """Those that must stay though no container is in them."""
         view = self._view

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What netd can be asked, by name: the table between a request and what does it.
 
-    hello    {}                                                → {"version", "boot_id"}
+    hello    {}                                                → {"version", "boot_id", "plane_revision"}
     plug     {container_id, workload, epoch, endpoints, volumes} → {}
     prepare  {container_id}                                    → {"sources": {volume_id: folder}, "mount_dir"}
     wire     {container_id, pid}                               → {"interfaces": [{name, port_id, mac, addresses}]}
@@ -70,7 +70,7 @@ class Operations:
 
     def _hello(self, body: Body) -> Body:
         requests.nothing(body, "hello")
-        return self._about
+        return {**self._about, "plane_revision": self._dataplane.revision}
 
     def _plug(self, body: Body) -> Body:
         self._switchboard.plug(requests.container_record(body))

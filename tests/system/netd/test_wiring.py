@@ -415,7 +415,7 @@ class ProtocolTests(NetdTestCase):
                 self.assertEqual("invalid", json.loads(stream.readline())["error"]["kind"])
             stream.write(b'{"op": "hello"}\n')
             stream.flush()
-            self.assertEqual({"version", "boot_id"}, set(json.loads(stream.readline())["result"]))
+            self.assertEqual({"version", "boot_id", "plane_revision"}, set(json.loads(stream.readline())["result"]))
 
     def test_netd_leaks_no_descriptors(self) -> None:
         host: NetdHost = self.host

@@ -54,6 +54,9 @@ class FakeNetd:
         self.planes.append(plane)
         return {"revision": plane.revision, "problems": []}
 
+    def has_plane(self, revision):
+        return bool(self.planes) and self.planes[-1].revision == revision
+
     def plug(self, container_id, workload, epoch, endpoints, volumes):
         self._refuse("plug")
         self.plugged[container_id] = (workload, epoch)

@@ -44,6 +44,17 @@ class PlanesTest(unittest.TestCase):
         self.assertEqual(1, len(self.netd.planes))
 
 
+    def test_a_netd_that_lost_its_plane_is_given_it_again(self):
+        workload = a_workload()
+        self.api.put(workload)
+        self.planes.require(workload.wiring.ports)
+        self.netd.planes.clear()
+        self.assertRaises(errors.Unavailable, self.planes.require, ("unknown",))
+        self.assertEqual(1, len(self.netd.planes))
+        self.assertRaises(errors.Unavailable, self.planes.require, ("unknown",))
+        self.assertEqual(1, len(self.netd.planes))
+
+
 class AgentPlanesTest(AgentBase):
     def given(self, *port_ids: str) -> bool:
         planes = list(self.netd.planes)

@@ -38,6 +38,14 @@ class DataplaneTests(unittest.TestCase):
     def test_a_plane_is_taken_though_names_cannot_be_answered(self) -> None:
         self.assertEqual({"revision": 7, "problems": []}, self.a_dataplane().accept(HostPlane(7)))
 
+    def test_a_plane_that_cannot_be_read_is_said_to_be_lost(self) -> None:
+        self.assertIsNone(self.a_dataplane().revision)
+        self.store.save_plane(HostPlane(7).to_json())
+        self.assertEqual(7, self.a_dataplane().revision)
+        self.store.save_plane({"networks": 5})
+        with self.assertLogs("zun_lite.netd.dataplane"):
+            self.assertEqual(0, self.a_dataplane().revision)
+
     def test_a_look_that_broke_is_followed_by_another(self) -> None:
         self.store.save_plane(HostPlane(7).to_json())
         looked_again, looks = threading.Event(), []
