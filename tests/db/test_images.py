@@ -139,6 +139,30 @@ class ImageRecordsTest(ImagesTestCase):
             small.store(uuid, io.BytesIO(b"x"), None)
         self.means.images.store(uuid, io.BytesIO(b"x"), None)
 
+    def test_uploads_at_once_do_not_pass_the_bytes_of_a_project_together(self):
+        service = EmbeddedImages(self.db, f"{scratch()}/{names.new_id()}", project_gib=1)
+        first, second = self.an_image(), self.an_image()
+        outer = self
+
+        class Meanwhile(io.BytesIO):
+            """While it comes, the project gets an image that leaves no room for it."""
+
+            def read(self, size=-1, /):
+                if self.tell() == 0:
+                    outer.db.transact(lambda tx: images.update(tx, second, {"size_bytes": 1024**3 - 4}))
+                return super().read(size)
+
+        with self.assertRaises(errors.TooLarge):
+            service.store(first, Meanwhile(b"bytes"), 5)
+        self.assertEqual((images.QUEUED, None), (self.image(first).status, self.image(first).location))
+        service.store(first, io.BytesIO(b"byte"), 4)
+
+    def test_ones_own_image_is_meant_however_many_public_ones_bear_its_name(self):
+        for _ in range(4):
+            self.active("p2", name="app", visibility="public")
+        own = self.active(name="app")
+        self.assertEqual(own, self.means.images.resolve(self.caller, "app"))
+
     def test_a_protected_image_stays_and_a_removed_one_leaves_nothing(self):
         uuid = self.active(tags=("t",), properties={"a": "b"}, protected=True)
         with self.assertRaises(errors.Forbidden):

@@ -10,7 +10,7 @@ import unittest
 
 from tests.builders import a_caller, a_host, a_spec, means_of
 from tests.databases import DatabaseTestCase, on_every_database
-from zun_lite.control import create, purge, quotas, registries, reports
+from zun_lite.control import commit, create, purge, quotas, registries, reports
 from zun_lite.control.loop import Controller
 from zun_lite.db import (
     actions,
@@ -171,6 +171,16 @@ class PurgeTest(DatabaseTestCase):
         self.assertIn("in use", said[f"network {network}"])
         with self.db.read() as tx:
             self.assertIsNotNone(networks.get(tx, network))
+
+    def test_an_image_that_was_still_to_be_made_ends_its_action(self):
+        made = self.furnish("gone")
+        with self.db.read() as tx:
+            workload = workloads.get(tx, made)
+        commit.commit(self.means, a_caller("gone"), workload, "team/app", "1")
+        list(purge.purge(self.means, "gone"))
+        with self.db.read() as tx:
+            open_ones = [action.action for action in actions.still_open(tx, [made])]
+        self.assertEqual(["delete"], open_ones)
 
     def test_the_files_of_images_go_with_them(self):
         uuid = self.image("gone")

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
+from zun_lite.control import commit
 from zun_lite.control.means import Means
 from zun_lite.db import (
     actions,
@@ -199,7 +200,7 @@ def _images(means: Means, project_id: str) -> Iterator[Leftover]:
 
 def _drop_image(means: Means, uuid: str) -> str:
     means.db.transact(lambda tx: images.update(tx, uuid, {"protected": False}))
-    means.images.remove(uuid)
+    means.images.remove(uuid, also=commit.image_removed)
     return "is deleted"
 
 

@@ -18,7 +18,7 @@ import base64
 import datetime
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 from cryptography.fernet import Fernet
@@ -49,7 +49,7 @@ class Opened:
     """An open stream and the user's token for which it is open."""
 
     grant: StreamGrant
-    user_token: str
+    user_token: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Target:
     """Where the gateway gets a stream, and the signed grant with which the host gives it."""
 
     address: str
-    host_grant: str
+    host_grant: str = field(repr=False)
 
 
 def check_room(tx: sa.Connection, workload: Workload, limits: Limits) -> None:

@@ -10,14 +10,14 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from zun_lite.db import images
+from zun_lite.db import images, revisions
 from zun_lite.db.engine import Database
 from zun_lite.db.images import Image
 from zun_lite.db.listing import Page
 from zun_lite.domain import errors, names
 from zun_lite.domain.caller import Caller
 from zun_lite.image.base import Found, Source
-from zun_lite.image.files import ImageFiles, OpenFile, Written
+from zun_lite.image.files import ImageFiles, OpenFile, Written, too_large
 
 DOCKER = "docker"
 GIB = 1024**3
@@ -86,7 +86,12 @@ class EmbeddedImages:
         except BaseException:
             self._db.transact(lambda tx: images.give_up_upload(tx, uuid))
             raise
-        done = self._db.transact(lambda tx: _end(tx, uuid, written, also))
+        try:
+            done = self._db.transact(lambda tx: self._end(tx, uuid, written, also))
+        except errors.TooLarge:
+            self._files.remove(written.location)
+            self._db.transact(lambda tx: images.give_up_upload(tx, uuid))
+            raise
         if not done:
             self._files.remove(written.location)
             raise errors.Conflict(f"Image {uuid} got its bytes from another upload, or was deleted meanwhile.")
@@ -119,22 +124,35 @@ class EmbeddedImages:
             raise errors.NotFound(f"Image {uuid} could not be found.")
         if not images.begin_upload(tx, uuid):
             raise errors.Conflict(f"Image {uuid} is {image.status}; bytes can be sent once, to a queued image.")
-        return max(0, min(self._most_bytes, self._project_bytes - images.bytes_of_project(tx, image.project_id)))
+        return min(self._most_bytes, self._left(tx, image.project_id))
+
+    def _end(
+        self, tx: sa.Connection, uuid: str, written: Written, also: Callable[[sa.Connection], None] | None
+    ) -> bool:
+        """TooLarge: others of the project's came to their end first and left too little room."""
+        image = images.get(tx, uuid)
+        if image is None:
+            return False
+        revisions.raise_one(tx, f"images:{image.project_id}")
+        left = self._left(tx, image.project_id)
+        if written.size_bytes > left:
+            raise too_large(left)
+        done = images.end_upload(
+            tx, uuid, size_bytes=written.size_bytes, md5=written.md5, sha512=written.sha512, location=written.location
+        )
+        if done and also is not None:
+            also(tx)
+        return done
+
+    def _left(self, tx: sa.Connection, project_id: str) -> int:
+        """How many bytes the project may still have."""
+        return max(0, self._project_bytes - images.bytes_of_project(tx, project_id))
 
     def _sweep(self) -> None:
         if self._files.is_time_to_sweep():
             with self._db.read() as tx:
                 named = images.locations(tx)
             self._files.sweep(named)
-
-
-def _end(tx: sa.Connection, uuid: str, written: Written, also: Callable[[sa.Connection], None] | None) -> bool:
-    done = images.end_upload(
-        tx, uuid, size_bytes=written.size_bytes, md5=written.md5, sha512=written.sha512, location=written.location
-    )
-    if done and also is not None:
-        also(tx)
-    return done
 
 
 def _candidates(tx: sa.Connection, caller: Caller, ident: str) -> list[Image]:
@@ -148,9 +166,9 @@ def _candidates(tx: sa.Connection, caller: Caller, ident: str) -> list[Image]:
     if colon:
         ways.append([images.images.c.name == name, images.tagged(tag)])
     for way in ways:
-        where = [*way, images.seen_by(caller.project_id), images.images.c.status == images.ACTIVE]
-        found = images.page(tx, where, Page(limit=3))
-        own = [image for image in found if image.project_id == caller.project_id]
-        if found:
-            return own or found
+        way.append(images.images.c.status == images.ACTIVE)
+        for whose in (images.images.c.project_id == (caller.project_id or ""), images.seen_by(caller.project_id)):
+            found = images.page(tx, [*way, whose], Page(limit=2))
+            if found:
+                return found
     return []

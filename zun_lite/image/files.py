@@ -63,7 +63,7 @@ class ImageFiles:
     def write(self, source: Source, size_bytes: int | None, most_bytes: int) -> Written:
         """Take source to its end. Invalid: it is too large, or not as long as it was said to be."""
         if size_bytes is not None and size_bytes > most_bytes:
-            raise _too_large(most_bytes)
+            raise too_large(most_bytes)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         location = uuid.uuid4().hex
         staged = self._folder / f"{location}{_PART}"
@@ -77,6 +77,8 @@ class ImageFiles:
                 stream.flush()
                 os.fsync(stream.fileno())
             os.rename(staged, self._folder / location)
+            # a record that is committed after this must find the name, power cut or not
+            _sync_folder(self._folder)
         except BaseException:
             with contextlib.suppress(OSError):
                 staged.unlink()
@@ -116,12 +118,20 @@ def _copy(source: Source, target: BinaryIO, location: str, most_bytes: int) -> W
     while block := source.read(BLOCK_BYTES):
         size += len(block)
         if size > most_bytes:
-            raise _too_large(most_bytes)
+            raise too_large(most_bytes)
         md5.update(block)
         sha512.update(block)
         target.write(block)
     return Written(location, size, md5.hexdigest(), sha512.hexdigest())
 
 
-def _too_large(most_bytes: int) -> errors.TooLarge:
+def _sync_folder(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def too_large(most_bytes: int) -> errors.TooLarge:
     return errors.TooLarge(f"The image is larger than the {most_bytes} bytes that may still come; remove other images.")

@@ -106,7 +106,6 @@ class EntriesTest(unittest.TestCase):
             with self.subTest(name), self.assertRaises(errors.Invalid):
                 list(tar.entries(content + tar.END))
 
-
     def test_a_size_behind_a_nul_is_the_size(self):
         block = a_tar(("a", b"x" * 512))[:512]
         content = forged(block[:124] + b"\0" + b"0000001000" + b"\0" + block[136:]) + b"x" * 512 + tar.END

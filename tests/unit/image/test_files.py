@@ -6,8 +6,10 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
 import tempfile
 import unittest
+import unittest.mock
 from pathlib import Path
 
 from zun_lite.domain import errors
@@ -55,6 +57,16 @@ class ImageFilesTest(unittest.TestCase):
                 self.files.write(source, said, most)
             self.assertEqual([], list(self.folder.glob("*")))
         self.assertEqual(4, self.files.write(io.BytesIO(b"1234"), 4, 4).size_bytes)
+
+    def test_the_folder_is_on_disk_before_a_record_may_name_the_file(self):
+        synced = []
+
+        def note(opened: int) -> None:
+            synced.append((stat.S_ISDIR(os.fstat(opened).st_mode), len(list(self.folder.glob("*.part")))))
+
+        with unittest.mock.patch.object(os, "fsync", note):
+            self.files.write(io.BytesIO(b"x"), 1, 10)
+        self.assertEqual([(False, 1), (True, 0)], synced)
 
     def test_only_old_files_that_no_record_names_are_swept(self):
         named, old, young = (self.files.write(io.BytesIO(b"x"), 1, 9).location for _ in range(3))
