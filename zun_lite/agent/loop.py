@@ -38,6 +38,8 @@ LOG = logging.getLogger(__name__)
 
 ALONE_AFTER_SECONDS = 10.0
 FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.2, 30.0
+# an engine that hangs breaks no stream of events, so that nothing tells when it goes on
+SILENT_ENGINE_RETRY_SECONDS = 5.0
 # waiting for a container to stop holds a thread without work, so there are more threads than launches
 _THREADS_A_LAUNCH = 4
 
@@ -140,6 +142,7 @@ class Agent:
         self._revision: int | None = None
         self._heard_at = float("-inf")
         self._missing_runtime: str | None = None
+        self._silent_engine: str | None = None
 
     def start(self) -> None:
         for work in (self._keep_set, self._keep_alive, self._keep_compared, self._keep_plane):
@@ -274,21 +277,27 @@ class Agent:
         """Everything against the engine, now and then, for events can be lost."""
         self._registered.wait()
         while not self._stopping.is_set():
-            self._compare_now.wait(self._settings.resync_seconds)
+            again = self._settings.resync_seconds
+            self._compare_now.wait(min(again, SILENT_ENGINE_RETRY_SECONDS) if self._silent_engine else again)
             self._compare_now.clear()
             if self._stopping.is_set():
                 return
             try:
                 self._compare()
+                self._silent_engine = None
             except errors.ZunError as error:
                 LOG.warning("the engine cannot be compared with the set: %s", error.message)
+                self._silent_engine = error.message if isinstance(error, errors.Unavailable) else None
+                self._beat_now.set()
             except Exception:
                 LOG.exception("the comparison broke")
 
     def _compare(self) -> None:
+        # the look that is cheapest and gives up first comes first
+        found = self._inventory()
         for uuid in self._reconciler.compare(self._runtime.containers()):
             self._worklist.mark(uuid)
-        self._reporter.report_all(self._inventory())
+        self._reporter.report_all(found)
         if self._revision is not None:
             self._images.clean()
 
@@ -314,7 +323,7 @@ class Agent:
         """What keeps this host from taking work."""
         if not self._registered.is_set():
             return "The host is starting."
-        return self._events.problem or self._missing_runtime
+        return self._events.problem or self._silent_engine or self._missing_runtime
 
     def _inventory(self) -> Inventory:
         engine = self._runtime.inventory()

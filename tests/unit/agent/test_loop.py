@@ -131,6 +131,15 @@ class AgentAtWork(AgentBase):
         self.assert_state(workload.uuid, "running")
         self.assertTrue(self.api.wait_for(lambda: self.api.beats[-1] is None))
 
+    def test_an_engine_that_hangs_is_said_though_its_events_do_not_break(self):
+        agent = self.start(heartbeat_seconds=0.05, resync_seconds=0.05)
+        self.assertTrue(agent.wait_until_registered(5))
+        self.assertTrue(self.api.wait_for(lambda: None in self.api.beats))
+        self.runtime.deaf = True
+        self.assertTrue(self.api.wait_for(lambda: "The host's Docker Engine does not answer." in self.api.beats))
+        self.runtime.deaf = False
+        self.assertTrue(self.api.wait_for(lambda: self.api.beats[-1] is None))
+
     def test_an_engine_without_our_runtime_is_a_problem(self):
         self.start(heartbeat_seconds=0.05, docker_runtime="other")
         self.assertTrue(

@@ -43,7 +43,6 @@ class PlanesTest(unittest.TestCase):
         self.planes.require(workload.wiring.ports)
         self.assertEqual(1, len(self.netd.planes))
 
-
     def test_a_netd_that_lost_its_plane_is_given_it_again(self):
         workload = a_workload()
         self.api.put(workload)
