@@ -140,6 +140,7 @@ class Agent:
         self._registered = threading.Event()
         self._begun = False
         self._revision: int | None = None
+        self._unwritten: DesiredSet | None = None
         self._heard_at = float("-inf")
         self._missing_runtime: str | None = None
         self._silent_engine: str | None = None
@@ -233,14 +234,26 @@ class Agent:
         fetched = self._api.fetch(self._revision)
         self._heard()
         if fetched is None:
+            self._write_set(self._unwritten)
             return
         crash.point("agent.fetched")
         for uuid in self._reconciler.accept(fetched):
             self._worklist.mark(uuid)
         self._images.accept(fetched)
         self._revision = fetched.revision
-        self._journal.write_set(fetched)
+        self._write_set(fetched)
         self._destroy(fetched.doomed_volumes)
+
+    def _write_set(self, fetched: DesiredSet | None) -> None:
+        """For a start without the API. A disk that is full must not keep from removing what fills it."""
+        if fetched is None:
+            return
+        try:
+            self._journal.write_set(fetched)
+            self._unwritten = None
+        except OSError as error:
+            self._unwritten = fetched
+            LOG.warning("the set cannot be kept on disk yet: %s", error)
 
     def _destroy(self, volumes: tuple[str, ...]) -> None:
         named = self._reconciler.named_volumes()
