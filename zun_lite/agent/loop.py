@@ -319,9 +319,13 @@ class Agent:
     def _keep_alive(self) -> None:
         while not self._stopping.is_set():
             self._beat_now.clear()
+            registered = self._registered.is_set()
             try:
                 revision = self._api.heartbeat(self._settings.boot_id, self._problem())
                 self._heard()
+                if registered and self._api.report_wanted:
+                    # it had given this host up, by its own reckoning of the silence
+                    self._compare_now.set()
                 if revision != self._revision:
                     self._fetch_now.set()
                 self._planes.heard(self._api.plane_revision)

@@ -106,6 +106,7 @@ class FakeApi:
         self.away = False
         self.calls: list[str] = []
         self.plane_revision: int | None = None
+        self.report_wanted = False
 
     def put(self, *workloads: Desired) -> None:
         with self.lock:

@@ -118,6 +118,15 @@ class AgentAtWork(AgentBase):
         self.api.away = False
         self.assertTrue(self.api.wait_for(lambda: any(report.full for report in self.api.reports[reports:])))
 
+    def test_an_api_that_wants_a_report_gets_all_of_it_with_the_next_heartbeat(self):
+        agent = self.start(heartbeat_seconds=0.05)
+        self.assertTrue(agent.wait_until_registered(5))
+        self.assertTrue(self.api.wait_for(lambda: None in self.api.beats))
+        self.assertTrue(self.api.wait_for(lambda: len(self.api.reports) > 1))
+        reports = len(self.api.reports)
+        self.api.report_wanted = True
+        self.assertTrue(self.api.wait_for(lambda: any(report.full for report in self.api.reports[reports:])))
+
     def test_an_engine_that_is_away_is_said_and_loses_nothing(self):
         workload = a_workload()
         agent = self.start(heartbeat_seconds=0.05)
