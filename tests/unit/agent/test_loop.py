@@ -180,12 +180,11 @@ class AgentAtWork(AgentBase):
         self.assertEqual([path.name for path in (self.folder / "volumes").iterdir()], [f"{named.volume_id}.img"])
 
     def test_a_doomed_volume_goes_though_the_disk_is_full_and_the_set_is_written_later(self):
-        agent, doomed = self.start(interval_seconds=0.05), names.new_id()
-        self.assertTrue(agent.wait_until_registered(5))
-        (self.folder / "volumes").mkdir(exist_ok=True)
+        doomed, in_the_way = names.new_id(), self.folder / "agent" / "desired.json.tmp"
+        in_the_way.mkdir(parents=True)
+        (self.folder / "volumes").mkdir()
         (self.folder / "volumes" / f"{doomed}.img").touch()
-        in_the_way = self.folder / "agent" / "desired.json.tmp"
-        in_the_way.mkdir()
+        self.start(interval_seconds=0.05)
         self.api.doomed = (doomed,)
         self.api.put(a_workload())
         self.assertTrue(self.api.wait_for(lambda: any(doomed in report.removed_volumes for report in self.api.reports)))
