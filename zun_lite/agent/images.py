@@ -8,6 +8,7 @@ already is for those only who could have brought it themselves; see image_book.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
 import socket
@@ -159,13 +160,24 @@ class Images:
     def _login(self, want: _Want, uuid: str) -> Login | None:
         if not want.registry_id:
             return None
-        try:
-            login = self._sources.login(uuid)
-        except errors.NotFound as error:
-            raise errors.NoSuchImage("The registry of the container's image is not known any more.") from error
+        login = self._login_of_one(want, uuid)
+        if login is None:
+            raise errors.NoSuchImage("The registry of the container's image is not known any more.")
         if login.domain != image_reference.parse(want.reference).registry:
             raise errors.NoSuchImage("The registry of the container's image is not the one that it was.")
         return login
+
+    def _login_of_one(self, want: _Want, uuid: str) -> Login | None:
+        """By the first, else by another that waits for the image too: the first may be deleted meanwhile."""
+        asker: str | None = uuid
+        asked: set[str] = set()
+        while asker is not None:
+            with contextlib.suppress(errors.NotFound):
+                return self._sources.login(asker)
+            asked.add(asker)
+            with self._lock:
+                asker = min(self._pulls[want].waiting - asked, default=None)
+        return None
 
     def _check_addresses(self, reference: str) -> None:
         """NoSuchImage: the registry's name leads into this host's own or an inner network.

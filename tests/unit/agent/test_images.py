@@ -150,6 +150,18 @@ class Rights(ImageCase):
         self.assertNotIn("canary", caught.exception.message)
         self.assertNotIn("canary", self.path.read_text())
 
+    def test_one_that_was_deleted_before_its_pull_began_takes_the_image_from_nobody_else(self):
+        spec, gate, login = self.private(), threading.Event(), self.sources.login
+        del self.sources.logins["a"]
+        self.sources.logins["b"] = LOGIN
+        self.sources.login = lambda uuid: gate.wait(5) and login(uuid)
+        for uuid in ("a", "b"):
+            self.assertIsNone(self.images.ready(uuid, "p1", spec))
+        self.images.forget("a")
+        gate.set()
+        self.assertTrue(self.images.wait(5))
+        self.assertTrue(self.images.ready("b", "p1", spec))
+
     def test_a_login_is_not_sent_to_another_registry(self):
         spec = self.private()
         self.sources.logins["a"] = Login("evil.example", "ann", "secret")
