@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
 from keystoneauth1 import adapter, exceptions, session
 from keystoneauth1.identity import v3
@@ -28,7 +29,7 @@ class ServerTest(unittest.TestCase):
         cls.addClassCleanup(folder.cleanup)
         cls.port = _free_port()
         with open(os.path.join(folder.name, "zun_lite.conf"), "w") as stream:
-            stream.write(f"[api]\nport = {cls.port}\nmax_body_bytes = 65536\n")
+            stream.write(f"[api]\nport = {cls.port}\nmax_body_bytes = 65536\nsilent_seconds = 1\nthreads = 2\n")
         conf = config.load([], state_dir=folder.name)
         db = Database(conf.database.connection)
         schema.create_all(db)
@@ -116,6 +117,22 @@ class ServerTest(unittest.TestCase):
         with socket.create_connection(("127.0.0.1", self.port), timeout=30) as client:
             client.sendall(head.encode())
             self.assertTrue(client.recv(64).startswith(b"HTTP/1.1 413 "))
+
+    def test_clients_that_fall_silent_do_not_keep_the_threads(self) -> None:
+        head = b"POST /identity/v3/auth/tokens HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        bodies = [head + b"Content-Length: 10\r\n\r\n{", head + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{"]
+        # more than there are threads in all workers
+        begun = [b"GET / HTTP/1.1\r\nHos"] * 6 + bodies
+        with ThreadPoolExecutor(len(begun)) as clients:
+            answers = [clients.submit(self._begin, request) for request in begun]
+            self.assertEqual(200, self.scoped().get(f"{self.url}/").status_code)
+            self.assertEqual([b""] * 6 + [b"HTTP/1.1 408"] * 2, [answer.result() for answer in answers])
+
+    def _begin(self, request: bytes) -> bytes:
+        """What comes back when this is sent and nothing more."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as client:
+            client.sendall(request)
+            return client.recv(64)[:12]
 
     def test_forwarding_headers_change_nothing(self) -> None:
         answer = self.scoped().get(

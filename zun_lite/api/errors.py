@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How errors look on the wire: each service's clients read a shape of their own.
 
-One handler for domain errors, one for Falcon's own (no route, no such method, no JSON), and one for
-what nobody foresaw, which is logged once with a correlation id and told without its cause.
+One handler for domain errors, one for Falcon's own (no route, no such method, no JSON), one for clients
+that fell silent, and one for what nobody foresaw, which is logged once with a correlation id and told without its cause.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class ErrorHandlers:
         app.add_error_handler(Exception, self.unexpected)
         app.add_error_handler(falcon.HTTPError, self.from_falcon)
         app.add_error_handler(ZunError, self.from_domain)
+        app.add_error_handler(BlockingIOError, self.from_silence)
 
     def from_domain(self, req: falcon.Request, resp: falcon.Response, error: ZunError, params: Any) -> None:
         if isinstance(error, Unauthorized):
@@ -66,6 +67,10 @@ class ErrorHandlers:
         else:
             sentence = error.description or error.title or _reason(status)
         _render(req, resp, status, sentence, "")
+
+    def from_silence(self, req: falcon.Request, resp: falcon.Response, error: OSError, params: Any) -> None:
+        """The rest of a request did not come, in the time that the server's sockets are given."""
+        _render(req, resp, 408, "The rest of the request did not come; send it again.", "")
 
     def unexpected(self, req: falcon.Request, resp: falcon.Response, error: Exception, params: Any) -> None:
         correlation = str(uuid.uuid4())

@@ -4,7 +4,8 @@
 Works on the WSGI environment before Falcon sees it, because clients write the same path in several
 ways: with slashes doubled or at the end, without the leading /v1 of the container API, with a
 project id after /volume/v3. A body sent in chunks is gathered here, up to the limit, so that
-everybody behind finds a Content-Length; but for the bytes of images, which are taken as they come.
+everybody behind finds a Content-Length, unless the client falls silent; but for the bytes of images, which are
+taken as they come.
 """
 
 from __future__ import annotations
@@ -43,7 +44,11 @@ class Normaliser:
         if is_upload(environ.get("REQUEST_METHOD", ""), environ["PATH_INFO"]):
             environ[TOO_LARGE_KEY] = False
         elif "HTTP_TRANSFER_ENCODING" in environ:
-            self._gather(environ)
+            try:
+                self._gather(environ)
+            except BlockingIOError:
+                start_response("408 Request Timeout", [("Content-Length", "0")])
+                return []
         else:
             most = _MOST_BYTES.get(service, self._max_body_bytes)
             if service == CONTAINER and environ["PATH_INFO"].endswith("/put_archive"):

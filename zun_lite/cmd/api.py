@@ -10,6 +10,8 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import socket
+import struct
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -86,6 +88,7 @@ class Server(BaseApplication):
             "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,
             "proc_name": "zun-lite-api",
             "control_socket_disable": True,
+            "when_ready": self._when_ready,
             "pre_fork": _pre_fork,
             "post_fork": self._post_fork,
         }.items():
@@ -95,6 +98,13 @@ class Server(BaseApplication):
 
     def load(self) -> Callable[..., Any]:
         return create_app(self._services)
+
+    def _when_ready(self, server: Any) -> None:
+        """Each connection inherits how long a silent client may keep one of the few threads."""
+        span = struct.pack("@ll", self._conf.api.silent_seconds, 0)
+        for listener in server.LISTENERS:
+            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                listener.sock.setsockopt(socket.SOL_SOCKET, option, span)
 
     def _post_fork(self, server: Any, worker: Any) -> None:
         self._services.means.db.engine.dispose(close=False)

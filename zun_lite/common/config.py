@@ -34,6 +34,12 @@ api_opts = [
     cfg.StrOpt("public_url", help="URL under which clients reach the API; default http://BIND:PORT."),
     cfg.IntOpt("max_limit", default=1000, min=1, help="Most records in one page."),
     cfg.IntOpt("max_body_bytes", default=1048576, min=1024, help="Largest accepted JSON body."),
+    cfg.IntOpt(
+        "silent_seconds",
+        default=60,
+        min=1,
+        help="A client that sends, or takes, nothing for so long in the middle of a request is given up.",
+    ),
     cfg.StrOpt("policy_file", help="Rules that override the built-in ones; default STATE_DIR/policy.yaml."),
 ]
 database_opts = [
