@@ -11,6 +11,8 @@ from tests.builders import CAPACITY, a_caller, a_host, a_spec, means_of
 from tests.databases import DatabaseTestCase, on_every_database
 from zun_lite.control import actions, create, reports
 from zun_lite.control.loop import Controller
+from zun_lite.control.provision import provision
+from zun_lite.control.release import release
 from zun_lite.db import hosts, volumes, workloads
 from zun_lite.domain import errors, names
 from zun_lite.domain.desired import Inventory, Report
@@ -109,6 +111,23 @@ class LifeTest(ReportCase):
         self.assertIsNone(self.read(made))
         self.assertEqual({}, self.means.networks.given)
         self.assertEqual([None, None, None], [action.message for action in actions.history(self.means, made)])
+
+    def test_what_one_controller_provides_while_another_releases_is_taken_back(self):
+        made = self.make()
+        actions.delete(self.means, a_caller(), made, force=True)
+        self.report((made.uuid, Observed(generation=2, epoch=1, state="absent")))
+        give_back = self.means.volumes.release
+
+        def provide_meanwhile(uuid):
+            self.means.volumes.release = give_back
+            give_back(uuid)
+            # another controller, which began before the order to delete came
+            provision(self.means, made)
+
+        self.means.volumes.release = provide_meanwhile
+        release(self.means, self.read(made))
+        self.assertIsNone(self.read(made))
+        self.assertEqual({}, self.means.networks.given)
 
     def test_an_unplaced_workload_is_deleted_without_a_host(self):
         made = create.create_container(means_of(self.db), a_caller(), None, a_spec(memory_mib=40000), run=True)

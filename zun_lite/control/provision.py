@@ -124,10 +124,10 @@ def _is_made(workload: Workload) -> bool:
 
 
 def _unwanted(means: Means, workload: Workload) -> str:
-    """It was changed while we worked. If its record is gone, what we made for it must go as well."""
+    """It was changed while we worked. If it is gone, or is just being released, what we made must go as well."""
     with means.db.read() as tx:
-        still_there = workloads.get(tx, workload.uuid)
-    if still_there is None:
+        current = workloads.get(tx, workload.uuid)
+    if current is None or workloads.is_to_release(current):
         means.networks.release(workload.uuid)
         means.volumes.release(workload.uuid)
     return f"{workload.uuid}: was changed while it was provided for"

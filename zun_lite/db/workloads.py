@@ -275,6 +275,11 @@ def to_release(tx: sa.Connection, limit: int) -> list[Workload]:
     return [read_row(row) for row in tx.execute(query).mappings()]
 
 
+def is_to_release(workload: Workload) -> bool:
+    """Whether it is one of those."""
+    return workload.goal.presence == ABSENT and (workload.host is None or workload.status == "Deleted")
+
+
 def change(
     tx: sa.Connection,
     workload: Workload,
