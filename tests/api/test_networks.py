@@ -159,6 +159,17 @@ class QueryTest(NetworkApiTestCase):
         query = f"limit=2&page_reverse=True&marker={self.names['d']}"
         self.assertEqual(["b", "c"], [network["name"] for network in self.items("networks", query)])
 
+    def test_a_marker_that_the_user_cannot_see_tells_nothing_of_what_it_is(self) -> None:
+        foreign = self.make("network", "other", name="c")["id"]
+        subnet = self.make("subnet", "other", network_id=foreign, cidr="10.7.0.0/24", ip_version=4)["id"]
+        for path in (f"networks?sort_key=name&marker={foreign}", f"subnets?marker={subnet}"):
+            self.assertEqual(400, self.call("GET", f"{V2}/{path}").status_code)
+            self.assertEqual(200, self.call("GET", f"{V2}/{path}", user="admin").status_code)
+
+    def test_a_marker_need_not_fulfil_the_filters_any_more(self) -> None:
+        query = f"name=c&name=d&marker={self.names['b']}"
+        self.assertEqual(["c", "d"], [network["name"] for network in self.items("networks", query)])
+
     def test_lists_are_sorted_on_demand(self) -> None:
         names = [network["name"] for network in self.items("networks", "sort_key=name&sort_dir=desc")]
         self.assertEqual(["e", "d", "c", "b", "a"], names)

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from zun_lite.db import listing
-from zun_lite.db.engine import Moment, metadata, text_type, utc_now
+from zun_lite.db.engine import Moment, metadata, text_type
+from zun_lite.db.records import Records
 
 OWNER = "network:floatingip"
 
@@ -61,40 +61,21 @@ class FloatingIp:
     updated_at: datetime.datetime
 
 
+_records = Records(floating_ips, COLUMNS, lambda row: FloatingIp(**row))
+get, page, update, delete, count = _records.get, _records.page, _records.update, _records.delete, _records.count
+
+
 def insert(
     tx: sa.Connection, *, uuid: str, project_id: str, description: str, network_uuid: str, address: str, own_port: str
 ) -> FloatingIp:
-    tx.execute(
-        sa.insert(floating_ips).values(
-            uuid=uuid,
-            project_id=project_id,
-            description=description,
-            network_uuid=network_uuid,
-            address=address,
-            own_port=own_port,
-            revision=1,
-            created_at=utc_now(),
-            updated_at=utc_now(),
-        )
-    )
-    made = get(tx, uuid)
-    assert made is not None
-    return made
-
-
-def get(tx: sa.Connection, uuid: str) -> FloatingIp | None:
-    found = page(tx, [floating_ips.c.uuid == uuid])
-    return found[0] if found else None
-
-
-def page(
-    tx: sa.Connection,
-    where: Iterable[sa.ColumnElement[bool]] = (),
-    filters: Mapping[str, Sequence[Any]] | None = None,
-    wanted: listing.Page = listing.WHOLE,
-) -> list[FloatingIp]:
-    query = sa.select(floating_ips).where(*where, *listing.exact(COLUMNS, filters or {}))
-    return [FloatingIp(**row) for row in listing.page(tx, query, floating_ips, wanted)]
+    values = {
+        "project_id": project_id,
+        "description": description,
+        "network_uuid": network_uuid,
+        "address": address,
+        "own_port": own_port,
+    }
+    return _records.add(tx, uuid, values)
 
 
 def of_port(tx: sa.Connection, port_uuid: str) -> list[FloatingIp]:
@@ -104,20 +85,3 @@ def of_port(tx: sa.Connection, port_uuid: str) -> list[FloatingIp]:
 
 def of_routers(tx: sa.Connection, router_uuids: Sequence[str]) -> list[FloatingIp]:
     return page(tx, [floating_ips.c.router_uuid.in_(list(router_uuids))]) if router_uuids else []
-
-
-def update(tx: sa.Connection, uuid: str, changes: Mapping[str, Any]) -> None:
-    tx.execute(
-        sa.update(floating_ips)
-        .where(floating_ips.c.uuid == uuid)
-        .values(**changes, revision=floating_ips.c.revision + 1, updated_at=utc_now())
-    )
-
-
-def delete(tx: sa.Connection, uuid: str) -> None:
-    tx.execute(sa.delete(floating_ips).where(floating_ips.c.uuid == uuid))
-
-
-def count(tx: sa.Connection, project_id: str) -> int:
-    query = sa.select(sa.func.count()).select_from(floating_ips).where(floating_ips.c.project_id == project_id)
-    return tx.execute(query).scalar_one()

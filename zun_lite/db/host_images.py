@@ -76,8 +76,8 @@ def get(tx: sa.Connection, uuid: str) -> HostImage | None:
 
 
 def page(tx: sa.Connection, filters: Mapping[str, Sequence[Any]], wanted: listing.Page) -> list[HostImage]:
-    query = sa.select(*_COLUMNS).where(*listing.exact(COLUMNS, filters))
-    return [HostImage(**row) for row in listing.page(tx, query, host_images, wanted)]
+    rows = listing.page(tx, sa.select(*_COLUMNS), host_images, wanted, listing.exact(COLUMNS, filters))
+    return [HostImage(**row) for row in rows]
 
 
 def on_host(tx: sa.Connection, host: str) -> list[HostImage]:

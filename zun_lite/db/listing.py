@@ -48,13 +48,25 @@ def exact(columns: Mapping[str, sa.ColumnElement[Any]], filters: Mapping[str, Se
     return clauses
 
 
-def page(tx: sa.Connection, query: sa.Select[Any], table: sa.Table, wanted: Page) -> list[sa.RowMapping]:
-    """The rows of one page. The table has `id` and `uuid`; columns of order are never NULL."""
+def page(
+    tx: sa.Connection,
+    query: sa.Select[Any],
+    table: sa.Table,
+    wanted: Page,
+    filters: Sequence[sa.ColumnElement[bool]] = (),
+) -> list[sa.RowMapping]:
+    """The rows of one page. The table has `id` and `uuid`; columns of order are never NULL.
+
+    query: of what may be seen. Its marker must be in it, for where a page begins tells of the marker's row;
+    it need not fulfil the filters, which it may have done no longer since the page before.
+    """
     keys = [(table.c[name], descending != wanted.reverse) for name, descending in wanted.order]
     keys.append((table.c.id, wanted.reverse))
     if wanted.marker is not None:
-        query = query.where(_beyond(keys, _marked(tx, table, keys, wanted.marker)))
-    query = query.order_by(*(column.desc() if descending else column.asc() for column, descending in keys))
+        filters = [*filters, _beyond(keys, _marked(tx, query, table, keys, wanted.marker))]
+    query = query.where(*filters).order_by(
+        *(column.desc() if descending else column.asc() for column, descending in keys)
+    )
     if wanted.limit is not None:
         query = query.limit(wanted.limit)
     rows = list(tx.execute(query).mappings())
@@ -66,8 +78,11 @@ def in_parts(items: Sequence[str], size: int = 1000) -> Iterator[Sequence[str]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _marked(tx: sa.Connection, table: sa.Table, keys: Sequence[tuple[sa.Column[Any], bool]], marker: str) -> Any:
-    row = tx.execute(sa.select(*(column for column, _ in keys)).where(table.c.uuid == marker)).first()
+def _marked(
+    tx: sa.Connection, seen: sa.Select[Any], table: sa.Table, keys: Sequence[tuple[sa.Column[Any], bool]], marker: str
+) -> Any:
+    query = seen.with_only_columns(*(column for column, _ in keys)).offset(None).limit(None)
+    row = tx.execute(query.where(table.c.uuid == marker)).first()
     if row is None:
         raise errors.Invalid(f"The marker {marker} is not the id of anything in this list; start again without one.")
     return row

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from zun_lite.db import listing, revisions
-from zun_lite.db.engine import Moment, metadata, text_type, utc_now
+from zun_lite.db import revisions
+from zun_lite.db.engine import Moment, metadata, text_type
+from zun_lite.db.records import Records
 
 FIRST_VNI = 1000
 LAST_VNI = 2**24 - 1
@@ -69,6 +70,10 @@ class Network:
     updated_at: datetime.datetime
 
 
+_records = Records(networks, COLUMNS, lambda row: Network(**row))
+get, page, update, delete, count = _records.get, _records.page, _records.update, _records.delete, _records.count
+
+
 def insert(
     tx: sa.Connection,
     *,
@@ -83,64 +88,24 @@ def insert(
     port_security: bool = True,
     is_default: bool = False,
 ) -> Network:
-    tx.execute(
-        sa.insert(networks).values(
-            uuid=uuid,
-            project_id=project_id,
-            name=name,
-            description=description,
-            admin_state_up=admin_state_up,
-            shared=shared,
-            external=external,
-            mtu=mtu,
-            vni=_next_vni(tx),
-            port_security=port_security,
-            is_default=is_default,
-            revision=1,
-            created_at=utc_now(),
-            updated_at=utc_now(),
-        )
-    )
-    return _read(tx.execute(sa.select(networks).where(networks.c.uuid == uuid)).mappings().one())
-
-
-def get(tx: sa.Connection, uuid: str) -> Network | None:
-    row = tx.execute(sa.select(networks).where(networks.c.uuid == uuid)).mappings().first()
-    return _read(row) if row else None
+    values = {
+        "project_id": project_id,
+        "name": name,
+        "description": description,
+        "admin_state_up": admin_state_up,
+        "shared": shared,
+        "external": external,
+        "mtu": mtu,
+        "vni": _next_vni(tx),
+        "port_security": port_security,
+        "is_default": is_default,
+    }
+    return _records.add(tx, uuid, values)
 
 
 def visible_to(project_id: str | None) -> sa.ColumnElement[bool]:
     """What a project sees: its own, the shared and the external ones."""
     return sa.or_(networks.c.project_id == project_id, networks.c.shared, networks.c.external)
-
-
-def page(
-    tx: sa.Connection,
-    where: Iterable[sa.ColumnElement[bool]] = (),
-    filters: Mapping[str, Sequence[Any]] | None = None,
-    wanted: listing.Page = listing.WHOLE,
-) -> list[Network]:
-    """filters: by column name, see listing.exact()."""
-    query = sa.select(networks).where(*where, *listing.exact(COLUMNS, filters or {}))
-    return [_read(row) for row in listing.page(tx, query, networks, wanted)]
-
-
-def update(tx: sa.Connection, uuid: str, changes: Mapping[str, Any]) -> None:
-    tx.execute(
-        sa.update(networks)
-        .where(networks.c.uuid == uuid)
-        .values(**changes, revision=networks.c.revision + 1, updated_at=utc_now())
-    )
-
-
-def delete(tx: sa.Connection, uuid: str) -> None:
-    """The database refuses it (IntegrityError) while a subnet or port is there."""
-    tx.execute(sa.delete(networks).where(networks.c.uuid == uuid))
-
-
-def count(tx: sa.Connection, project_id: str) -> int:
-    query = sa.select(sa.func.count()).select_from(networks).where(networks.c.project_id == project_id)
-    return tx.execute(query).scalar_one()
 
 
 def _next_vni(tx: sa.Connection) -> int:
@@ -158,7 +123,3 @@ def _next_vni(tx: sa.Connection) -> int:
         .limit(1)
     )
     return tx.execute(gap).scalar() or FIRST_VNI
-
-
-def _read(row: sa.RowMapping) -> Network:
-    return Network(**{field.name: row[field.name] for field in fields(Network)})

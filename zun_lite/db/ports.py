@@ -232,8 +232,8 @@ def page(
     wanted: listing.Page = listing.WHOLE,
 ) -> list[Port]:
     """filters: by column name, see listing.exact()."""
-    query = sa.select(ports).where(*where, *listing.exact(COLUMNS, filters or {}))
-    rows = listing.page(tx, query, ports, wanted)
+    query = sa.select(ports).where(*where)
+    rows = listing.page(tx, query, ports, wanted, listing.exact(COLUMNS, filters or {}))
     uuids = [row["uuid"] for row in rows]
     allotted = _addresses_of(tx, uuids)
     groups = _groups_of(tx, uuids)
@@ -386,9 +386,7 @@ def of_device(tx: sa.Connection, device_id: str, *device_owners: str) -> list[Po
     return page(tx, [ports.c.device_id == device_id, ports.c.device_owner.in_(device_owners)])
 
 
-def addresses_in_groups(
-    tx: sa.Connection, group_uuids: Sequence[str], without: Iterable[str]
-) -> dict[str, list[str]]:
+def addresses_in_groups(tx: sa.Connection, group_uuids: Sequence[str], without: Iterable[str]) -> dict[str, list[str]]:
     """The addresses of the ports in each of these groups, but for ports on the networks `without`."""
     members, found = port_security_groups, dict[str, list[str]]()
     query = (

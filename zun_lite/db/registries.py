@@ -100,10 +100,11 @@ def page(
     tx: sa.Connection, project_id: str | None, filters: Mapping[str, Sequence[Any]], wanted: listing.Page
 ) -> list[Registry]:
     """project_id None: of all projects."""
-    query = sa.select(registries).where(*listing.exact(COLUMNS, filters))
+    query = sa.select(registries)
     if project_id is not None:
         query = query.where(registries.c.project_id == project_id)
-    return [Registry(**row) for row in listing.page(tx, query, registries, wanted)]
+    rows = listing.page(tx, query, registries, wanted, listing.exact(COLUMNS, filters))
+    return [Registry(**row) for row in rows]
 
 
 def update(tx: sa.Connection, uuid: str, changes: Mapping[str, Any]) -> None:

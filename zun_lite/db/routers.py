@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from zun_lite.db import listing
-from zun_lite.db.engine import Json, Moment, metadata, text_type, utc_now
+from zun_lite.db.engine import Json, Moment, metadata, text_type
 from zun_lite.db.ports import ports
+from zun_lite.db.records import Records
 
 INTERFACE_OWNER, GATEWAY_OWNER = "network:router_interface", "network:router_gateway"
 
@@ -62,6 +62,16 @@ class Router:
     updated_at: datetime.datetime
 
 
+def _read(row: sa.RowMapping) -> Router:
+    known = dict(row)
+    known["routes"] = tuple((destination, nexthop) for destination, nexthop in row["routes"])
+    return Router(**known)
+
+
+_records = Records(routers, COLUMNS, _read)
+get, page, update, delete, count = _records.get, _records.page, _records.update, _records.delete, _records.count
+
+
 def scope(uuid: str) -> str:
     """The revision to raise before a router's legs, routes or floating IPs are changed."""
     return f"router:{uuid}"
@@ -77,51 +87,16 @@ def insert(
     admin_state_up: bool,
     host: str | None,
 ) -> Router:
-    tx.execute(
-        sa.insert(routers).values(
-            uuid=uuid,
-            project_id=project_id,
-            name=name,
-            description=description,
-            admin_state_up=admin_state_up,
-            enable_snat=True,
-            routes=[],
-            host=host,
-            revision=1,
-            created_at=utc_now(),
-            updated_at=utc_now(),
-        )
-    )
-    made = get(tx, uuid)
-    assert made is not None
-    return made
-
-
-def get(tx: sa.Connection, uuid: str) -> Router | None:
-    found = page(tx, [routers.c.uuid == uuid])
-    return found[0] if found else None
-
-
-def page(
-    tx: sa.Connection,
-    where: Iterable[sa.ColumnElement[bool]] = (),
-    filters: Mapping[str, Sequence[Any]] | None = None,
-    wanted: listing.Page = listing.WHOLE,
-) -> list[Router]:
-    query = sa.select(routers).where(*where, *listing.exact(COLUMNS, filters or {}))
-    return [_read(row) for row in listing.page(tx, query, routers, wanted)]
-
-
-def update(tx: sa.Connection, uuid: str, changes: Mapping[str, Any]) -> None:
-    tx.execute(
-        sa.update(routers)
-        .where(routers.c.uuid == uuid)
-        .values(**changes, revision=routers.c.revision + 1, updated_at=utc_now())
-    )
-
-
-def delete(tx: sa.Connection, uuid: str) -> None:
-    tx.execute(sa.delete(routers).where(routers.c.uuid == uuid))
+    values = {
+        "project_id": project_id,
+        "name": name,
+        "description": description,
+        "admin_state_up": admin_state_up,
+        "enable_snat": True,
+        "routes": [],
+        "host": host,
+    }
+    return _records.add(tx, uuid, values)
 
 
 def place(tx: sa.Connection, uuid: str, host: str | None) -> None:
@@ -132,18 +107,7 @@ def place(tx: sa.Connection, uuid: str, host: str | None) -> None:
     tx.execute(sa.update(ports).where(*legs).values(host=host))
 
 
-def count(tx: sa.Connection, project_id: str) -> int:
-    query = sa.select(sa.func.count()).select_from(routers).where(routers.c.project_id == project_id)
-    return tx.execute(query).scalar_one()
-
-
 def count_on_hosts(tx: sa.Connection) -> dict[str, int]:
     """How many routers each host runs; hosts without any are left out."""
     query = sa.select(routers.c.host, sa.func.count()).where(routers.c.host.is_not(None)).group_by(routers.c.host)
     return {host: number for host, number in tx.execute(query) if host is not None}
-
-
-def _read(row: sa.RowMapping) -> Router:
-    known = dict(row)
-    known["routes"] = tuple((destination, nexthop) for destination, nexthop in row["routes"])
-    return Router(**known)

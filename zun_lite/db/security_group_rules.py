@@ -135,8 +135,9 @@ def page(
     filters: Mapping[str, Sequence[Any]] | None = None,
     wanted: listing.Page = listing.WHOLE,
 ) -> list[SecurityGroupRule]:
-    query = sa.select(security_group_rules).where(*where, *listing.exact(COLUMNS, filters or {}))
-    return [SecurityGroupRule(**row) for row in listing.page(tx, query, security_group_rules, wanted)]
+    query = sa.select(security_group_rules).where(*where)
+    rows = listing.page(tx, query, security_group_rules, wanted, listing.exact(COLUMNS, filters or {}))
+    return [SecurityGroupRule(**row) for row in rows]
 
 
 def remove(tx: sa.Connection, uuid: str) -> None:

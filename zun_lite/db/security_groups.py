@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from zun_lite.db import listing
-from zun_lite.db.engine import Moment, metadata, text_type, utc_now
+from zun_lite.db.engine import Moment, metadata, text_type
+from zun_lite.db.records import Records
 
 DEFAULT = "default"
 
@@ -54,6 +54,10 @@ class SecurityGroup:
     updated_at: datetime.datetime
 
 
+_records = Records(security_groups, COLUMNS, lambda row: SecurityGroup(**row))
+get, page, update, remove = _records.get, _records.page, _records.update, _records.delete
+
+
 def insert(
     tx: sa.Connection,
     *,
@@ -64,62 +68,27 @@ def insert(
     default_of: str | None = None,
     workload_uuid: str | None = None,
 ) -> SecurityGroup:
-    tx.execute(
-        sa.insert(security_groups).values(
-            uuid=uuid,
-            project_id=project_id,
-            name=name,
-            description=description,
-            default_of=default_of,
-            workload_uuid=workload_uuid,
-            revision=1,
-            created_at=utc_now(),
-            updated_at=utc_now(),
-        )
-    )
-    made = get(tx, uuid)
-    assert made is not None
-    return made
+    values = {
+        "project_id": project_id,
+        "name": name,
+        "description": description,
+        "default_of": default_of,
+        "workload_uuid": workload_uuid,
+    }
+    return _records.add(tx, uuid, values)
 
 
 def default_of(tx: sa.Connection, project_id: str) -> SecurityGroup | None:
     """The project's default group, where it was ever asked for."""
-    return _first(tx, security_groups.c.default_of == project_id)
+    return _only(page(tx, [security_groups.c.default_of == project_id]))
 
 
 def of_workload(tx: sa.Connection, workload_uuid: str) -> SecurityGroup | None:
-    return _first(tx, security_groups.c.workload_uuid == workload_uuid)
-
-
-def get(tx: sa.Connection, uuid: str) -> SecurityGroup | None:
-    return _first(tx, security_groups.c.uuid == uuid)
-
-
-def update(tx: sa.Connection, uuid: str, changes: Mapping[str, Any]) -> None:
-    tx.execute(
-        sa.update(security_groups)
-        .where(security_groups.c.uuid == uuid)
-        .values(**changes, revision=security_groups.c.revision + 1, updated_at=utc_now())
-    )
-
-
-def remove(tx: sa.Connection, uuid: str) -> None:
-    """The database refuses it (IntegrityError) while a port is in it or it has rules."""
-    tx.execute(sa.delete(security_groups).where(security_groups.c.uuid == uuid))
+    return _only(page(tx, [security_groups.c.workload_uuid == workload_uuid]))
 
 
 def belonging_to(project_id: str | None) -> sa.ColumnElement[bool]:
     return security_groups.c.project_id == project_id
-
-
-def page(
-    tx: sa.Connection,
-    where: Iterable[sa.ColumnElement[bool]] = (),
-    filters: Mapping[str, Sequence[Any]] | None = None,
-    wanted: listing.Page = listing.WHOLE,
-) -> list[SecurityGroup]:
-    query = sa.select(security_groups).where(*where, *listing.exact(COLUMNS, filters or {}))
-    return [SecurityGroup(**row) for row in listing.page(tx, query, security_groups, wanted)]
 
 
 def count(tx: sa.Connection, project_id: str) -> int:
@@ -129,6 +98,5 @@ def count(tx: sa.Connection, project_id: str) -> int:
     return tx.execute(query.where(*mine)).scalar_one()
 
 
-def _first(tx: sa.Connection, where: sa.ColumnElement[bool]) -> SecurityGroup | None:
-    row = tx.execute(sa.select(security_groups).where(where)).mappings().first()
-    return SecurityGroup(**row) if row else None
+def _only(found: list[SecurityGroup]) -> SecurityGroup | None:
+    return found[0] if found else None

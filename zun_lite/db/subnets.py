@@ -169,8 +169,8 @@ def page(
     filters: Mapping[str, Sequence[Any]] | None = None,
     wanted: listing.Page = listing.WHOLE,
 ) -> list[Subnet]:
-    query = _select().where(*where, *listing.exact(COLUMNS, filters or {}))
-    return [_read(row) for row in listing.page(tx, query, subnets, wanted)]
+    rows = listing.page(tx, _select().where(*where), subnets, wanted, listing.exact(COLUMNS, filters or {}))
+    return [_read(row) for row in rows]
 
 
 def update(tx: sa.Connection, uuid: str, changes: Mapping[str, Any]) -> None:

@@ -184,10 +184,10 @@ def page(
     offset: int = 0,
 ) -> list[Volume]:
     """filters: by column name, see listing.exact()."""
-    query = sa.select(volumes).where(*where, *listing.exact(COLUMNS, filters or {}))
+    query = sa.select(volumes).where(*where)
     if offset:
         query = query.offset(offset).limit(2**31 - 1)
-    rows = listing.page(tx, query, volumes, wanted)
+    rows = listing.page(tx, query, volumes, wanted, listing.exact(COLUMNS, filters or {}))
     uuids = [row["uuid"] for row in rows]
     attached = _attachments_of(tx, uuids)
     said = _metadata_of(tx, uuids)
