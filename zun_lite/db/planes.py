@@ -63,11 +63,6 @@ def mark(tx: sa.Connection) -> tuple[int, int]:
     return int(count), int(total or 0)
 
 
-def forget(tx: sa.Connection, project_id: str) -> None:
-    """A project of which nothing is left."""
-    tx.execute(sa.delete(revisions.revisions).where(revisions.revisions.c.scope == _scope(project_id)))
-
-
 def _scope(project_id: str) -> str:
     return f"plane:{project_id}"
 

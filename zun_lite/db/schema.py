@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,57 +12,17 @@ import alembic.command
 import alembic.config
 import sqlalchemy as sa
 
-from zun_lite.db import (
-    actions,
-    floating_ips,
-    host_images,
-    hosts,
-    idempotency,
-    identity,
-    images,
-    network_quotas,
-    networks,
-    ports,
-    quotas,
-    registered_networks,
-    registries,
-    revisions,
-    routers,
-    security_group_rules,
-    security_groups,
-    stream_grants,
-    subnets,
-    tags,
-    volumes,
-    workloads,
-)
 from zun_lite.db.engine import Database, metadata
 from zun_lite.domain import errors
 
+# The modules of this package that have tables; to import them is to have them in metadata.
 TABLES = (
-    actions,
-    floating_ips,
-    host_images,
-    hosts,
-    idempotency,
-    identity,
-    images,
-    network_quotas,
-    networks,
-    ports,
-    quotas,
-    registered_networks,
-    registries,
-    revisions,
-    routers,
-    security_group_rules,
-    security_groups,
-    stream_grants,
-    subnets,
-    tags,
-    volumes,
-    workloads,
-)
+    "actions", "floating_ips", "host_images", "hosts", "idempotency", "identity", "images", "network_quotas",
+    "networks", "ports", "quotas", "registered_networks", "registries", "revisions", "routers",
+    "security_group_rules", "security_groups", "stream_grants", "subnets", "tags", "volumes", "workloads",
+)  # fmt: skip
+for _name in TABLES:
+    importlib.import_module(f"zun_lite.db.{_name}")
 
 
 def sync(db: Database, version: str = "head") -> None:

@@ -14,6 +14,7 @@ what is still under way is said to be so by unsettled(), and is no finding.
     I6 addresses   one owner an address and a MAC in a network
     I7 writers     at most one live attachment a volume
     I8 actions     no action of a settled workload is still open
+    I11 files      a volume that has a file system has its file
 """
 
 from __future__ import annotations
