@@ -174,7 +174,16 @@ class ListTest(VolumeApiTestCase):
     def test_metadata_is_filtered_as_clients_write_it(self) -> None:
         self.assertEqual(["d"], self.names("metadata=%7B%27n%27%3A%20%27d%27%7D"))
         self.assertEqual(["d"], self.names("metadata=%7B%22n%22%3A%20%22d%22%7D"))
-        for wrong in ("x", "[1]", "{1:2}", "__import__('os')", "(" * 4000):
+        for wrong in (
+            "x",
+            "[1]",
+            "{1:2}",
+            "{[]: 'd'}",
+            "__import__('os')",
+            "(" * 4000,
+            r"{'n': '\ud800'}",
+            r"{'\0': 'd'}",
+        ):
             answer = self.call("GET", f"{V3}/volumes/detail", params={"metadata": wrong})
             self.denied(400, "badRequest", answer, "metadata")
 
@@ -188,6 +197,8 @@ class ListTest(VolumeApiTestCase):
             path = body["volumes_links"][0]["href"].removeprefix(self.conf.api.public_url)
         self.assertEqual((["e", "d", "c", "b", "a"], []), (seen, body["volumes"]))
         self.assertEqual(["c", "b"], self.names("offset=2&limit=2"))
+        orders = ",".join(["name:asc", "size"] * 100)
+        self.assertEqual(["d", "e"], self.names(f"sort={orders}&marker={self.made['c']['id']}"))
         for query in ("limit=x", "limit=-1", "offset=x", "marker=nope"):
             self.assertEqual(400, self.call("GET", f"{V3}/volumes?{query}").status_code)
 

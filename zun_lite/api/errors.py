@@ -2,7 +2,8 @@
 """How errors look on the wire: each service's clients read a shape of their own.
 
 One handler for domain errors, one for Falcon's own (no route, no such method, no JSON), one for clients
-that fell silent, and one for what nobody foresaw, which is logged once with a correlation id and told without its cause.
+that fell silent, and one for what nobody foresaw, which is logged once with a correlation id and told
+without its cause.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def read_changes(req: falcon.Request, caller: Caller, image: Image) -> Fields:
 
 def read_list(req: falcon.Request, most: int) -> ListQuery:
     query = {key: value[-1] if isinstance(value, list) else value for key, value in req.params.items()}
-    tags = req.get_param_as_list("tag") or ()
+    tags = dict.fromkeys(req.get_param_as_list("tag") or ())
     columns: dict[str, list[Any]] = {}
     properties: dict[str, str] = {}
     for key, value in query.items():
@@ -101,6 +101,8 @@ def read_list(req: falcon.Request, most: int) -> ListQuery:
         elif key not in _PAGING and key not in BASE and key not in ("size_min", "size_max", "changes-since"):
             properties[key] = value
     columns.setdefault("hidden", [False])
+    if len(tags) > MOST_TAGS or len(properties) > MOST_PROPERTIES:
+        raise errors.Invalid(f"A list can be asked for {MOST_TAGS} tags and {MOST_PROPERTIES} properties at most.")
     visibility = query.get("visibility")
     if visibility not in (None, "all", "community", *FORMATS["visibility"]):
         raise errors.Invalid(f"visibility must be one of all, public, private, shared, not '{visibility}'.")
@@ -121,16 +123,18 @@ def _page(query: Mapping[str, str], most: int) -> Page:
     asked = (
         pairs.split(",") if pairs else [f"{query.get('sort_key') or 'created_at'}:{query.get('sort_dir') or 'desc'}"]
     )
-    order = []
+    # By a column that was named before, nothing is left to be sorted.
+    order: dict[str, bool] = {}
     for item in asked:
         key, _, direction = item.strip().partition(":")
         if key not in _SORTABLE or direction not in ("", "asc", "desc"):
             raise errors.Invalid(
                 f"Images can be sorted by {', '.join(sorted(_SORTABLE))}, asc or desc; not by '{item}'."
             )
-        order.append((_SORTABLE[key], direction != "asc"))
+        order.setdefault(_SORTABLE[key], direction != "asc")
     marker = query.get("marker")
-    return Page(limit=min(limit, most), marker=(as_id(marker) or marker) if marker else None, order=tuple(order))
+    seen = (as_id(marker) or marker) if marker else None
+    return Page(limit=min(limit, most), marker=seen, order=tuple(order.items()))
 
 
 def _alternatives(key: str, text: str) -> list[Any]:

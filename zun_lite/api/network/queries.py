@@ -117,18 +117,19 @@ def _page(given: Mapping[str, list[str]], sortable: Mapping[str, str], max_limit
     marker = given.get("marker", [None])[-1]
     limit = _limit(given["limit"][-1], max_limit) if "limit" in given else None
     keys, directions = given.get("sort_key", []), given.get("sort_dir", [])
-    order = []
+    # By a column that was named before, nothing is left to be sorted.
+    order: dict[str, bool] = {}
     for position, key in enumerate(keys):
         if key not in sortable:
             raise _bad_value("sort_key", key, "one of " + ", ".join(sorted(sortable)))
         direction = directions[position] if position < len(directions) else "asc"
         if direction not in ("asc", "desc"):
             raise _bad_value("sort_dir", direction, "asc or desc")
-        order.append((sortable[key], direction == "desc"))
+        order.setdefault(sortable[key], direction == "desc")
     return Page(
         limit=limit,
         marker=None if marker is None else as_id(marker) or marker,
-        order=tuple(order),
+        order=tuple(order.items()),
         reverse=boolean("page_reverse", given.get("page_reverse", ["False"])[-1]),
     )
 

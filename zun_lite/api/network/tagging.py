@@ -33,7 +33,10 @@ def clauses(query: Query, column: sa.ColumnElement[str]) -> list[sa.ColumnElemen
     found: list[sa.ColumnElement[bool]] = []
     for key, having in (("tags", tags.having_all), ("tags-any", tags.having_any)):
         for prefix, negated in (("", False), ("not-", True)):
-            wanted = [tag for text in query.others.get(prefix + key, ()) for tag in text.split(",") if tag]
+            given = [tag for text in query.others.get(prefix + key, ()) for tag in text.split(",") if tag]
+            wanted = list(dict.fromkeys(given))
+            if len(wanted) > MOST_TAGS:
+                raise bodies.bad_request(f"A list can be asked for {MOST_TAGS} tags at most.")
             if wanted:
                 clause = having(column, wanted)
                 found.append(sa.not_(clause) if negated else clause)

@@ -231,23 +231,27 @@ def _order(given: dict[str, str]) -> tuple[tuple[str, bool], ...]:
     wanted = given.get("sort")
     if wanted is None:
         wanted = f"{given.get('sort_key', 'created_at')}:{given.get('sort_dir', 'desc')}"
-    order = []
+    # By a column that was named before, nothing is left to be sorted.
+    order: dict[str, bool] = {}
     for part in wanted.split(","):
         key, _, direction = part.strip().partition(":")
         if key not in _SORTABLE or direction not in ("", "asc", "desc"):
             raise bad_request(f"Invalid input received: '{part.strip()[:40]}' is not an order that is known here.")
-        order.append((_SORTABLE[key], direction != "asc"))
-    return tuple(order)
+        order.setdefault(_SORTABLE[key], direction != "asc")
+    return tuple(order.items())
 
 
 def _metadata_filter(value: str) -> dict[str, str]:
     """Clients send what Python prints for a dict; JSON is understood, too."""
     try:
         pairs = ast.literal_eval(value) if len(value) <= 4096 else None
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         pairs = None
-    if not isinstance(pairs, dict) or not all(
-        isinstance(key, str) and isinstance(item, str) for key, item in pairs.items()
-    ):
+    if not isinstance(pairs, dict) or not all(_is_text(key) and _is_text(item) for key, item in pairs.items()):
         raise bad_request("Invalid input received: the filter metadata must be like {'key': 'value'}.")
     return pairs
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it is such that a database can hold it; what Python prints may have escapes of anything."""
+    return isinstance(value, str) and "\0" not in value and not any("\ud800" <= one <= "\udfff" for one in value)
