@@ -92,14 +92,15 @@ def prepare(here: Installation, say: Say) -> None:
             "This Docker Engine is in swarm mode, which excludes live-restore, and without it a dockerd restart would "
             "stop every container; leave the swarm (docker swarm leave) or name another engine with --docker-socket."
         )
-    before, after, note = _put_in(here)
+    was_there = os.path.exists(DAEMON_JSON)
+    before, note = _put_in(here)
     if not answers:
         _start_dockerd(here, engine, say)
     elif not _is_set_up(here, engine.info()):
         try:
             _reload(engine, lambda info: _is_set_up(here, info))
         except errors.ZunError:
-            _write_daemon_json(note.path, before, remove=note.file_made)
+            _write_daemon_json(note.path, before, remove=not was_there)
             raise
         say(f"dockerd knows the runtime {here.docker_runtime} ({note.path} extended, dockerd reloaded)")
     _check_registered(here, engine.info())
@@ -157,7 +158,8 @@ def _is_set_up(here: Installation, info: dict[str, Any]) -> bool:
     return runtime.get("path") == here.runtime_path and bool(info.get("LiveRestoreEnabled"))
 
 
-def _put_in(here: Installation) -> tuple[dict[str, Any], dict[str, Any], Note]:
+def _put_in(here: Installation) -> tuple[dict[str, Any], Note]:
+    """What daemon.json said before, and the note of what is ours in it now."""
     made = not os.path.exists(DAEMON_JSON)
     before = _read_daemon_json(DAEMON_JSON)
     after, note = merge(before, here.docker_runtime, here.runtime_path, _read_note(here) or Note(file_made=made))
@@ -165,7 +167,7 @@ def _put_in(here: Installation) -> tuple[dict[str, Any], dict[str, Any], Note]:
         # The note first: a crash in between leaves a note of something that is not there, which does no harm.
         write_file(here.path("docker-setup.json"), json.dumps(asdict(note), indent=1) + "\n")
         _write_daemon_json(DAEMON_JSON, after)
-    return before, after, note
+    return before, note
 
 
 def _read_note(here: Installation) -> Note | None:

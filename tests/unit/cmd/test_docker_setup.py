@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
 import unittest
 from typing import Any
+from unittest import mock
 
 from zun_lite.cmd import docker_setup
 from zun_lite.cmd.docker_setup import Note, merge, unmerge
@@ -60,6 +62,29 @@ class MergeTest(unittest.TestCase):
     def test_a_runtime_whose_program_is_gone_is_replaced(self) -> None:
         merged, _ = merge({"runtimes": {"zun-lite": {"path": "/gone/runtime"}}}, "zun-lite", PATH, Note())
         self.assertEqual({"path": PATH}, merged["runtimes"]["zun-lite"])
+
+
+class ReloadTest(unittest.TestCase):
+    def test_a_reload_that_fails_leaves_the_owners_file_as_it_was(self) -> None:
+        """Also the file that an earlier start made, for its owner has put things into it since."""
+        owners = '{"log-driver": "local"}'
+        with tempfile.TemporaryDirectory() as folder:
+            path, here = os.path.join(folder, "daemon.json"), Installation(folder)
+            with open(path, "w") as stream:
+                stream.write(owners)
+            note = {**vars(Note(path, file_made=True))}
+            with open(here.path("docker-setup.json"), "w") as stream:
+                json.dump(note, stream)
+            with (
+                mock.patch.object(docker_setup, "DAEMON_JSON", path),
+                mock.patch.object(docker_setup, "_reload", side_effect=errors.Failed("not taken up")),
+                mock.patch.object(docker_setup.Engine, "answers", lambda engine: True),
+                mock.patch.object(docker_setup.Engine, "info", lambda engine: {}),
+                self.assertRaises(errors.Failed),
+            ):
+                docker_setup.prepare(here, lambda line: None)
+            with open(path) as stream:
+                self.assertEqual(json.loads(owners), json.load(stream))
 
 
 class ForeignEngineTest(unittest.TestCase):
