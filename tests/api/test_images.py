@@ -8,11 +8,13 @@ import io
 import json
 import tempfile
 from typing import Any
+from unittest import mock
 
 from falcon import testing
 
 from tests.api.case import ApiTestCase
 from tests.builders import a_host
+from zun_lite.api.image import bodies
 from zun_lite.api.paths import Normaliser
 from zun_lite.common import grants
 from zun_lite.db import hosts
@@ -216,14 +218,38 @@ class ChangesTest(ImageTestCase):
             (400, {"tags": [5]}),
             (400, {"own": 5}),
             (403, {"owner": "p2"}),
-            (400, {"id": "x"}),
         ):
             answer = self.call("POST", IMAGES, body)
             self.assertEqual(status, answer.status_code, f"{body}: {answer.text}")
-        uuid = names.new_id()
-        self.assertEqual(uuid, self.make(id=uuid)["id"])
-        self.assertEqual(409, self.call("POST", IMAGES, {"id": uuid}).status_code)
         self.assertEqual("", self.call("POST", IMAGES, {"name": None}).json["name"])
+
+    def test_ids_are_chosen_by_administrators_for_hosts_hold_images_by_their_id(self):
+        theirs = self.make(user="other")["id"]
+        self.call("DELETE", f"{IMAGES}/{theirs}", user="other")
+        self.assertEqual(403, self.call("POST", IMAGES, {"id": theirs}).status_code)
+        uuid = names.new_id()
+        self.assertEqual(uuid, self.make(id=uuid, user="admin")["id"])
+        for status, ident in ((409, uuid), (400, "x")):
+            self.assertEqual(status, self.call("POST", IMAGES, {"id": ident}, user="admin").status_code)
+
+    def test_what_changes_while_a_patch_is_on_its_way_is_kept(self):
+        made = self.make(tags=["first"], colour="blue")
+        real = bodies.read_changes
+
+        def late(*arguments):
+            operations = real(*arguments)
+            self.call("PUT", f"{IMAGES}/{made['id']}/tags/second")
+            return operations
+
+        with mock.patch.object(bodies, "read_changes", late):
+            self.assertEqual(200, self.patch(made, ("replace", "/colour", "red")).status_code)
+        found = self.get(f"{IMAGES}/{made['id']}")
+        self.assertEqual((["first", "second"], "red"), (found["tags"], found["colour"]))
+
+    def test_tags_have_an_end_whichever_way_they_come(self):
+        made = self.make(tags=[f"t{number}" for number in range(bodies.MOST_TAGS)])
+        tags = f"{IMAGES}/{made['id']}/tags"
+        self.assertEqual([204, 400], [self.call("PUT", f"{tags}/{tag}").status_code for tag in ("t0", "more")])
 
 
 class ListsTest(ImageTestCase):

@@ -77,17 +77,22 @@ def read_new(req: falcon.Request, caller: Caller) -> Fields:
     return made
 
 
-def read_changes(req: falcon.Request, caller: Caller, image: Image) -> Fields:
-    """The image as it shall be after a JSON patch. Invalid, Forbidden, Conflict."""
+def read_changes(req: falcon.Request) -> list[Any]:
+    """A JSON patch, whose changes are still to be looked at. Invalid."""
     if (req.content_type or "").split(";", 1)[0].strip().lower() not in PATCH_TYPES:
         raise falcon.HTTPUnsupportedMediaType(description=f"Send a change as {max(PATCH_TYPES)}.")
     operations = _document(req)
     if not isinstance(operations, list):
         raise errors.Invalid("The body must be a list of changes, each with op, path and value.")
-    changed = Fields(tags=image.tags, properties=dict(image.properties))
+    return operations
+
+
+def changed(operations: list[Any], caller: Caller, image: Image) -> Fields:
+    """The image as it shall be after these changes. Invalid, Forbidden, Conflict."""
+    fields = Fields(tags=image.tags, properties=dict(image.properties))
     for operation in operations:
-        changed = _apply(changed, caller, operation)
-    return changed
+        fields = _apply(fields, caller, operation)
+    return fields
 
 
 def read_list(req: falcon.Request, most: int) -> ListQuery:
@@ -113,6 +118,14 @@ def check_tag(tag: Any) -> str:
     if not isinstance(tag, str) or not 1 <= len(tag) <= 255:
         raise errors.Invalid("A tag is a text of 1 to 255 characters.")
     return tag
+
+
+def check_tags(value: Any) -> tuple[str, ...]:
+    """Each once."""
+    tags = tuple(dict.fromkeys(check_tag(tag) for tag in value)) if isinstance(value, list) else None
+    if tags is None or len(tags) > MOST_TAGS:
+        raise errors.Invalid(f"tags must be a list of at most {MOST_TAGS} texts.")
+    return tags
 
 
 def _page(query: Mapping[str, str], most: int) -> Page:
@@ -180,12 +193,13 @@ def _without(fields: Fields, key: str) -> Fields:
 
 def _with(fields: Fields, caller: Caller, key: str, value: Any) -> Fields:
     if key == "tags":
-        if not isinstance(value, list) or len(value) > MOST_TAGS:
-            raise errors.Invalid(f"tags must be a list of at most {MOST_TAGS} texts.")
-        return replace(fields, tags=tuple(dict.fromkeys(check_tag(tag) for tag in value)))
+        return replace(fields, tags=check_tags(value))
     if key == "owner":
         return _with_owner(fields, caller, value)
     if key == "id":
+        # Hosts know an image by its id, and may still hold what bore it before, which was another project's perhaps.
+        if not caller.is_admin:
+            raise errors.Forbidden("Only an administrator may choose the id of an image; leave id out.")
         uuid = as_id(value) if isinstance(value, str) else None
         if uuid is None:
             raise errors.Invalid("id must be a UUID.")

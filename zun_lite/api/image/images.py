@@ -20,18 +20,18 @@ from zun_lite.domain.caller import Caller
 from zun_lite.domain.names import as_id, new_id
 
 
-def find(tx: sa.Connection, caller: Caller, ident: str) -> Image:
-    """NotFound: there is none that the caller may see."""
+def find(tx: sa.Connection, caller: Caller, ident: str, *, lock: bool = False) -> Image:
+    """NotFound: there is none that the caller may see. lock: hold it until the transaction ends."""
     uuid = as_id(ident)
-    found = images.get(tx, uuid) if uuid else None
+    found = images.get(tx, uuid, lock=lock) if uuid else None
     if found is None or not (caller.is_admin or found.visible_to(caller.project_id)):
         raise errors.NotFound(f"No image found with ID {ident}.")
     return found
 
 
-def own(tx: sa.Connection, caller: Caller, ident: str) -> Image:
+def own(tx: sa.Connection, caller: Caller, ident: str, *, lock: bool = False) -> Image:
     """One that the caller may change. Forbidden: it is another project's."""
-    found = find(tx, caller, ident)
+    found = find(tx, caller, ident, lock=lock)
     if not caller.is_admin and found.project_id != caller.project_id:
         raise errors.Forbidden(f"You are not permitted to change image {ident}.")
     return found
@@ -104,11 +104,11 @@ class OneImage:
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
         caller = req.context.caller
-        with self._db.read() as tx:
-            changes = bodies.read_changes(req, caller, own(tx, caller, ident))
+        operations = bodies.read_changes(req)
 
         def work(tx: sa.Connection) -> Image:
-            uuid = own(tx, caller, ident).uuid
+            image = own(tx, caller, ident, lock=True)
+            uuid, changes = image.uuid, bodies.changed(operations, caller, image)
             values = {**changes.values, **({"project_id": changes.owner} if changes.owner else {})}
             images.update(tx, uuid, values)
             images.set_tags(tx, uuid, changes.tags)
@@ -160,8 +160,8 @@ class Tags:
         caller, tag = req.context.caller, bodies.check_tag(tag)
 
         def work(tx: sa.Connection) -> None:
-            found = own(tx, caller, ident)
-            images.set_tags(tx, found.uuid, (*found.tags, tag))
+            found = own(tx, caller, ident, lock=True)
+            images.set_tags(tx, found.uuid, bodies.check_tags([*found.tags, tag]))
 
         self._db.transact(work)
         resp.status = 204
@@ -170,7 +170,7 @@ class Tags:
         caller = req.context.caller
 
         def work(tx: sa.Connection) -> None:
-            found = own(tx, caller, ident)
+            found = own(tx, caller, ident, lock=True)
             if tag not in found.tags:
                 raise errors.NotFound(f"Image {ident} has no tag {tag}.")
             images.set_tags(tx, found.uuid, [one for one in found.tags if one != tag])
