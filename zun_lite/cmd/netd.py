@@ -11,6 +11,7 @@ from importlib.metadata import version
 
 from oslo_config import cfg
 
+from zun_lite.cmd.processes import raise_open_files
 from zun_lite.common import config, crash
 from zun_lite.domain import errors
 from zun_lite.netd import namespaces
@@ -38,6 +39,8 @@ def main() -> int:
     logging.getLogger("pyroute2").setLevel(logging.WARNING)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     crash.arm(conf.state_dir)
+    # a volume takes one, a network four of the program that answers for names
+    raise_open_files()
     # blocked before any thread begins, so that only sigwait below sees them
     stop_signals = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)

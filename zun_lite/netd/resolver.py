@@ -34,6 +34,8 @@ NOBODY = 65534
 TTL_SECONDS = 5
 _PLAIN_BYTES, _MOST_BYTES = 512, 1232
 _TCP_SECONDS = 5.0
+# one tenant must not take the descriptors of all
+_MOST_CONVERSATIONS = 64
 _FAMILIES = {dns.rdatatype.A: 4, dns.rdatatype.AAAA: 6}
 
 
@@ -124,6 +126,7 @@ class Program:
         self._control = control
         self._answers = Answers()
         self._open: dict[str, list[Any]] = {}
+        self._conversations: dict[str, int] = {}
 
     async def run(self) -> None:
         """Answer until netd is gone."""
@@ -173,6 +176,18 @@ class Program:
 
     async def _converse(self, network_id: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One question by TCP."""
+        under_way = self._conversations.get(network_id, 0)
+        if under_way < _MOST_CONVERSATIONS:
+            self._conversations[network_id] = under_way + 1
+            try:
+                await self._answer(network_id, reader, writer)
+            finally:
+                left = self._conversations.pop(network_id) - 1
+                if left:
+                    self._conversations[network_id] = left
+        writer.close()
+
+    async def _answer(self, network_id: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
             async with asyncio.timeout(_TCP_SECONDS):
                 length = struct.unpack("!H", await reader.readexactly(2))[0]
@@ -181,7 +196,6 @@ class Program:
                 if answer is not None:
                     writer.write(struct.pack("!H", len(answer)) + answer)
                     await writer.drain()
-        writer.close()
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -385,6 +386,16 @@ class RestartTests(WiringTestCase):
         self.assertEqual(1, second.wait(20))
         self.assertIn("another netd serves", self.host.log.read_text())
         self.netd.hello()
+
+    def test_netd_may_hold_as_many_files_as_the_kernel_lets_it(self) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        self.host.kill()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        self.host.start()
+
+        assert self.host.process is not None
+        self.assertEqual((hard, hard), resource.prlimit(self.host.process.pid, resource.RLIMIT_NOFILE))
 
     def test_a_term_signal_ends_netd_well_and_leaves_no_socket(self) -> None:
         self.assertEqual(0, self.host.terminate())
