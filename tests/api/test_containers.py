@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 from urllib.parse import parse_qsl, urlsplit
 
 from testtools.matchers import Contains, MatchesRegex
@@ -342,9 +343,20 @@ class ListTest(ApiTestCase):
         self.assertEqual(["new-1", "new-0"], [item["name"] for item in rest["containers"]])
 
     def test_the_pages_that_are_kept_are_bounded(self):
-        kept = pages.Pages(most_bytes=100)
+        kept = pages.Pages(most_bytes=2 * pages.ENTRY_BYTES + 100)
         for number in range(10):
             kept.put(number, 1, 0.0, b"x" * 40)
         self.assertEqual([None] * 8 + [b"x" * 40] * 2, [kept.get(number, 1, 0.0) for number in range(10)])
         kept.put(9, 2, 0.0, b"y")
         self.assertEqual((None, b"y"), (kept.get(9, 1, 0.0), kept.get(9, 2, 0.0)))
+
+    def test_empty_pages_of_made_up_questions_are_bounded_too(self):
+        kept = pages.Pages(most_bytes=10 * pages.ENTRY_BYTES)
+        for number in range(1000):
+            kept.put(number, 1, 0.0, b"")
+        self.assertEqual(10, sum(kept.get(number, 1, 0.0) is not None for number in range(1000)))
+        with mock.patch.object(pages.Pages, "put") as put:
+            self.get(f"/v1/containers?name={'x' * 8000}")
+            put.assert_not_called()
+            self.get("/v1/containers?name=x")
+            put.assert_called_once()

@@ -15,6 +15,8 @@ from collections.abc import Hashable
 
 LIFETIME_SECONDS = 5.0
 MOST_BYTES = 16 * 1024 * 1024
+# What an entry takes besides its page, with a question of ordinary length.
+ENTRY_BYTES = 512
 
 
 class Pages:
@@ -37,8 +39,12 @@ class Pages:
         """revision: read before the page was, so that a change in between makes it stale."""
         with self._lock:
             before = self._pages.pop(question, None)
-            self._bytes += len(page) - (len(before[2]) if before else 0)
+            self._bytes += _weight(page) - (_weight(before[2]) if before else 0)
             self._pages[question] = revision, moment, page
             while self._bytes > self._most_bytes:
                 _, dropped = self._pages.popitem(last=False)
-                self._bytes -= len(dropped[2])
+                self._bytes -= _weight(dropped[2])
+
+
+def _weight(page: bytes) -> int:
+    return len(page) + ENTRY_BYTES
