@@ -13,7 +13,7 @@ from typing import Any
 
 from zun_lite.domain.resources import Resources
 from zun_lite.domain.spec import ContainerSpec, MountRequest, RestartPolicy
-from zun_lite.domain.stored import known
+from zun_lite.domain.stored import known, read
 
 CONTAINER = "container"
 CAPSULE = "capsule"
@@ -44,7 +44,7 @@ class Member:
     def from_json(cls, body: dict[str, Any]) -> Member:
         found = known(cls, body)
         found["spec"] = ContainerSpec.from_json(body["spec"])
-        found["mounts"] = tuple(MemberMount(**item) for item in body.get("mounts", ()))
+        found["mounts"] = tuple(read(MemberMount, item) for item in body.get("mounts", ()))
         return cls(**found)
 
 

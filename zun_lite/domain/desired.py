@@ -13,6 +13,7 @@ from zun_lite.domain.capsule import CONTAINER, read_spec
 from zun_lite.domain.lifecycle import Goal, Observed
 from zun_lite.domain.resources import Resources
 from zun_lite.domain.spec import ContainerSpec
+from zun_lite.domain.stored import known, read
 from zun_lite.domain.wiring import Wiring
 
 
@@ -129,8 +130,8 @@ class DesiredSet:
             body["revision"],
             tuple(Desired.from_json(item) for item in body["workloads"]),
             tuple(body.get("doomed_volumes", ())),
-            tuple(KeptImage(**item) for item in body.get("kept_images", ())),
-            tuple(CommitOrder(**item) for item in body.get("commits", ())),
+            tuple(read(KeptImage, item) for item in body.get("kept_images", ())),
+            tuple(read(CommitOrder, item) for item in body.get("commits", ())),
         )
 
 
@@ -158,11 +159,11 @@ class Inventory:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Inventory:
-        known = {key: body[key] for key in cls.__dataclass_fields__ if key in body}
-        known["capacity"] = Resources(**body["capacity"])
+        found = known(cls, body)
+        found["capacity"] = read(Resources, body["capacity"])
         for key in ("runtimes", "labels"):
-            known[key] = tuple(known.get(key, ()))
-        return cls(**known)
+            found[key] = tuple(found.get(key, ()))
+        return cls(**found)
 
 
 @dataclass(frozen=True)
@@ -203,5 +204,5 @@ class Report:
             full=bool(body["full"]),
             workloads=tuple(pairs),
             removed_volumes=tuple(body.get("removed_volumes", ())),
-            images=tuple(ImageNews(**item) for item in body.get("images", ())),
+            images=tuple(read(ImageNews, item) for item in body.get("images", ())),
         )

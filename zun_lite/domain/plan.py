@@ -8,11 +8,12 @@ the next pass plans anew. Every step looks first, so that any may be performed t
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from zun_lite.domain.lifecycle import ABSENT, OFF, ON, PAUSED, UNHEALTHY, Goal
+from zun_lite.domain.stored import known, read
 
 # what a user sends to end a container: what Docker or we restart by ourselves stays ended after it
 ENDING_SIGNALS = frozenset(("SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT", "SIGABRT"))
@@ -127,15 +128,14 @@ class Done:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Done:
-        names = {item.name for item in fields(cls)}
-        known = {key: value for key, value in body.items() if key in names}
-        known["formatted"] = tuple(known.get("formatted", ()))
-        known["members"] = tuple((uuid, MemberDone(**note)) for uuid, note in known.get("members", ()))
+        found = known(cls, body)
+        found["formatted"] = tuple(found.get("formatted", ()))
+        found["members"] = tuple((uuid, read(MemberDone, note)) for uuid, note in found.get("members", ()))
         for key in ("limits", "ports"):
-            if known.get(key) is not None:
-                known[key] = tuple(known[key])
-        known["attachments"] = tuple((volume_id, epoch) for volume_id, epoch in known.get("attachments", ()))
-        return cls(**known)
+            if found.get(key) is not None:
+                found[key] = tuple(found[key])
+        found["attachments"] = tuple((volume_id, epoch) for volume_id, epoch in found.get("attachments", ()))
+        return cls(**found)
 
 
 def recovered(goal: Goal, seen: Seen | None) -> Done:

@@ -9,8 +9,10 @@ control plane may be of different versions. Knows nothing of how a kernel is tol
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
+
+from zun_lite.domain.stored import known, read
 
 # Where a container of any tenant network asks for names; on the network's own bridge, on every host.
 DNS_ADDRESS, DNS_ADDRESS_V6 = "169.254.169.253", "fd00:ec2::253"
@@ -35,7 +37,7 @@ class Rule:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Rule:
-        return cls(**_known(cls, body))
+        return read(cls, body)
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,10 @@ class GroupState:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> GroupState:
-        known = _known(cls, body)
-        known["rules"] = tuple(Rule.from_json(item) for item in body.get("rules", ()))
-        known["members"] = tuple(body.get("members", ()))
-        return cls(**known)
+        found = known(cls, body)
+        found["rules"] = tuple(Rule.from_json(item) for item in body.get("rules", ()))
+        found["members"] = tuple(body.get("members", ()))
+        return cls(**found)
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class AddressPair:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> AddressPair:
-        return cls(**_known(cls, body))
+        return read(cls, body)
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,13 @@ class PortState:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> PortState:
-        known = _known(cls, body)
+        found = known(cls, body)
         for name in ("addresses", "groups", "names"):
-            known[name] = tuple(body.get(name, ()))
-        known["allowed_address_pairs"] = tuple(
+            found[name] = tuple(body.get(name, ()))
+        found["allowed_address_pairs"] = tuple(
             AddressPair.from_json(item) for item in body.get("allowed_address_pairs", ())
         )
-        return cls(**known)
+        return cls(**found)
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class SubnetState:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> SubnetState:
-        return cls(**{**_known(cls, body), "dns": tuple(body.get("dns", ()))})
+        return cls(**{**known(cls, body), "dns": tuple(body.get("dns", ()))})
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,10 @@ class NetworkState:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> NetworkState:
-        known = _known(cls, body)
-        known["subnets"] = tuple(SubnetState.from_json(item) for item in body.get("subnets", ()))
-        known["ports"] = tuple(PortState.from_json(item) for item in body.get("ports", ()))
-        return cls(**known)
+        found = known(cls, body)
+        found["subnets"] = tuple(SubnetState.from_json(item) for item in body.get("subnets", ()))
+        found["ports"] = tuple(PortState.from_json(item) for item in body.get("ports", ()))
+        return cls(**found)
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ class InterfaceState:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> InterfaceState:
-        return cls(**{**_known(cls, body), "addresses": tuple(body.get("addresses", ()))})
+        return cls(**{**known(cls, body), "addresses": tuple(body.get("addresses", ()))})
 
 
 @dataclass(frozen=True)
@@ -157,10 +159,10 @@ class GatewayState:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> GatewayState:
-        known = _known(cls, body)
+        found = known(cls, body)
         for name in ("addresses", "nexthops"):
-            known[name] = tuple(body.get(name, ()))
-        return cls(**known)
+            found[name] = tuple(body.get(name, ()))
+        return cls(**found)
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ class FloatingState:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> FloatingState:
-        return cls(**_known(cls, body))
+        return read(cls, body)
 
 
 @dataclass(frozen=True)
@@ -188,13 +190,13 @@ class RouterState:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> RouterState:
-        known = _known(cls, body)
-        known["interfaces"] = tuple(InterfaceState.from_json(item) for item in body.get("interfaces", ()))
+        found = known(cls, body)
+        found["interfaces"] = tuple(InterfaceState.from_json(item) for item in body.get("interfaces", ()))
         gateway = body.get("gateway")
-        known["gateway"] = GatewayState.from_json(gateway) if gateway else None
-        known["routes"] = tuple((destination, nexthop) for destination, nexthop in body.get("routes", ()))
-        known["floating"] = tuple(FloatingState.from_json(item) for item in body.get("floating", ()))
-        return cls(**known)
+        found["gateway"] = GatewayState.from_json(gateway) if gateway else None
+        found["routes"] = tuple((destination, nexthop) for destination, nexthop in body.get("routes", ()))
+        found["floating"] = tuple(FloatingState.from_json(item) for item in body.get("floating", ()))
+        return cls(**found)
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,7 @@ class ExternalState:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> ExternalState:
-        return cls(**{**_known(cls, body), "addresses": tuple(body.get("addresses", ()))})
+        return cls(**{**known(cls, body), "addresses": tuple(body.get("addresses", ()))})
 
 
 @dataclass(frozen=True)
@@ -227,12 +229,12 @@ class HostPlane:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> HostPlane:
-        known = _known(cls, body)
-        known["networks"] = tuple(NetworkState.from_json(item) for item in body.get("networks", ()))
-        known["groups"] = tuple(GroupState.from_json(item) for item in body.get("groups", ()))
-        known["routers"] = tuple(RouterState.from_json(item) for item in body.get("routers", ()))
-        known["externals"] = tuple(ExternalState.from_json(item) for item in body.get("externals", ()))
-        return cls(**known)
+        found = known(cls, body)
+        found["networks"] = tuple(NetworkState.from_json(item) for item in body.get("networks", ()))
+        found["groups"] = tuple(GroupState.from_json(item) for item in body.get("groups", ()))
+        found["routers"] = tuple(RouterState.from_json(item) for item in body.get("routers", ()))
+        found["externals"] = tuple(ExternalState.from_json(item) for item in body.get("externals", ()))
+        return cls(**found)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -243,8 +245,3 @@ class HostPlane:
             for interface in router.interfaces:
                 if interface.network_id == network_id:
                     yield interface
-
-
-def _known(cls: Any, body: dict[str, Any]) -> dict[str, Any]:
-    names = {field.name for field in fields(cls)}
-    return {name: value for name, value in body.items() if name in names}

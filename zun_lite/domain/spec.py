@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from zun_lite.domain.resources import Resources
-from zun_lite.domain.stored import known
+from zun_lite.domain.stored import known, read
 
 SHARED, DEDICATED = "shared", "dedicated"
 LABEL_HINT = "label:"
@@ -168,10 +168,10 @@ class ContainerSpec:
             if found.get(key) is not None:
                 found[key] = tuple(found[key])
         if found.get("restart_policy") is not None:
-            found["restart_policy"] = RestartPolicy(**found["restart_policy"])
+            found["restart_policy"] = read(RestartPolicy, found["restart_policy"])
         if found.get("healthcheck") is not None:
-            found["healthcheck"] = Healthcheck(**found["healthcheck"])
+            found["healthcheck"] = read(Healthcheck, found["healthcheck"])
         found["networks"] = tuple(NetworkRequest.from_json(item) for item in found.get("networks", ()))
-        found["mounts"] = tuple(MountRequest(**item) for item in found.get("mounts", ()))
-        found["files"] = tuple(FileRequest(**item) for item in found.get("files", ()))
+        found["mounts"] = tuple(read(MountRequest, item) for item in found.get("mounts", ()))
+        found["files"] = tuple(read(FileRequest, item) for item in found.get("files", ()))
         return cls(**found)

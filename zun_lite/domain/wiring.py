@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from zun_lite.domain.stored import known, read
+
 
 @dataclass(frozen=True)
 class Address:
@@ -43,11 +45,11 @@ class Endpoint:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Endpoint:
-        known = dict(body)
-        known["addresses"] = tuple(Address(**address) for address in body.get("addresses", ()))
-        known["routes"] = tuple((destination, nexthop) for destination, nexthop in body.get("routes", ()))
-        known["dns"] = tuple(body.get("dns", ()))
-        return cls(**known)
+        found = known(cls, body)
+        found["addresses"] = tuple(read(Address, address) for address in body.get("addresses", ()))
+        found["routes"] = tuple((destination, nexthop) for destination, nexthop in body.get("routes", ()))
+        found["dns"] = tuple(body.get("dns", ()))
+        return cls(**found)
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Attachment:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Attachment:
-        return cls(**body)
+        return read(cls, body)
 
 
 @dataclass(frozen=True)
