@@ -14,6 +14,7 @@ from typing import Any
 
 import requests
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from urllib3.exceptions import HTTPError
 
 from zun_lite.common import grants
 from zun_lite.common.clock import Clock
@@ -168,26 +169,30 @@ class AgentsClient:
         kind = "application/x-tar" if verb == "put_archive" else "application/json"
         below = "nudge" if verb == "nudge" else f"workloads/{workload}/{path or verb}"
         try:
-            with requests.request(
-                method,
-                f"http://{address}/v1/{below}",
-                headers={
-                    "Authorization": f"Grant {grant}",
-                    "X-Openstack-Request-Id": request_id,
-                    **({"Content-Type": kind} if content is not None else {}),
-                },
-                data=content,
-                params=query,
-                timeout=(2.0, timeout_seconds),
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
-                return (
-                    answer.status_code,
-                    answer.headers,
-                    answer.raw.read(MAX_ANSWER_BYTES + 1, decode_content=True),
+            with requests.Session() as session:
+                # grants go to hosts and to nobody else, such as a proxy that the environment names
+                session.trust_env = False
+                answer = session.request(
+                    method,
+                    f"http://{address}/v1/{below}",
+                    headers={
+                        "Authorization": f"Grant {grant}",
+                        "X-Openstack-Request-Id": request_id,
+                        **({"Content-Type": kind} if content is not None else {}),
+                    },
+                    data=content,
+                    params=query,
+                    timeout=(2.0, timeout_seconds),
+                    allow_redirects=False,
+                    stream=True,
                 )
-        except (requests.RequestException, OSError) as error:
+                with answer:
+                    return (
+                        answer.status_code,
+                        answer.headers,
+                        answer.raw.read(MAX_ANSWER_BYTES + 1, decode_content=True),
+                    )
+        except (requests.RequestException, HTTPError, OSError) as error:
             raise errors.Unavailable("The container's host does not answer; try again later.") from error
 
 

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the control plane makes of hosts that answer badly, over a real connection."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import unittest
+from unittest import mock
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from zun_lite.client.agents import AgentsClient
+from zun_lite.common.clock import Clock
+from zun_lite.domain import errors, names
+
+HALF = b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"output": "'
+WHOLE = b'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"output": ""}'
+
+
+class AgentsClientTests(unittest.TestCase):
+    def setUp(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(self.listener.close)
+        self.agents = AgentsClient(Ed25519PrivateKey.generate(), Clock())
+
+    def logs(self, answer: bytes) -> str:
+        """Ask a host that answers so and hangs up."""
+
+        def serve() -> None:
+            connection, _ = self.listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        self.addCleanup(thread.join, 5)
+        address = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        return self.agents.logs(names.new_id(), address, names.new_id(), "req-1", {})
+
+    def test_a_host_that_dies_in_the_middle_of_its_answer_is_one_that_does_not_answer(self) -> None:
+        self.assertRaises(errors.Unavailable, self.logs, HALF)
+
+    def test_grants_go_straight_to_the_host_whatever_proxy_the_environment_names(self) -> None:
+        with mock.patch.dict(os.environ, {"http_proxy": "http://127.0.0.1:9", "no_proxy": ""}):
+            self.assertEqual("", self.logs(WHOLE))
