@@ -86,6 +86,8 @@ class SecurityGroupsTest(NetworkApiTestCase):
             ("SecurityGroupRuleInvalidEtherType", {"ethertype": "IPX"}),
             ("SecurityGroupRuleInvalidProtocol", {"protocol": "tpc"}),
             ("SecurityGroupRuleInvalidProtocol", {"protocol": 256}),
+            # longer than the column that would keep it
+            ("SecurityGroupRuleInvalidProtocol", {"protocol": "0" * 20 + "6"}),
             ("SecurityGroupProtocolRequiredWithPorts", {"port_range_min": 1, "port_range_max": 2}),
             ("SecurityGroupInvalidPortRange", {**tcp, "port_range_min": 90, "port_range_max": 80}),
             ("SecurityGroupInvalidPortRange", {**tcp, "port_range_min": 90}),

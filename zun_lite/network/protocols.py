@@ -19,7 +19,8 @@ def number_of(protocol: str | None, ethertype: str) -> int | None:
     """The protocol's number, where icmp of IPv6 is that of IPv6; None is every protocol. Invalid: there is none."""
     if protocol is None:
         return None
-    number = NUMBERS.get(protocol, int(protocol) if protocol.isascii() and protocol.isdigit() else -1)
+    is_number = protocol.isascii() and protocol.isdigit() and len(protocol) <= 3
+    number = NUMBERS.get(protocol, int(protocol) if is_number else -1)
     if not 0 <= number <= 255:
         raise errors.Invalid(
             f"Security group rule protocol {protocol} not supported. Only protocol values {sorted(NUMBERS)} and "
