@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from tests.api.case import ApiTestCase
 from tests.builders import a_host
+from zun_lite.api.container import paging
 from zun_lite.control import hosts as control
 from zun_lite.db import hosts
 from zun_lite.domain.names import new_id
@@ -61,6 +62,12 @@ class HostsTest(ApiTestCase):
         backwards = self.listed(sort_key="hostname", sort_dir="desc")["hosts"]
         self.assertEqual(["host3", "host2", "host1"], [host["hostname"] for host in backwards])
         self.assertEqual(3, len(self.listed(sort_key="mem_used", colour="blue")["hosts"]))
+
+    def test_hosts_that_lack_what_is_sorted_by_come_last(self):
+        items = [{"uuid": str(number), "os": os} for number, os in enumerate((None, "Debian", "", None))]
+        for descending, expected in ((False, ["2", "1", "0", "3"]), (True, ["1", "2", "3", "0"])):
+            asked = paging.Asked(4, None, "os", descending)
+            self.assertEqual(expected, [item["uuid"] for item in paging.cut(items, asked, tie="uuid")])
 
     def test_what_cannot_be_paged_is_refused(self):
         for query in ({"limit": "0"}, {"limit": "x"}, {"sort_key": "labels"}, {"sort_dir": "up"}):

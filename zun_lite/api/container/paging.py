@@ -38,12 +38,15 @@ def read(query: Mapping[str, Any], sort_keys: Collection[str], *, usual: str, mo
 
 
 def cut(items: list[dict[str, Any]], asked: Asked, *, tie: str) -> list[dict[str, Any]]:
-    """The page of a list that is small enough to be sorted here; tie is the key that tells items apart."""
-    ordered = sorted(
-        items,
-        key=lambda item: (item[asked.sort_key] is not None, item[asked.sort_key] or 0, item[tie]),
-        reverse=asked.descending,
-    )
+    """The page of a list that is small enough to be sorted here; tie is the key that tells items apart.
+
+    Items that lack what is sorted by come last.
+    """
+    having = [item for item in items if item[asked.sort_key] is not None]
+    lacking = [item for item in items if item[asked.sort_key] is None]
+    having.sort(key=lambda item: (item[asked.sort_key], item[tie]), reverse=asked.descending)
+    lacking.sort(key=lambda item: item[tie], reverse=asked.descending)
+    ordered = having + lacking
     if asked.marker is None:
         return ordered[: asked.limit]
     for number, item in enumerate(ordered):
