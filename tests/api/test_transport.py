@@ -10,7 +10,7 @@ import testtools
 
 from tests.api.case import ApiTestCase
 from zun_lite.api import media, paths
-from zun_lite.control import listing
+from zun_lite.control import listing, registries
 from zun_lite.domain import errors
 
 REQUEST_ID = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -91,6 +91,16 @@ class TransportTest(ApiTestCase):
         for request_id in ids:
             self.assertTrue(REQUEST_ID.fullmatch(request_id), request_id)
             self.assertNotEqual(theirs, request_id)
+
+    def test_a_path_cannot_write_lines_into_the_log(self):
+        self.token("demo")
+        with self.assertLogs("zun_lite.api") as lines:
+            self.client.simulate_post("/v1/containers/x%0Aall%20is%20well/start")
+            with mock.patch.object(registries, "find", side_effect=RuntimeError):
+                self.call("DELETE", "/v1/registries/x%0Aall%20is%20well")
+        self.assertEqual(3, len(lines.records))
+        for record in lines.records:
+            self.assertNotIn("\n", record.getMessage())
 
     def test_the_action_bears_the_id_of_the_request_that_began_it(self):
         answer = self.call("POST", "/v1/containers", {"image": "demo"})

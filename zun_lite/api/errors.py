@@ -13,6 +13,7 @@ import logging
 import re
 import uuid
 from typing import Any
+from urllib.parse import quote
 
 import falcon
 import orjson
@@ -75,7 +76,7 @@ class ErrorHandlers:
 
     def unexpected(self, req: falcon.Request, resp: falcon.Response, error: Exception, params: Any) -> None:
         correlation = str(uuid.uuid4())
-        LOG.exception("unexpected error %s in %s %s", correlation, req.method, req.path, exc_info=error)
+        LOG.exception("unexpected error %s in %s %s", correlation, req.method, quote(req.path), exc_info=error)
         sentence = f"An unexpected error happened; the operator finds it in the log as {correlation}."
         _render(req, resp, 500, sentence, "")
 

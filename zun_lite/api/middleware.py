@@ -11,6 +11,7 @@ import logging
 import re
 import uuid
 from dataclasses import replace
+from urllib.parse import quote
 
 import falcon
 
@@ -54,7 +55,8 @@ class Receive:
         caller = req.context.caller
         who = f"user {caller.user_id} of project {caller.project_id}" if caller else "nobody"
         status = falcon.http_status_to_code(resp.status)
-        LOG.info("%s %s %s answered %d to %s", req.context.request_id, req.method, req.path, status, who)
+        # quoted, so that nobody writes lines of his own into the log
+        LOG.info("%s %s %s answered %d to %s", req.context.request_id, req.method, quote(req.path), status, who)
 
 
 class Wake:
