@@ -76,7 +76,7 @@ class RegistriesTest(ApiTestCase):
     def test_what_is_wrong_is_told(self):
         for fields in (
             *({"domain": value} for value in (None, "", 5, "http://x.example", "x.example/path", "127.0.0.1", "[::1]")),
-            *({"name": value} for value in ("x", "-x", "a b", "x" * 256)),
+            *({"name": value} for value in ("x", "-x", "a b", "ab\n", "x" * 256)),
             {"password": ""},
             {"username": 5},
             {"more": "x"},

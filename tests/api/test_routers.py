@@ -181,6 +181,8 @@ class BesidesTest(RouterApiTestCase):
         body = {"quota": {"network": 1, "router": 0, "floatingip": "1", "security_group": 1, "check_limit": True}}
         self.denied(403, "PolicyNotAuthorized", self.call("PUT", path, body))
         self.assertEqual(1, self.call("PUT", path, body, user="admin").json["quota"]["network"])
+        long = self.call("PUT", f"{V2}/quotas/{'p' * 65}", body, user="admin")
+        self.denied(400, "HTTPBadRequest", long, "more than 64")
         for kind, fields in (("network", {}), ("router", {})):
             self.denied(409, "OverQuota", self.post(kind, **fields), f"Quota exceeded for resources: ['{kind}']")
         self.assertEqual(201, self.floating().status_code)

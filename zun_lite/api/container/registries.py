@@ -146,7 +146,7 @@ def _fields(req: falcon.Request) -> dict[str, Any]:
                 f"registry.{key} must be a string of 1 to 255 characters.", kind="SchemaValidationError"
             )
     name = fields.get("name")
-    if name is not None and (len(name) < 2 or not re.match(NAME, name)):
+    if name is not None and (len(name) < 2 or not re.fullmatch(NAME, name)):
         raise errors.Invalid(
             "registry.name must be 2 to 255 letters, digits, '_', '.' and '-', the first a letter or a digit.",
             kind="SchemaValidationError",

@@ -16,6 +16,7 @@ from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
 from zun_lite.network.quotas import MOST, RESOURCES, UNLIMITED, scope, used
 
+LONGEST_PROJECT_ID = 64
 # Said by clients; neither is a limit.
 _BESIDES = ("check_limit", "force", "project_id", "tenant_id")
 
@@ -54,6 +55,8 @@ class Quotas:
     def on_put(self, req: falcon.Request, resp: falcon.Response, project_id: str) -> None:
         _need_admin(req.context.caller, "change quotas")
         project_id = project_id.removesuffix(".json")
+        if len(project_id) > LONGEST_PROJECT_ID:
+            raise bodies.invalid("project_id", f"it has more than {LONGEST_PROJECT_ID} characters")
         (item,), _ = bodies.read_items(req, "quota")
         limits, check = _read(item)
 
