@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import requests
 import yaml
 from keystoneauth1 import exceptions, loading, session
 
@@ -89,7 +90,10 @@ class Cloud:
             entry = yaml.safe_load(stream)["clouds"][CLOUD]
         self._auth: Any = loading.get_plugin_loader("password").load_from_options(**entry["auth"])
         self.user_name = entry["auth"].get("username", CLOUD)
-        self._session = session.Session(auth=self._auth, timeout=REQUEST_TIMEOUT_SECONDS)
+        direct = requests.Session()
+        # the cloud is on this machine, where a proxy that the environment names cannot reach it
+        direct.trust_env = False
+        self._session = session.Session(auth=self._auth, session=direct, timeout=REQUEST_TIMEOUT_SECONDS)
 
     def token_until(self) -> str:
         return self._auth.get_access(self._session).expires.strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -21,6 +21,7 @@ DEFAULT_DOCKER_SOCKET = "/var/run/docker.sock"
 MARK = ".zun_lite"
 _FOLDERS = ("run", "log", "bin", "keys", "volumes", "mounts", "netd", "agent")
 _BEFORE_FIRST_UP = {"bin", "log", "run"}
+_NEAR = ("127.0.0.1", "::1", "localhost")
 _NOT_PASSED_ON = ("ZUN_LITE_CONFIG", "ZUN_LITE_JOIN_TOKEN")
 
 _FIRST_CONFIG = """\
@@ -98,9 +99,17 @@ class Installation:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What every program of this installation is started with."""
+        """What every program of this installation is started with: they reach each other past any proxy."""
         kept = {name: text for name, text in os.environ.items() if name not in _NOT_PASSED_ON}
-        return {**kept, "ZUN_LITE_STATE_DIR": self.state_dir, "PYTHONUNBUFFERED": "1"}
+        said = kept.get("no_proxy") or kept.get("NO_PROXY")
+        near = ",".join(dict.fromkeys([*([said] if said else []), *_NEAR, self.bind, self.agent_bind]))
+        return {
+            **kept,
+            "ZUN_LITE_STATE_DIR": self.state_dir,
+            "PYTHONUNBUFFERED": "1",
+            "no_proxy": near,
+            "NO_PROXY": near,
+        }
 
 
 def chosen_state_dir(given: str | None) -> str:

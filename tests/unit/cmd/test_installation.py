@@ -4,6 +4,9 @@ from __future__ import annotations
 import os
 import tempfile
 import unittest
+from unittest import mock
+
+import requests
 
 from zun_lite.cmd import installation
 from zun_lite.common import config
@@ -115,3 +118,12 @@ class InstallationTest(unittest.TestCase):
         os.environ["ZUN_LITE_JOIN_TOKEN"] = "secret"
         self.addCleanup(os.environ.pop, "ZUN_LITE_JOIN_TOKEN")
         self.assertNotIn("ZUN_LITE_JOIN_TOKEN", self.settle().environment)
+
+    def test_programs_reach_each_other_past_a_proxy_of_the_callers(self) -> None:
+        caller = {"http_proxy": "http://proxy:3128", "no_proxy": "inner.example"}
+        with mock.patch.dict(os.environ, caller):
+            environment = self.settle().environment
+        with mock.patch.dict(os.environ, environment):
+            self.assertEqual({}, requests.utils.get_environ_proxies("http://127.0.0.1:9517/", None))
+            self.assertEqual({}, requests.utils.get_environ_proxies("http://inner.example/", None))
+            self.assertIn("http", requests.utils.get_environ_proxies("http://registry.example/", None))
