@@ -230,6 +230,17 @@ class MetadataTest(VolumeApiTestCase):
             self.denied(400, "badRequest", self.call("POST", path, body))
         self.denied(400, "badRequest", self.call("PUT", f"{path}/a", {"meta": {"b": "1"}}))
 
+    def test_pairs_have_an_end_whichever_way_they_come(self) -> None:
+        path = f"{V3}/volumes/{self.make()['id']}/metadata"
+        pairs = {f"k{number}": "x" for number in range(100)}
+        self.assertEqual([200, 200], [self.call("POST", path, {"metadata": pairs}).status_code for _ in range(2)])
+        others = {f"m{number}": "x" for number in range(100)}
+        self.denied(400, "badRequest", self.call("POST", path, {"metadata": others}), "128")
+        self.assertEqual(pairs, self.get(path)["metadata"])
+        self.call("POST", path, {"metadata": dict(list(others.items())[:28])})
+        self.assertEqual(200, self.call("PUT", f"{path}/k1", {"meta": {"k1": "y"}}).status_code)
+        self.denied(400, "badRequest", self.call("PUT", f"{path}/n", {"meta": {"n": "y"}}), "128")
+
 
 class BesidesTest(VolumeApiTestCase):
     def test_the_version_documents(self) -> None:

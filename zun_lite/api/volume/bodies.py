@@ -24,6 +24,7 @@ from zun_lite.volume.embedded import LOCAL
 ZONE = "nova"
 MAXIMUM_SIZE_GIB = 65536
 LENGTH = 255
+MOST_PAIRS = 128
 
 # Sources that a volume could be made from, were they there; and what to say of each.
 _SOURCES = {
@@ -165,8 +166,10 @@ def text(field_name: str, value: Any) -> str:
 
 def metadata(field_name: str, value: Any) -> dict[str, str]:
     """Pairs of strings; keys are not empty."""
-    if not isinstance(value, dict) or len(value) > 128:
-        raise bad_request(f"Invalid input for field/attribute {field_name}. It must be an object of at most 128 pairs.")
+    if not isinstance(value, dict) or len(value) > MOST_PAIRS:
+        raise bad_request(
+            f"Invalid input for field/attribute {field_name}. It must be an object of at most {MOST_PAIRS} pairs."
+        )
     for key, item in value.items():
         if not key:
             raise bad_request("Metadata property key blank.")

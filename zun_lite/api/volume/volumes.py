@@ -172,8 +172,7 @@ class Metadata:
         pairs = bodies.metadata("meta", bodies.read_object(req, "meta"))
         if list(pairs) != [key]:
             raise bodies.bad_request(f"The body must have one pair, whose key is the {key} of the path.")
-        caller = req.context.caller
-        self._db.transact(lambda tx: volumes.set_metadata(tx, find(tx, caller, ident).uuid, pairs, replace=False))
+        self._put(req.context.caller, ident, pairs, replace=False)
         media.answer(resp, {"meta": pairs})
 
     def on_delete_one(self, req: falcon.Request, resp: falcon.Response, ident: str, key: str) -> None:
@@ -183,15 +182,23 @@ class Metadata:
         resp.status = falcon.HTTP_200
 
     def _set(self, req: falcon.Request, resp: falcon.Response, ident: str, *, replace: bool) -> None:
-        caller = req.context.caller
         pairs = bodies.metadata("metadata", bodies.read_object(req, "metadata"))
+        media.answer(resp, {"metadata": self._put(req.context.caller, ident, pairs, replace=replace)})
+
+    def _put(self, caller: Caller, ident: str, pairs: dict[str, str], *, replace: bool) -> dict[str, str]:
+        """All pairs that there are then."""
 
         def work(tx: sa.Connection) -> dict[str, str]:
             uuid = find(tx, caller, ident).uuid
             volumes.set_metadata(tx, uuid, pairs, replace=replace)
-            return dict(find(tx, caller, uuid).metadata)
+            every = dict(find(tx, caller, uuid).metadata)
+            if len(every) > bodies.MOST_PAIRS:
+                raise bodies.bad_request(
+                    f"A volume has at most {bodies.MOST_PAIRS} pairs of metadata; drop some first."
+                )
+            return every
 
-        media.answer(resp, {"metadata": self._db.transact(work)})
+        return self._db.transact(work)
 
 
 def host_names(tx: sa.Connection, caller: Caller) -> dict[str, str]:
