@@ -21,6 +21,7 @@ from typing import Any
 import docker
 import docker.errors
 import requests
+from urllib3.exceptions import HTTPError
 
 from zun_lite.agent.runtime import docker_config, docker_running, sandbox, words
 from zun_lite.agent.runtime.base import Bind, Container, Engine, Event, Executed, Limits, Listed, Order
@@ -356,7 +357,8 @@ class DockerRuntime:
                         size += len(kept[-1])
                     if end.overdue():
                         break
-            except (requests.RequestException, OSError, ValueError):
+            except (requests.RequestException, HTTPError, OSError, ValueError):
+                # also silence: what the command left behind may keep its output open after its end
                 if not end.passed:
                     raise
         return b"".join(kept)
