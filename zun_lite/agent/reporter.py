@@ -170,7 +170,8 @@ class Reporter:
             orders = self._send(report)
         except errors.Invalid as error:
             orders = self._deliver_singly(report, error)
-        except errors.ZunError:
+        except Exception:
+            # also what was not foreseen, such as an answer of somebody in between
             self._put_back(report)
             raise
         self._ordered(orders)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import unittest
+from unittest import mock
 
 from tests.unit.agent.fakes import FakeApi
 from zun_lite.agent.reporter import Reporter
@@ -92,6 +93,15 @@ class Reports(unittest.TestCase):
         self.assertEqual(self.words(), [(("a", RUNNING),)])
         self.assertEqual(self.api.reports[0].removed_volumes, ("v",))
         self.assertTrue(self.reporter.flush())
+
+    def test_what_was_answered_with_nonsense_is_kept_too(self):
+        report, self.api.report = self.api.report, mock.Mock(side_effect=ValueError("not JSON"))
+        self.reporter.changed("a", RUNNING)
+        self.assertRaises(ValueError, self.reporter.flush)
+        self.api.report = report
+        self.clock.advance(1)
+        self.reporter.flush()
+        self.assertEqual([("a", RUNNING)], [pair for report in self.api.reports for pair in report.workloads])
 
     def test_a_full_report_that_was_not_taken_stays_a_full_one(self):
         self.reporter.changed("a", RUNNING)
