@@ -361,16 +361,19 @@ class Reconciler:
             if desired is not None and desired.epoch <= epoch:
                 del self._desired[uuid]
         done = self._journal.read(uuid) or Done()
-        for container in (*self._runtime.members(uuid), self._look(uuid, done.container_id)):
-            if container is not None and container.epoch <= epoch:
-                if container.seen.alive:
-                    self._runtime.stop(container.container_id, REMOVAL_GRACE_SECONDS)
-                self._runtime.remove(container.container_id)
-                self._netd.unplug(container.container_id)
-                LOG.info("workload %s: removed its container of epoch %s, as ordered", uuid, container.epoch)
+        found = (*self._runtime.members(uuid), self._look(uuid, done.container_id))
+        leaving = [container for container in found if container is not None and container.epoch <= epoch]
+        # they are removed last: what is told of them is all that brings the order again when this is cut off
+        for container in leaving:
+            if container.seen.alive:
+                self._runtime.stop(container.container_id, REMOVAL_GRACE_SECONDS)
+            self._netd.unplug(container.container_id)
+        for volume_id, attached_epoch in done.attachments if done.epoch <= epoch else ():
+            self._disks.detach(volume_id, attached_epoch)
+        for container in leaving:
+            self._runtime.remove(container.container_id)
+            LOG.info("workload %s: removed its container of epoch %s, as ordered", uuid, container.epoch)
         if done.epoch <= epoch:
-            for volume_id, attached_epoch in done.attachments:
-                self._disks.detach(volume_id, attached_epoch)
             self._journal.forget(uuid)
         self._looks.forget(uuid)
         self._observer.forget(uuid)

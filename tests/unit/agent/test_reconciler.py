@@ -9,8 +9,10 @@ from dataclasses import replace
 from tests.unit.agent.fakes import (
     IMAGE,
     Host,
+    Killed,
     a_workload,
     an_attachment,
+    an_endpoint,
     deleted,
     rebuilt,
     started,
@@ -378,6 +380,22 @@ class Epochs(Base):
         workload = self.running(wiring=Wiring((), (an_attachment(),)))
         self.host.drop(workload.uuid)
         self.assertEqual(self.host.reconciler.order_removals([(workload.uuid, 1)]), [workload.uuid])
+        self.host.look(workload.uuid)
+        self.assertIsNone(self.host.seen(workload.uuid))
+        self.assertEqual((self.host.netd.plugged, self.host.netd.attached), ({}, {}))
+        self.assertEqual(self.host.journal.uuids(), [])
+
+    def test_an_order_that_is_cut_off_leaves_what_brings_it_again(self):
+        workload = self.running(wiring=Wiring((an_endpoint(),), (an_attachment(),)))
+        self.host.drop(workload.uuid)
+        for verb in ("unplug", "detach"):
+            self.host.netd.refusals[verb] = [Killed()]
+            self.host.reconciler.order_removals([(workload.uuid, 1)])
+            self.assertRaises(Killed, self.host.look, workload.uuid)
+            self.host.restart()
+            told = self.host.reconciler.survey(self.host.runtime.containers())
+            self.assertEqual("exited", told[workload.uuid].state)
+        self.host.reconciler.order_removals([(workload.uuid, 1)])
         self.host.look(workload.uuid)
         self.assertIsNone(self.host.seen(workload.uuid))
         self.assertEqual((self.host.netd.plugged, self.host.netd.attached), ({}, {}))
