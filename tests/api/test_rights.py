@@ -125,6 +125,16 @@ class OperatorsRulesTest(ApiTestCase):
             (seen,) = self.get("/v1/containers")["containers"]
             self.assertNotIn("host", seen)
 
+    def test_a_thing_can_be_kept_for_whoever_made_it(self):
+        self.running("web")
+        self.call("POST", "/v1/registries", {"registry": {"name": "mine", "domain": "registry.example.com"}})
+        own = "user_id:%(user_id)s"
+        self.rule(f'"container:stop": "{own}"\n"container:delete": "@"\n"registry:get_one": "{own}"\n')
+        self.assertEqual(200, self.call("GET", "/v1/registries/mine").status_code)
+        self.refused(403, self.call("GET", "/v1/registries/mine", user="admin"), "registry:get_one")
+        self.refused(403, self.call("DELETE", "/v1/containers/web?stop=true", user="admin"), "container:stop")
+        self.assertEqual(204, self.call("DELETE", "/v1/containers/web?stop=true").status_code)
+
     def test_a_verb_can_be_taken_from_members(self):
         made = self.running("web")
         self.rule('"container:stop": "rule:context_is_admin"\n')

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import gzip
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import sqlalchemy as sa
@@ -272,6 +273,14 @@ class TerminalsTest(StreamsCase):
             grant = f"grant to {verb} {self.web['uuid']} {parts.get('exec_id')}"
             self.assertEqual({"address": self.host.address, "grant": grant}, answer.json)
             self.assertEqual(403, self.open(parts).status_code)
+
+    def test_a_rule_for_those_who_made_a_container_holds_for_its_terminals(self):
+        Path(self.conf.api.policy_file).write_text('"container:attach": "user_id:%(user_id)s"\n')
+        self.client = self.make_client()
+        self.refused(403, self.ask("attach", user="admin"), "container:attach")
+        parts = self.attach()
+        self.assertEqual(200, self.open(parts).status_code)
+        self.assertEqual([], self.ended(parts))
 
     def test_one_for_another_command_or_container_is_refused(self):
         other = self.running("other", interactive=True)

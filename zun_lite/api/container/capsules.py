@@ -96,7 +96,7 @@ class Capsule:
         caller = req.context.caller
         parameters.boolean(parameters.of_query(req), "all_projects")
         found = capsules.find(self._means, caller, ident)
-        policy.enforce(caller, "capsule:get", found.project_id)
+        policy.enforce(caller, "capsule:get", found.project_id, found.user_id)
         answer(resp, _show(self._means, self._public_url, req, [found])[0])
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
@@ -104,7 +104,7 @@ class Capsule:
         if parameters.boolean(parameters.of_query(req), "all_projects"):
             policy.enforce(caller, "capsule:delete_all_projects")
         found = capsules.find(self._means, caller, ident)
-        policy.enforce(caller, "capsule:delete", found.project_id)
+        policy.enforce(caller, "capsule:delete", found.project_id, found.user_id)
         capsules.delete(self._means, caller, found)
         resp.status = 204
 

@@ -92,9 +92,9 @@ class Container:
             versions.require(req.context.minor, 12, "Deleting with stop")
         workload = find(self._means, caller, ident, "delete", query)
         if force:
-            policy.enforce(caller, "container:delete_force", workload.project_id)
+            policy.enforce(caller, "container:delete_force", workload.project_id, workload.user_id)
         if stop:
-            policy.enforce(caller, "container:stop", workload.project_id)
+            policy.enforce(caller, "container:stop", workload.project_id, workload.user_id)
         actions.delete(self._means, caller, workload, stop=stop, force=force)
         resp.status = 204
 

@@ -90,7 +90,7 @@ class OneRegistry:
 
     def _find(self, caller: Caller, ident: str, verb: str) -> Registry:
         registry = registries.find(self._means, caller, ident, anywhere=caller.is_admin)
-        policy.enforce(caller, f"registry:{verb}", registry.project_id)
+        policy.enforce(caller, f"registry:{verb}", registry.project_id, registry.user_id)
         return registry
 
 

@@ -112,7 +112,13 @@ class Streams:
         caller: Caller = make_caller(token, request_id, None, self._rules)
         if not caller.is_admin and caller.project_id != opened.grant.project_id:
             raise errors.Forbidden("The container is another project's.")
-        policy.enforce(caller, f"container:{opened.grant.verb}", opened.grant.project_id)
+        policy.enforce(caller, f"container:{opened.grant.verb}", opened.grant.project_id, self._owner_of(opened))
+
+    def _owner_of(self, opened: Opened) -> str | None:
+        """Who made the container."""
+        with self._means.db.read() as tx:
+            workload = workloads.get(tx, opened.grant.workload_uuid)
+        return workload.user_id if workload is not None else None
 
     def _check_state(self, opened: Opened) -> None:
         with self._means.db.read() as tx:
