@@ -13,6 +13,7 @@ supervisor itself is killed. Containers and the Docker Engine are not its busine
 from __future__ import annotations
 
 import ctypes
+import glob
 import json
 import os
 import shutil
@@ -201,12 +202,15 @@ class Supervisor:
                 processes.wait_gone(was["pid"], was["started_ticks"], 5.0)
 
     def _shorten_logs(self) -> None:
-        """Programs hold their logs open for appending, so a full one is copied aside and emptied."""
-        for child in self._children:
-            path = os.path.join(self._log_dir, f"{child.program.name}.log")
-            if os.path.exists(path) and os.path.getsize(path) > LOG_LIMIT_BYTES:
-                shutil.copyfile(path, f"{path}.1")
-                os.truncate(path, 0)
+        """Whoever writes one, a dockerd of ours too, appends to it, so a full one is copied aside and emptied."""
+        for path in glob.glob(os.path.join(glob.escape(self._log_dir), "*.log")):
+            try:
+                if os.path.getsize(path) > LOG_LIMIT_BYTES:
+                    shutil.copyfile(path, f"{path}.1")
+                    os.truncate(path, 0)
+            except OSError as error:
+                # A full disk must not take the programs down with it.
+                self._say(f"{path} could not be shortened: {error}")
 
     def _turn(self, child: Child, state: str, line: str) -> None:
         child.state, child.since = state, time.time()

@@ -11,9 +11,11 @@ import tempfile
 import time
 import unittest
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
 
-from zun_lite.cmd import lock, processes
+from zun_lite.cmd import lock, processes, supervisor
 from zun_lite.cmd.supervisor import read_state
 
 T = TypeVar("T")
@@ -113,6 +115,17 @@ class SupervisorTest(unittest.TestCase):
         self.start(f"deaf={SLEEPER}")
         until(lambda: not processes.is_same(left["pid"], left["started_ticks"]), "the leftover is gone")
         until(lambda: self.child("deaf")["pid"] not in (None, left["pid"]), "a new one runs")
+
+    def test_every_full_log_is_shortened_and_one_that_cannot_be_takes_nobody_down(self) -> None:
+        for name in ("api.log", "dockerd.log", "netd.log"):
+            Path(self.folder, name).write_text("a line\n" * 10)
+        Path(self.folder, "api.log.1").mkdir()
+        Path(self.folder, "netd.log").write_text("short")
+        with mock.patch.object(supervisor, "LOG_LIMIT_BYTES", 20):
+            supervisor.Supervisor([], self.folder, os.path.join(self.folder, "state.json"))._shorten_logs()
+        sizes = {name: os.path.getsize(os.path.join(self.folder, f"{name}.log")) for name in ("api", "dockerd", "netd")}
+        self.assertEqual({"api": 70, "dockerd": 0, "netd": 5}, sizes)
+        self.assertEqual(70, os.path.getsize(os.path.join(self.folder, "dockerd.log.1")))
 
     def test_only_one_supervisor_holds_the_lock(self) -> None:
         supervisor = self.start(f"first={SLEEPER}")
