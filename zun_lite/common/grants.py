@@ -91,6 +91,8 @@ def read(key: Ed25519PublicKey, audience: str, token: str, clock: Clock) -> dict
         )
     except jwt.PyJWTError as error:
         raise errors.Unauthorized(f"The signed token is not acceptable: {error}.") from error
+    if not all(isinstance(claims[name], int | float) for name in ("iat", "exp")):
+        raise errors.Unauthorized("The signed token is not acceptable: its times are no numbers.")
     now = clock.now()
     if not claims["iat"] - LEEWAY_SECONDS <= now <= claims["exp"] + LEEWAY_SECONDS:
         raise errors.Unauthorized("The signed token has expired, or this machine's clock is wrong.")
