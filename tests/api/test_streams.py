@@ -7,6 +7,7 @@ import base64
 import gzip
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 from urllib.parse import parse_qs, urlsplit
 
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.api.case import AnsweringAgents, ApiTestCase
 from tests.unit.domain.test_tar import a_tar
+from zun_lite.api.container import waits
 from zun_lite.common import grants
 from zun_lite.db import identity as rows
 from zun_lite.db import stream_grants
@@ -160,6 +162,25 @@ class LookingTest(StreamsCase):
         ):
             self.refused(404, self.call(method, f"/v1/containers/{uuid}/{verb}", user="other"))
         self.assertEqual([], self.agents.asked)
+
+
+class WaitsTest(StreamsCase):
+    def test_commands_that_take_long_leave_threads_for_short_requests(self):
+        places = self.conf.api.threads - waits.LEFT_FREE
+        answers = []
+
+        def execute(*arguments):
+            """Each command lasts until the next one is answered."""
+            answers.append(self.post("execute", params={"command": "sleep"}).status_code)
+            if len(answers) == 1:
+                answers.append(self.ask("top").status_code)
+                answers.append(self.call("GET", "/v1/containers").status_code)
+            return "", 0
+
+        with mock.patch.object(self.agents, "execute", execute), mock.patch.object(waits, "PATIENCE_SECONDS", 0):
+            self.assertEqual(200, self.post("execute", params={"command": "sleep"}).status_code)
+        self.assertEqual([503, 503, 200] + [200] * (places - 1), answers)
+        self.assertEqual(200, self.ask("top").status_code)
 
 
 class ArchivesTest(StreamsCase):

@@ -23,6 +23,7 @@ from zun_lite.api.container.registries import OneRegistry, Registries
 from zun_lite.api.container.services import HostServices
 from zun_lite.api.container.streams import Streams, Terminals
 from zun_lite.api.container.verbs import Verbs
+from zun_lite.api.container.waits import Waits
 from zun_lite.api.health import Health
 from zun_lite.api.identity.directory import Projects, Users
 from zun_lite.api.identity.documents import IdentityRoot, IdentityV3
@@ -57,8 +58,9 @@ def routes(services: Services, cache: TokenCache, rules: Policy) -> list[Route]:
 def _container(services: Services) -> list[Route]:
     one = "/v1/containers/{ident}"
     life = Life(services)
-    verbs, history = Verbs(services.means, Terminals(services)), History(services.means)
-    streams, connections = Streams(services), Connections(services.means)
+    waits = Waits(services.conf.api.threads)
+    verbs, history = Verbs(services.means, Terminals(services), waits), History(services.means)
+    streams, connections = Streams(services, waits), Connections(services.means)
     return [
         ("/", ContainerRoot(services.public_url), None),
         ("/v1", ContainerV1(services.public_url, services.streams_url), None),

@@ -20,6 +20,7 @@ import falcon
 
 from zun_lite.api.container import parameters
 from zun_lite.api.container.containers import find
+from zun_lite.api.container.waits import Waits
 from zun_lite.api.media import answer, read_object
 from zun_lite.api.services import Services
 from zun_lite.control import stream_grants, streams
@@ -52,20 +53,24 @@ class Terminals:
 
 
 class Streams:
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, waits: Waits) -> None:
         self._means = services.means
         self._terminals = Terminals(services)
+        self._waits = waits
         self._archives = threading.BoundedSemaphore(ARCHIVES_AT_ONCE)
 
     def on_get_top(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
         ps_args = parameters.of_query(req).get("ps_args") or None
         workload = find(self._means, req.context.caller, ident, "top", {})
-        found = streams.top(self._means, req.context.caller, workload, ps_args)
+        with self._waits.one():
+            found = streams.top(self._means, req.context.caller, workload, ps_args)
         answer(resp, {"Titles": found["titles"], "Processes": found["rows"]})
 
     def on_get_stats(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
         workload = find(self._means, req.context.caller, ident, "stats", {})
-        answer(resp, _stats(workload.name, streams.stats(self._means, req.context.caller, workload)))
+        with self._waits.one():
+            used = streams.stats(self._means, req.context.caller, workload)
+        answer(resp, _stats(workload.name, used))
 
     def on_get_get_archive(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
         path = archives.checked_path(parameters.of_query(req).get("path"))
@@ -89,7 +94,8 @@ class Streams:
     def on_post_resize(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
         height, width = _size(parameters.of_both(req))
         workload = find(self._means, req.context.caller, ident, "resize", {})
-        streams.resize(self._means, req.context.caller, workload, height, width)
+        with self._waits.one():
+            streams.resize(self._means, req.context.caller, workload, height, width)
         answer(resp, None)
 
     def on_post_execute_resize(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
@@ -99,18 +105,20 @@ class Streams:
             raise errors.Invalid("exec_id must be given: the 64 hexadecimal digits that execute answered.")
         height, width = _size(given)
         workload = find(self._means, req.context.caller, ident, "execute_resize", {})
-        streams.resize_exec(self._means, req.context.caller, workload, exec_id, height, width)
+        with self._waits.one():
+            streams.resize_exec(self._means, req.context.caller, workload, exec_id, height, width)
         answer(resp, None)
 
     @contextlib.contextmanager
     def _place(self) -> Iterator[None]:
         """Few at once, since each takes memory of several times its size."""
-        if not self._archives.acquire(timeout=ARCHIVE_WAIT_SECONDS):
-            raise errors.Busy("Too many archives are under way; try again.")
-        try:
-            yield
-        finally:
-            self._archives.release()
+        with self._waits.one():
+            if not self._archives.acquire(timeout=ARCHIVE_WAIT_SECONDS):
+                raise errors.Busy("Too many archives are under way; try again.")
+            try:
+                yield
+            finally:
+                self._archives.release()
 
 
 def _archive(req: falcon.Request) -> tuple[str, bytes]:

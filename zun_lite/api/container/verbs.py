@@ -12,6 +12,7 @@ from zun_lite.api.container import parameters
 from zun_lite.api.container.containers import find
 from zun_lite.api.container.request import split
 from zun_lite.api.container.streams import Terminals
+from zun_lite.api.container.waits import Waits
 from zun_lite.api.media import answer
 from zun_lite.control import streams
 from zun_lite.control.means import Means
@@ -19,9 +20,10 @@ from zun_lite.domain import errors
 
 
 class Verbs:
-    def __init__(self, means: Means, terminals: Terminals) -> None:
+    def __init__(self, means: Means, terminals: Terminals, waits: Waits) -> None:
         self._means = means
         self._terminals = terminals
+        self._waits = waits
 
     def on_post_execute(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
         given = parameters.of_both(req)
@@ -29,13 +31,15 @@ class Verbs:
         run, interactive = parameters.boolean(given, "run", default=True), parameters.boolean(given, "interactive")
         workload = find(self._means, req.context.caller, ident, "execute", {})
         if not run:
-            exec_id = streams.create_exec(
-                self._means, req.context.caller, workload, command, self._terminals.limits, terminal=interactive
-            )
+            with self._waits.one():
+                exec_id = streams.create_exec(
+                    self._means, req.context.caller, workload, command, self._terminals.limits, terminal=interactive
+                )
             address = self._terminals.address(req, workload, "execute", exec_id)
             answer(resp, {"output": None, "exit_code": None, "exec_id": exec_id, "proxy_url": address})
             return
-        output, exit_code = streams.execute(self._means, req.context.caller, workload, command)
+        with self._waits.one():
+            output, exit_code = streams.execute(self._means, req.context.caller, workload, command)
         answer(resp, {"output": output, "exit_code": exit_code, "exec_id": None, "proxy_url": None})
 
     def on_get_logs(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
@@ -44,16 +48,17 @@ class Verbs:
         stdout, stderr = (parameters.boolean(query, name, default=True) for name in ("stdout", "stderr"))
         timestamps, since = parameters.boolean(query, "timestamps"), _since(query.get("since"))
         workload = find(self._means, req.context.caller, ident, "logs", {})
-        output = streams.logs(
-            self._means,
-            req.context.caller,
-            workload,
-            stdout=stdout,
-            stderr=stderr,
-            timestamps=timestamps,
-            tail=_tail(query.get("tail")),
-            since=since,
-        )
+        with self._waits.one():
+            output = streams.logs(
+                self._means,
+                req.context.caller,
+                workload,
+                stdout=stdout,
+                stderr=stderr,
+                timestamps=timestamps,
+                tail=_tail(query.get("tail")),
+                since=since,
+            )
         answer(resp, output)
 
 
