@@ -31,6 +31,7 @@ MAX_LOG_BYTES = 8 * 1024 * 1024
 MAX_BODY_BYTES = 1024 * 1024
 MAX_COMMAND_SECONDS = 3600
 STREAM_THREADS = 8
+TOLD_STATUSES = (400, 401, 403, 404, 409, 429, 503)
 CUT_NOTE = "\n[the output was longer and is cut here]\n"
 
 
@@ -162,7 +163,7 @@ def _since(req: falcon.asgi.Request) -> int:
 
 
 async def _answer_error(req: Any, resp: Any, error: errors.ZunError, params: Any) -> None:
-    status = error.status if error.status in (400, 401, 403, 404, 409) else 500
+    status = error.status if error.status in TOLD_STATUSES else 500
     _answer(resp, status, error.kind, error.message)
 
 

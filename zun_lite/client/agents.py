@@ -28,6 +28,8 @@ _BY_STATUS = {
     403: errors.Failed,
     404: errors.NotFound,
     409: errors.Conflict,
+    429: errors.TooMany,
+    503: errors.Unavailable,
 }
 
 

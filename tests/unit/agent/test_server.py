@@ -61,6 +61,10 @@ class Verbs(ServerBase):
     def test_a_command_runs(self):
         self.assertEqual(self.execute().json, {"output": "id -u", "exit_code": 0})
 
+    def test_an_engine_that_is_away_is_no_fault_of_the_host(self):
+        self.runtime.deaf = True
+        self.assert_refused(self.execute(), 503)
+
     def test_output_beyond_the_limit_is_cut_with_a_note(self):
         self.runtime.execute = lambda uuid, command, seconds, limit: Executed(b"x" * limit, 0)
         output = self.execute().json["output"]

@@ -43,6 +43,12 @@ class AgentsClientTests(unittest.TestCase):
     def test_a_host_that_dies_in_the_middle_of_its_answer_is_one_that_does_not_answer(self) -> None:
         self.assertRaises(errors.Unavailable, self.logs, HALF)
 
+    def test_a_host_that_is_busy_or_away_from_its_engine_is_one_to_ask_again(self) -> None:
+        for status, expected in (("503 Later", errors.Unavailable), ("429 Full", errors.TooMany)):
+            body = b'{"error": {"code": "x", "message": "The host copies too many files already."}}'
+            head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            self.assertRaisesRegex(expected, "copies too many", self.logs, head + body)
+
     def test_grants_go_straight_to_the_host_whatever_proxy_the_environment_names(self) -> None:
         with mock.patch.dict(os.environ, {"http_proxy": "http://127.0.0.1:9", "no_proxy": ""}):
             self.assertEqual("", self.logs(WHOLE))
