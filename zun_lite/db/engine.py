@@ -160,9 +160,11 @@ def _make_engine(url: str) -> sa.Engine:
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername in ("mysql", "mariadb"):
         parsed = parsed.set(drivername=f"{parsed.drivername}+pymysql")
-    return sa.create_engine(
+    engine = sa.create_engine(
         parsed, pool_pre_ping=True, pool_recycle=1800, pool_size=10, max_overflow=20, isolation_level="READ COMMITTED"
     )
+    sa.event.listen(engine, "begin", _begin_on_server)
+    return engine
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:
@@ -172,5 +174,14 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    reading = connection.get_execution_options().get("zun_read")
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN" if _is_reading(connection) else "BEGIN IMMEDIATE")
+
+
+def _begin_on_server(connection: sa.Connection) -> None:
+    # Of one transaction only: in READ COMMITTED each statement would see a moment of its own.
+    if _is_reading(connection):
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
+
+def _is_reading(connection: sa.Connection) -> bool:
+    return bool(connection.get_execution_options().get("zun_read"))
