@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import threading
 import unittest.mock
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ from zun_lite.control.release import release
 from zun_lite.db import hosts, volumes, workloads
 from zun_lite.domain import errors, names
 from zun_lite.domain.desired import Inventory, Report
-from zun_lite.domain.lifecycle import Observed
+from zun_lite.domain.lifecycle import ABSENT, OFF, Observed
 from zun_lite.domain.spec import NetworkRequest
 
 RUNNING = Observed(generation=1, epoch=1, run=1, build=1, state="running", container_id="c1")
@@ -270,6 +271,23 @@ class HostTest(ReportCase):
             self.controller.run_once()
         with self.db.read() as tx:
             self.assertEqual(hosts.READY, hosts.get(tx, self.host.uuid).state)
+
+    def test_what_users_see_of_a_lost_host_takes_a_change_that_is_under_way_into_account(self):
+        made = self.make()
+        self.controller.run_once()
+        self.report((made.uuid, RUNNING))
+
+        def lose():
+            self.db.transact(lambda tx: workloads.host_changed(tx, self.host.uuid, known=False))
+
+        with self.db.transaction() as tx:
+            held = workloads.get(tx, made.uuid, lock=True)
+            workloads.change(tx, held, replace(held.goal, presence=ABSENT, power=OFF))
+            losing = threading.Thread(target=lose)
+            losing.start()
+            losing.join(0.3)
+        losing.join(30)
+        self.assertEqual("Deleting", self.read(made).status)
 
     def test_a_controller_that_just_started_judges_nobody(self):
         self._silence(hours=1)

@@ -223,8 +223,10 @@ def containers_on_hosts(tx: sa.Connection, hosts: Iterable[str]) -> dict[str, in
     return {host: int(count) for host, count in tx.execute(query)}
 
 
-def on_host(tx: sa.Connection, host: str) -> list[Workload]:
+def on_host(tx: sa.Connection, host: str, *, lock: bool = False) -> list[Workload]:
+    """lock: hold the rows until the transaction ends."""
     query = sa.select(workloads).where(workloads.c.host == host).order_by(workloads.c.id)
+    query = query.with_for_update() if lock else query
     return [read_row(row) for row in tx.execute(query).mappings()]
 
 
@@ -384,7 +386,7 @@ def record_observed(tx: sa.Connection, workload: Workload, observed: Observed, *
 
 def host_changed(tx: sa.Connection, host: str, *, known: bool) -> None:
     """Recompute what users see of a host's workloads when it is lost or comes back."""
-    for workload in on_host(tx, host):
+    for workload in on_host(tx, host, lock=True):
         if workload.status == "Deleted":
             continue
         status = _status(workload, host_known=known)
