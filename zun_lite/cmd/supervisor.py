@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keeps the programs of one installation running, and stops them together.
 
-It imports the standard library alone, is one thread, and knows nothing of containers: a program is
-a name, a command line and an environment. A program that ends is started again, after 0.5 s that
+It is one thread and knows nothing of containers: a program is a name, an environment and a module
+of ours or a command line. Modules are forked from it, once the libraries that they share are imported,
+so that they share their memory; where that is not possible, or newer libraries were installed meanwhile,
+they are started like any command. A program that ends is started again, after 0.5 s that
 double up to 10 s, and from 0.5 s again once it had lived for 1 s. Each has a process group of its
 own, so that nothing of it is left when it is gone; and each is told by the kernel to end when the
 supervisor itself is killed. Containers and the Docker Engine are not its business: they live on.
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import ctypes
 import glob
+import importlib
 import json
 import os
 import shutil
@@ -27,6 +30,7 @@ from typing import Any
 
 from zun_lite.cmd import installation, lock, processes
 from zun_lite.cmd.installation import Installation
+from zun_lite.cmd.offspring import Born, Forked, Nursery
 from zun_lite.domain import errors
 
 FIRST_PAUSE_SECONDS = 0.5
@@ -43,18 +47,22 @@ _HEEDED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
 
 @dataclass(frozen=True)
 class Program:
-    """Something to keep running; extra() gives what to add to its environment at each start."""
+    """Something to keep running; extra() gives what to add to its environment at each start.
+
+    module: what to fork with, in place of the arguments; the arguments do the same.
+    """
 
     name: str
     arguments: list[str]
     environment: dict[str, str]
     extra: Callable[[], dict[str, str]] = dict
+    module: str | None = None
 
 
 @dataclass
 class Child:
     program: Program
-    process: subprocess.Popen[bytes] | None = None
+    process: Forked | subprocess.Popen[bytes] | None = None
     state: str = "waiting"
     since: float = field(default_factory=time.time)
     started: float = 0.0
@@ -87,6 +95,7 @@ class Supervisor:
         self._grace_seconds = grace_seconds
         self._since = time.time()
         self._libc = ctypes.CDLL(None, use_errno=True)
+        self._nursery = Nursery()
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT; answers the exit status."""
@@ -118,21 +127,44 @@ class Supervisor:
         name = child.program.name
         try:
             environment = {**child.program.environment, **child.program.extra()}
-            with open(os.path.join(self._log_dir, f"{name}.log"), "ab") as log:
-                child.process = subprocess.Popen(
-                    child.program.arguments,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    preexec_fn=self._in_child,
+            log = os.open(
+                os.path.join(self._log_dir, f"{name}.log"), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
+            try:
+                child.process = self._fork(child.program, environment, log) or self._execute(
+                    child.program, environment, log
                 )
+            finally:
+                os.close(log)
         except (OSError, subprocess.SubprocessError, errors.ZunError) as error:
             self._put_off(child, f"could not be started: {error}")
             return
         child.started = time.monotonic()
         self._turn(child, "running", f"started, pid {child.process.pid}")
+
+    def _fork(self, program: Program, environment: dict[str, str], log: int) -> Forked | None:
+        """None: it has to be started as a command."""
+        if program.module is None or not self._nursery.is_current():
+            return None
+        try:
+            return self._nursery.fork(f"zun-lite-{program.name}", program.module, environment, log)
+        except ImportError as error:
+            self._say(f"{program.name}: not forked: {error}")
+            return None
+        except Born:
+            self._in_child()
+            raise
+
+    def _execute(self, program: Program, environment: dict[str, str], log: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            program.arguments,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=self._in_child,
+        )
 
     def _in_child(self) -> None:
         self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -244,7 +276,8 @@ def programs_of(here: Installation) -> list[Program]:
     """What an installation on one machine consists of, in the order of starting."""
 
     def program(name: str, extra: Callable[[], dict[str, str]] = dict) -> Program:
-        return Program(name, [sys.executable, "-m", f"zun_lite.cmd.{name}"], here.environment, extra)
+        module = f"zun_lite.cmd.{name}"
+        return Program(name, [sys.executable, "-m", module], here.environment, extra, module)
 
     return [
         program("netd"),
@@ -300,7 +333,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"another supervisor holds {here.lock_file}", file=sys.stderr)
         return 1
     lock.sign(held)
-    return Supervisor(programs_of(here), here.path("log"), here.state_file).run()
+    try:
+        return Supervisor(programs_of(here), here.path("log"), here.state_file).run()
+    except Born as child:
+        module = child.module
+    return importlib.import_module(module).main()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -25,6 +26,7 @@ PARENT = (
     "import subprocess, signal; "
     "child = subprocess.Popen(['sleep', '1000']); print(child.pid, flush=True); signal.pause()"
 )
+PROGRAM = "tests.unit.cmd.dummy_program"
 LIMIT_SECONDS = 20.0
 
 
@@ -141,6 +143,44 @@ class SupervisorTest(unittest.TestCase):
         supervisor.kill()
         supervisor.wait()
         self.assertIsNone(lock.holder(os.path.join(self.folder, "lock")))
+
+    def test_a_module_is_forked_with_its_own_session_output_and_name(self) -> None:
+        supervisor = self.start(f"program=@{PROGRAM}")
+        said = json.loads(until(lambda: self.log("program"), "the program has told"))
+        self.assertEqual(
+            {
+                "extra": "given",
+                "arguments": ["zun-lite-program"],
+                "title": "zun-lite-program",
+                "session": True,
+                "descriptors": 3,
+                "shares": True,
+                "parent": supervisor.pid,
+            },
+            said,
+        )
+        supervisor.terminate()
+        supervisor.communicate(timeout=LIMIT_SECONDS)
+        self.assertIn("ended well", self.log("program"))
+
+    def test_a_killed_fork_is_started_again_and_goes_with_a_killed_supervisor(self) -> None:
+        supervisor = self.start(f"program=@{PROGRAM}")
+        first = self.running("program")["program"]
+        os.kill(first["pid"], signal.SIGKILL)
+        until(lambda: self.child("program")["pid"] not in (None, first["pid"]), "a new one runs")
+        second = self.running("program")["program"]
+        supervisor.kill()
+        supervisor.wait()
+        until(lambda: not processes.is_same(second["pid"], second["started_ticks"]), "the program is gone")
+        self.assertIsNone(lock.holder(os.path.join(self.folder, "lock")))
+
+    def test_a_fork_that_fails_leaves_its_traceback_and_is_tried_again(self) -> None:
+        supervisor = self.start("bad=@tests.unit.cmd.no_such_program")
+        until(lambda: self.child("bad").get("restarts", 0) >= 2, "it has failed twice")
+        self.assertIn("No module named 'tests.unit.cmd.no_such_program'", self.log("bad"))
+        supervisor.terminate()
+        said, _ = supervisor.communicate(timeout=LIMIT_SECONDS)
+        self.assertIn("bad: ended with status 1", said)
 
     def start(self, *scripts: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "tests.unit.cmd.dummy_supervisor", self.folder, *scripts]
