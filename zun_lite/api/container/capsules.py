@@ -5,13 +5,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlencode
 
 import falcon
 import sqlalchemy as sa
 
 from zun_lite.api import idempotency, policy
-from zun_lite.api.container import capsule_views, parameters
+from zun_lite.api.container import capsule_views, paging, parameters
 from zun_lite.api.container.capsule_template import CapsuleRequest, TemplateReader, WantedVolume
 from zun_lite.api.container.lists import SORT_KEYS
 from zun_lite.api.container.shown import fields_shown, host_names, utc_now
@@ -63,27 +62,19 @@ class Capsules:
         """Keys that are not known are let pass, and all_projects means nothing to who is no administrator."""
         caller, query = req.context.caller, parameters.of_query(req)
         policy.enforce(caller, "capsule:get_all", caller.project_id)
-        limit = min(parameters.integer(query, "limit", least=1, most=2**31) or self._most, self._most)
-        sort_key, sort_dir = query.get("sort_key") or "id", query.get("sort_dir") or "asc"
-        if sort_key not in SORT_KEYS:
-            raise errors.Invalid(f"sort_key must be one of {', '.join(sorted(SORT_KEYS))}, not '{sort_key}'.")
-        if sort_dir not in ("asc", "desc"):
-            raise errors.Invalid(f"sort_dir must be asc or desc, not '{sort_dir}'.")
+        asked = paging.read(query, SORT_KEYS, usual="id", most=self._most)
         all_projects = parameters.boolean(query, "all_projects") and caller.is_admin
         found = capsules.page(
             self._means,
             caller,
-            limit=limit,
-            marker=query.get("marker") or None,
-            sort_key=SORT_KEYS[sort_key],
-            descending=sort_dir == "desc",
+            limit=asked.limit,
+            marker=asked.marker,
+            sort_key=SORT_KEYS[asked.sort_key],
+            descending=asked.descending,
             all_projects=all_projects,
         )
-        following = None
-        if len(found) == limit:
-            kept = {"all_projects": "true"} if all_projects else {}
-            paging = {"sort_key": sort_key, "sort_dir": sort_dir, "limit": limit, "marker": found[-1].uuid}
-            following = f"{self._public_url}/v1/capsules?{urlencode({**kept, **paging})}"
+        marks, kept = [workload.uuid for workload in found], {"all_projects": "true"} if all_projects else {}
+        following = paging.following(f"{self._public_url}/v1/capsules", asked, marks, kept)
         answer(resp, {"capsules": _show(self._means, self._public_url, req, found), "next": following})
 
 

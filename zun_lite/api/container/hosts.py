@@ -32,7 +32,7 @@ class Hosts:
         policy.enforce(req.context.caller, "host:get_all")
         asked = paging.read(parameters.of_query(req), SORT_KEYS, usual="hostname", most=self._most)
         page = paging.cut([view(report) for report in hosts.every(self._means)], asked, tie="uuid")
-        following = paging.following(f"{self._public_url}/v1/hosts", asked, page, tie="uuid")
+        following = paging.following(f"{self._public_url}/v1/hosts", asked, [item["uuid"] for item in page])
         answer(resp, {"hosts": [{**item, "links": self._links(item["uuid"])} for item in page], "next": following})
 
     def on_get_one(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
@@ -59,7 +59,8 @@ class AvailabilityZones:
         policy.enforce(caller, "availability_zones:get_all", caller.project_id)
         asked = paging.read(parameters.of_query(req), (key,), usual=key, most=self._most)
         page = paging.cut([{key: zone} for zone in hosts.zones(self._means)], asked, tie=key)
-        following = paging.following(f"{self._public_url}/v1/availability_zones", asked, page, tie=key)
+        marks = [item[key] for item in page]
+        following = paging.following(f"{self._public_url}/v1/availability_zones", asked, marks)
         answer(resp, {"availability_zones": page, "next": following})
 
 

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
 import falcon
 
 from zun_lite.api import policy
-from zun_lite.api.container import parameters
+from zun_lite.api.container import paging, parameters
 from zun_lite.api.media import JSON, answer, is_json, read_object
 from zun_lite.api.services import Services
 from zun_lite.control import host_images as images
@@ -17,7 +16,6 @@ from zun_lite.control.means import Means
 from zun_lite.db import host_images as rows
 from zun_lite.db import hosts
 from zun_lite.db.host_images import HostImage
-from zun_lite.db.listing import Page
 from zun_lite.domain import errors
 
 PATH = "/v1/images"
@@ -37,19 +35,10 @@ class HostImages:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         caller, query = req.context.caller, parameters.of_query(req)
         policy.enforce(caller, "image:get_all", caller.project_id)
-        limit = min(parameters.integer(query, "limit", least=1, most=2**31) or self._most, self._most)
-        sort_key, sort_dir = query.get("sort_key") or "id", query.get("sort_dir") or "asc"
-        if sort_key not in SORT_KEYS or sort_dir not in ("asc", "desc"):
-            raise errors.Invalid(
-                f"sort_key must be one of {', '.join(SORT_KEYS)}, and sort_dir asc or desc.", kind="InvalidValue"
-            )
-        wanted = Page(limit=limit, marker=query.get("marker") or None, order=((sort_key, sort_dir == "desc"),))
+        asked = paging.read(query, SORT_KEYS, usual="id", most=self._most)
         with self._means.db.read() as tx:
-            found = rows.page(tx, {"wanted": [True]}, wanted)
-        following = None
-        if found and len(found) == limit:
-            paging = {"sort_key": sort_key, "sort_dir": sort_dir, "limit": limit, "marker": found[-1].uuid}
-            following = f"{self._public_url}{PATH}?{urlencode(paging)}"
+            found = rows.page(tx, {"wanted": [True]}, asked.page)
+        following = paging.following(f"{self._public_url}{PATH}", asked, [image.uuid for image in found])
         names = host_names(self._means)
         answer(resp, {"images": [view(self._public_url, image, names) for image in found], "next": following})
 

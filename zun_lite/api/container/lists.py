@@ -10,21 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from typing import Any
-from urllib.parse import urlencode
 
 import falcon
 import orjson
 
 from zun_lite.api import policy
-from zun_lite.api.container import parameters, views
+from zun_lite.api.container import paging, parameters, views
 from zun_lite.api.container.pages import Pages
+from zun_lite.api.container.paging import Asked
 from zun_lite.api.container.shown import fields_shown, sees_hosts, utc_now
 from zun_lite.api.media import JSON
 from zun_lite.api.services import Services
 from zun_lite.control import listing
 from zun_lite.db import hosts, revisions
 from zun_lite.db.workload_pages import Mark, Wanted
-from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
 
 PAGING = frozenset(("limit", "marker", "sort_key", "sort_dir", "resource_url", "expand", "all_projects"))
@@ -83,34 +82,25 @@ class ContainerLists:
             return revisions.current(tx, revisions.project(caller.project_id))
 
     def _page(self, caller: Caller, query: dict[str, Any]) -> bytes:
-        page = self._wanted(caller, query)
-        marks, items = self._read(caller, page)
-        following = None
-        if len(marks) == page.limit:
-            kept = {key: value for key, value in query.items() if key in FILTERS or key == "all_projects"}
-            order = {"sort_key": query.get("sort_key") or "id", "sort_dir": query.get("sort_dir") or "asc"}
-            paging = {**order, "limit": page.limit, "marker": marks[-1].uuid}
-            following = f"{self._public_url}/v1/containers?{urlencode({**kept, **paging})}"
+        asked = paging.read(query, SORT_KEYS, usual="id", most=self._most)
+        marks, items = self._read(caller, self._wanted(caller, query, asked))
+        kept = {key: value for key, value in query.items() if key in FILTERS or key == "all_projects"}
+        uuids = [mark.uuid for mark in marks]
+        following = paging.following(f"{self._public_url}/v1/containers", asked, uuids, kept)
         return b'{"containers":[%b],"next":%b}' % (b",".join(items), orjson.dumps(following))
 
-    def _wanted(self, caller: Caller, query: dict[str, Any]) -> Wanted:
+    def _wanted(self, caller: Caller, query: dict[str, Any], asked: Asked) -> Wanted:
         all_projects = parameters.boolean(query, "all_projects")
         if all_projects:
             policy.enforce(caller, "container:get_all_all_projects")
-        limit = min(parameters.integer(query, "limit", least=1, most=2**31) or self._most, self._most)
-        sort_key, sort_dir = query.get("sort_key") or "id", query.get("sort_dir") or "asc"
-        if sort_key not in SORT_KEYS:
-            raise errors.Invalid(f"sort_key must be one of {', '.join(sorted(SORT_KEYS))}, not '{sort_key}'.")
-        if sort_dir not in ("asc", "desc"):
-            raise errors.Invalid(f"sort_dir must be asc or desc, not '{sort_dir}'.")
         return listing.wanted(
             self._means,
             caller,
             filters=self._filters(caller, query),
-            limit=limit,
-            marker=query.get("marker") or None,
-            sort_key=SORT_KEYS[sort_key],
-            descending=sort_dir == "desc",
+            limit=asked.limit,
+            marker=asked.marker,
+            sort_key=SORT_KEYS[asked.sort_key],
+            descending=asked.descending,
             all_projects=all_projects,
         )
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlencode
 
 import falcon
 
 from zun_lite.api import policy
-from zun_lite.api.container import parameters
+from zun_lite.api.container import paging, parameters
 from zun_lite.api.container.schema import NAME
 from zun_lite.api.media import JSON, answer, is_json, read_object
 from zun_lite.api.services import Services
 from zun_lite.control import registries
-from zun_lite.db.listing import Page
 from zun_lite.db.registries import Registry
 from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
@@ -53,20 +51,17 @@ class Registries:
         all_projects = parameters.boolean(query, "all_projects")
         if all_projects:
             policy.enforce(caller, "registry:get_all_all_projects")
-        wanted = page_of(query, self._most)
+        asked = paging.read(query, SORT_KEYS, usual="id", most=self._most)
         found = registries.page(
             self._means,
             caller,
             {key: [query[key]] for key in FILTERS if key in query},
-            wanted,
+            asked.page,
             all_projects=all_projects,
         )
-        following = None
-        if wanted.limit == len(found):
-            kept = {key: value for key, value in query.items() if key in FILTERS or key == "all_projects"}
-            order = {"sort_key": query.get("sort_key") or "id", "sort_dir": query.get("sort_dir") or "asc"}
-            paging = {**order, "limit": wanted.limit, "marker": found[-1].uuid}
-            following = f"{self._public_url}{PATH}?{urlencode({**kept, **paging})}"
+        kept = {key: value for key, value in query.items() if key in FILTERS or key == "all_projects"}
+        marks = [registry.uuid for registry in found]
+        following = paging.following(f"{self._public_url}{PATH}", asked, marks, kept)
         answer(resp, {"registries": [_view(registry) for registry in found], "next": following})
 
 
@@ -92,17 +87,6 @@ class OneRegistry:
         registry = registries.find(self._means, caller, ident, anywhere=caller.is_admin)
         policy.enforce(caller, f"registry:{verb}", registry.project_id, registry.user_id)
         return registry
-
-
-def page_of(query: dict[str, Any], most: int) -> Page:
-    """What limit, marker, sort_key and sort_dir ask for."""
-    limit = min(parameters.integer(query, "limit", least=1, most=2**31) or most, most)
-    sort_key, sort_dir = query.get("sort_key") or "id", query.get("sort_dir") or "asc"
-    if sort_key not in SORT_KEYS:
-        raise errors.Invalid(f"sort_key must be one of {', '.join(SORT_KEYS)}, not '{sort_key}'.", kind="InvalidValue")
-    if sort_dir not in ("asc", "desc"):
-        raise errors.Invalid(f"sort_dir must be asc or desc, not '{sort_dir}'.", kind="InvalidValue")
-    return Page(limit=limit, marker=query.get("marker") or None, order=((sort_key, sort_dir == "desc"),))
 
 
 def show(public_url: str, registry: Registry) -> dict[str, Any]:
