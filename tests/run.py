@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that `make test` runs, and one line of totals at the very end.
 
-First what reads the code (ruff, mypy, import-linter), then the tests: those that mind only themselves two
-at a time, then those that use the machine's network, mounts or an engine one at a time. Each reader
-counts as one test. Nothing run is a failure.
+First what reads the code (ruff, mypy, import-linter), then the tests: those that mind only themselves, and
+those that have a whole cloud of their own, two at a time; those that count or fill what the machine has once,
+one at a time. Each reader counts as one test. Nothing run is a failure.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ READERS = (
     ["lint-imports"],
 )
 MOST_SECOND_TRIES = 12
+ALONE = r"system\.netd\.|system\.test_(fleet|isolation_matrix|network_faults)\.|functional\.test_main_job\."
 GROUPS = (
     ("side by side", "2", r"^tests\.(unit|db|api|agent)\."),
-    ("one at a time", "1", r"^tests\.(system|functional)\."),
+    ("clouds of their own, side by side", "2", rf"^tests\.(?!{ALONE})(system|functional)\."),
+    ("one at a time", "1", rf"^tests\.({ALONE})"),
 )
 
 
