@@ -103,6 +103,9 @@ def host_rules(table: str, cluster: str, externals: list[ExternalState]) -> str:
         return script
     uplinks = ", ".join(f'"{names.uplink(cluster, external.network_id)}"' for external in externals)
     inside = ", ".join(prefix for external in externals for prefix in prefixes(external))
+    # a network that has no subnet yet, or none of IPv4, must not be in the way of the others
+    strangers = f"ip saddr != {{ {inside} }} drop" if inside else "drop"
+    translate = [f"ip saddr {{ {inside} }} oifname != @uplinks masquerade"] if inside else []
     return script + "\n".join(
         [
             f"table ip {table} {{",
@@ -110,7 +113,7 @@ def host_rules(table: str, cluster: str, externals: list[ExternalState]) -> str:
             "chain through {",
             "type filter hook forward priority -1; policy accept;",
             "iifname @uplinks ip daddr 169.254.0.0/16 drop",
-            f"iifname @uplinks ip saddr != {{ {inside} }} drop",
+            f"iifname @uplinks {strangers}",
             "oifname @uplinks iifname != @uplinks ct state != { established, related } drop",
             "}",
             "chain local {",
@@ -121,7 +124,7 @@ def host_rules(table: str, cluster: str, externals: list[ExternalState]) -> str:
             "}",
             "chain after {",
             "type nat hook postrouting priority 100; policy accept;",
-            f"ip saddr {{ {inside} }} oifname != @uplinks masquerade",
+            *translate,
             "}",
             "}",
             "",

@@ -26,7 +26,7 @@ from zun_lite.domain.plane import (
     SubnetState,
 )
 from zun_lite.domain.wiring import Address, Endpoint
-from zun_lite.netd import grouprules, rulebook
+from zun_lite.netd import grouprules, outside, rulebook
 from zun_lite.netd.planecheck import checked
 from zun_lite.netd.rulebook import Part
 
@@ -125,6 +125,16 @@ class PlaneTests(unittest.TestCase):
 
 def spans() -> st.SearchStrategy[tuple[int, int]]:
     return st.tuples(st.integers(0, 40), st.integers(0, 40)).map(lambda pair: (min(pair), max(pair)))
+
+
+class HostRulesTests(unittest.TestCase):
+    def test_an_external_network_without_a_subnet_of_ipv4_makes_rules_that_can_be_given(self) -> None:
+        bare, whole = ExternalState(IDS[0], ("fd00::1/64",)), ExternalState(IDS[1], ("172.24.4.1/24",))
+        for externals in ([bare], [ExternalState(IDS[0])], [bare, whole]):
+            text = outside.host_rules("zl_t", "t", externals)
+            self.assertNotIn("{  }", text)
+            self.assertIn("iifname @uplinks drop", text)
+            self.assertEqual(whole in externals, "masquerade" in text)
 
 
 class GroupRulesTests(unittest.TestCase):
