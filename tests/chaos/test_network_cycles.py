@@ -8,3 +8,4 @@ from tests.system.netd import test_leaks
 
 class ThousandLivesTests(test_leaks.LeakTests):
     lives = 1000
+    grown_kib = 8 * 1024

@@ -46,9 +46,9 @@ class Near:
 Entry = Far | Near
 
 
-def read(tunnel: str, bridge: str) -> frozenset[Entry]:
-    """What a tunnel and a bridge have of such entries, whoever put them there."""
-    tunnel_index, bridge_index = socket.if_nametoindex(tunnel), socket.if_nametoindex(bridge)
+def read(tunnel: str | None, bridge: str) -> frozenset[Entry]:
+    """What a tunnel, if there is one, and a bridge have of such entries, whoever put them there."""
+    tunnel_index, bridge_index = _index(tunnel), _index(bridge)
     found: set[Entry] = set()
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
         sock.settimeout(10)
@@ -64,9 +64,9 @@ def read(tunnel: str, bridge: str) -> frozenset[Entry]:
     return frozenset(found)
 
 
-def write(tunnel: str, bridge: str, gone: Iterable[Entry], new: Iterable[Entry]) -> None:
+def write(tunnel: str | None, bridge: str, gone: Iterable[Entry], new: Iterable[Entry]) -> None:
     """Take entries away and put others in; what is there already, or gone already, is fine."""
-    tunnel_index, bridge_index = socket.if_nametoindex(tunnel), socket.if_nametoindex(bridge)
+    tunnel_index, bridge_index = _index(tunnel), _index(bridge)
 
     def message(kind: int, entry: Entry) -> bytes:
         if isinstance(entry, Far):
@@ -141,6 +141,11 @@ def _entry(family: int, index: int, state: int, flags: int) -> bytes:
 
 def _attribute(kind: int, value: bytes) -> bytes:
     return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def _index(link: str | None) -> int:
+    """Of a link; 0, which none has, of no link."""
+    return 0 if link is None else socket.if_nametoindex(link)
 
 
 def _text(packed: bytes) -> str:

@@ -13,9 +13,9 @@ import os
 from dataclasses import dataclass
 
 from zun_lite.domain.plane import NetworkState
-from zun_lite.netd import devices, namespaces, neighbours
+from zun_lite.netd import devices, namespaces
 from zun_lite.netd.names import BRIDGE, TUNNEL_PREFIX
-from zun_lite.netd.neighbours import Entry, Far, Near
+from zun_lite.netd.neighbours import Entry, Far, Near, read, write
 
 UDP_PORT = 4789
 
@@ -34,27 +34,33 @@ class Overlay:
     """All tunnels of this host."""
 
     def __init__(self) -> None:
-        self._given: dict[str, tuple[int, Tunnel, frozenset[Entry]]] = {}
+        self._given: dict[str, tuple[int, Tunnel | None, frozenset[Entry]]] = {}
 
     def sync(self, network_id: str, switch_fd: int, tunnel: Tunnel | None, entries: frozenset[Entry]) -> None:
         """Make a network's tunnel so, or take it away, and have it lead to exactly these entries."""
         identity = os.fstat(switch_fd).st_ino
         before = self._given.pop(network_id, None)
         if tunnel is None:
-            devices.remove_all(switch_fd, TUNNEL_PREFIX)
-            return
-        if before is None or before[:2] != (identity, tunnel):
+            self._take_away(switch_fd, before is None or before[:2] != (identity, None))
+        elif before is None or before[:2] != (identity, tunnel):
             devices.prepare_bridge(switch_fd)
             devices.remove_all(switch_fd, TUNNEL_PREFIX, keep=[tunnel.link])
             devices.ensure_tunnel(switch_fd, tunnel.link, tunnel.vni, tunnel.vtep, tunnel.mtu, UDP_PORT)
-            known = namespaces.inside(switch_fd, lambda: neighbours.read(tunnel.link, BRIDGE))
+            self._lead(switch_fd, tunnel, namespaces.inside(switch_fd, lambda: read(tunnel.link, BRIDGE)), entries)
         else:
-            known = before[2]
-        if known != entries:
-            namespaces.inside(
-                switch_fd, lambda: neighbours.write(tunnel.link, BRIDGE, known - entries, entries - known)
-            )
+            self._lead(switch_fd, tunnel, before[2], entries)
         self._given[network_id] = (identity, tunnel, entries)
+
+    def _take_away(self, switch_fd: int, unsure: bool) -> None:
+        """The tunnel, and what the bridge knew of neighbours behind it: an address of theirs may be here one day."""
+        devices.remove_all(switch_fd, TUNNEL_PREFIX)
+        if unsure:
+            left = namespaces.inside(switch_fd, lambda: read(None, BRIDGE))
+            namespaces.inside(switch_fd, lambda: write(None, BRIDGE, left, ()))
+
+    def _lead(self, switch_fd: int, tunnel: Tunnel, known: frozenset[Entry], wanted: frozenset[Entry]) -> None:
+        if known != wanted:
+            namespaces.inside(switch_fd, lambda: write(tunnel.link, BRIDGE, known - wanted, wanted - known))
 
     def forget(self, network_id: str) -> None:
         self._given.pop(network_id, None)
