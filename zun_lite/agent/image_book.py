@@ -70,10 +70,13 @@ class ImageBook:
 
     def begin(self, reference: str, right: str) -> Bringing:
         """An image is about to be brought."""
+        with self._lock:
+            known = set(self._entries)
         there = {image.image_id for image in self._engine.every()}
         with self._lock:
             self._settle()
-            begun = Bringing(reference, right, tuple(sorted(there - self._entries.keys())))
+            # one that was forgotten meanwhile was there as ours all the same
+            begun = Bringing(reference, right, tuple(sorted(there - known - self._entries.keys())))
             self._bringing.append(begun)
             self._write()
         return begun
@@ -117,9 +120,11 @@ class ImageBook:
         with self._lock:
             return {begun.reference for begun in self._bringing}
 
-    def forget(self, image_id: str) -> None:
+    def forget(self, image_id: str, seen: Entry) -> None:
+        """It is gone, by this entry of entries(); one that was brought again since is kept with its rights."""
         with self._lock:
-            if self._entries.pop(image_id, None) is not None:
+            if self._entries.get(image_id) is seen:
+                del self._entries[image_id]
                 self._write()
 
     def _note(self, image_id: str, begun: Bringing, rights: tuple[str, ...]) -> None:

@@ -59,7 +59,7 @@ class ImageCache:
     def _unused(self, entries: dict[str, Entry], wanted: Collection[str]) -> list[tuple[EngineImage, Entry]]:
         there = {image.image_id: image for image in self._engine.every()}
         for image_id in entries.keys() - there.keys():
-            self._book.forget(image_id)
+            self._book.forget(image_id, entries[image_id])
         used = self._engine.in_use()
         kept = set(wanted) | self._book.being_brought()
         return [
@@ -81,5 +81,5 @@ class ImageCache:
         if others:
             return False
         LOG.info("image %s (%s) is not needed and was removed", image.image_id, ", ".join(names) or "without a name")
-        self._book.forget(image.image_id)
+        self._book.forget(image.image_id, entry)
         return True

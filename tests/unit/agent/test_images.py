@@ -6,6 +6,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import unittest
+from dataclasses import replace
 from pathlib import Path
 
 from tests.unit.agent.fakes import FakeSources
@@ -261,6 +262,38 @@ class Cache(ImageCase):
         self.runtime.images.discard("a:1")
         self.a_cache().clean(())
         self.assertEqual({}, self.book.entries())
+
+    def test_a_private_image_that_is_brought_again_while_it_is_cleaned_away_stays_private(self):
+        spec = self.private()
+        self.assertTrue(self.get("p1", spec))
+        untag = self.engine.untag
+
+        def untag_and_bring_again(name: str) -> None:
+            untag(name)
+            self.assertTrue(self.get("p1", spec))
+
+        self.engine.untag = untag_and_bring_again
+        self.clock.advance(1000 * self.HOUR)
+        self.a_cache().clean(())
+        with self.assertRaises(errors.NoSuchImage):
+            self.get("p2", ContainerSpec(NAME, image_pull_policy="never"), "b")
+
+    def test_a_private_image_that_is_cleaned_away_while_it_is_brought_stays_private(self):
+        spec = self.private()
+        self.assertTrue(self.get("p1", spec))
+        self.clock.advance(1000 * self.HOUR)
+        every = self.engine.every
+
+        def every_and_clean():
+            found = every()
+            self.engine.every = every
+            self.a_cache().clean(())
+            return found
+
+        self.engine.every = every_and_clean
+        self.assertTrue(self.get("p1", replace(spec, image_pull_policy="always")))
+        with self.assertRaises(errors.NoSuchImage):
+            self.get("p2", ContainerSpec(NAME, image_pull_policy="never"), "b")
 
 
 class Keeping(ImageCase):
