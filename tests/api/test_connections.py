@@ -127,7 +127,7 @@ class ConnectionsTest(ApiTestCase):
         self.refused(400, self.post("network_attach", {"network": "one-too-many"}), "32")
 
     def test_what_is_not_there_is_404_and_another_projects_container_too(self):
-        def not_there(caller, ident):
+        def not_there(caller, ident, **more):
             raise errors.NotFound(f"Network {ident} could not be found.", kind="NetworkNotFound")
 
         self.means.networks.resolve = not_there
@@ -138,7 +138,7 @@ class ConnectionsTest(ApiTestCase):
 
     def test_an_administrator_acts_within_the_containers_project(self):
         asked = []
-        self.means.networks.resolve = lambda caller, ident: asked.append(caller.project_id) or ident
+        self.means.networks.resolve = lambda caller, ident, **more: asked.append(caller.project_id) or ident
         self.assertEqual(200, self.post("network_attach", {"network": "n2"}, user="admin").status_code)
         self.assertEqual([self.made["project_id"]], asked)
 

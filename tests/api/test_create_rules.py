@@ -206,7 +206,7 @@ class CreateRuleTest(ApiTestCase):
         self.refused(400, self.post({"image": "demo"}, params={"color": "red"}), "color")
 
     def test_a_named_thing_that_is_not_there_is_told_before_anything_is_recorded(self):
-        def not_there(caller, ident):
+        def not_there(caller, ident, **more):
             raise errors.NotFound(f"Network {ident} could not be found.", kind="NetworkNotFound")
 
         self.means.networks.resolve = not_there
