@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from zun_lite.db import revisions
 from zun_lite.db.engine import Moment, metadata, text_type
+from zun_lite.db.qos import qos_policies
 from zun_lite.db.records import Records
 
 FIRST_VNI = 1000
@@ -32,6 +33,7 @@ networks = sa.Table(
     sa.Column("vni", sa.Integer, nullable=False, unique=True),
     sa.Column("port_security", sa.Boolean, nullable=False),
     sa.Column("is_default", sa.Boolean, nullable=False),
+    sa.Column("qos_policy", sa.String(36), sa.ForeignKey(qos_policies.c.uuid), index=True),
     sa.Column("revision", sa.Integer, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("updated_at", Moment, nullable=False),
@@ -42,6 +44,7 @@ COLUMNS: Mapping[str, sa.ColumnElement[Any]] = {
     name: networks.c[name]
     for name in (
         "uuid", "project_id", "name", "description", "admin_state_up", "shared", "external", "mtu", "vni", "is_default",
+        "qos_policy",
     )
 }  # fmt: skip
 
@@ -50,7 +53,7 @@ COLUMNS: Mapping[str, sa.ColumnElement[Any]] = {
 class Network:
     """One record. vni: its segment's number, unique in the cloud and not given out twice. mtu: bytes.
 
-    port_security: of new ports, where their maker says nothing.
+    port_security: of new ports, where their maker says nothing. qos_policy: of its ports that have none.
     """
 
     id: int
@@ -65,6 +68,7 @@ class Network:
     vni: int
     port_security: bool
     is_default: bool
+    qos_policy: str | None
     revision: int
     created_at: datetime.datetime
     updated_at: datetime.datetime
@@ -87,6 +91,7 @@ def insert(
     mtu: int,
     port_security: bool = True,
     is_default: bool = False,
+    qos_policy: str | None = None,
 ) -> Network:
     values = {
         "project_id": project_id,
@@ -99,6 +104,7 @@ def insert(
         "vni": _next_vni(tx),
         "port_security": port_security,
         "is_default": is_default,
+        "qos_policy": qos_policy,
     }
     return _records.add(tx, uuid, values)
 

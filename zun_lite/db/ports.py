@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from zun_lite.db import listing, revisions, subnets
 from zun_lite.db.engine import Json, Moment, metadata, text_type, utc_now
 from zun_lite.db.networks import networks
+from zun_lite.db.qos import qos_policies
 
 KEY = sa.String(40).with_variant(sa.String(40, collation="C"), "postgresql")
 
@@ -42,6 +43,7 @@ ports = sa.Table(
     sa.Column("owned", sa.Boolean, nullable=False),
     sa.Column("port_security", sa.Boolean, nullable=False),
     sa.Column("address_pairs", Json, nullable=False),
+    sa.Column("qos_policy", sa.String(36), sa.ForeignKey(qos_policies.c.uuid), index=True),
     sa.Column("revision", sa.Integer, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("updated_at", Moment, nullable=False),
@@ -77,7 +79,7 @@ COLUMNS: Mapping[str, sa.ColumnElement[Any]] = {
     name: ports.c[name]
     for name in (
         "uuid", "network_uuid", "project_id", "name", "description", "mac", "admin_state_up", "device_id",
-        "device_owner", "host",
+        "device_owner", "host", "qos_policy",
     )
 }  # fmt: skip
 
@@ -97,7 +99,7 @@ class Port:
     workload_uuid, position: which connection of which container it is; owned: made for it.
     device_id, device_owner: the same for users, and free for them to set on a port of no container.
     port_security: whether it is held to its addresses and groups. address_pairs: (prefix or address, MAC or
-    None) that it may send from besides.
+    None) that it may send from besides. qos_policy: its own; None is its network's.
     """
 
     id: int
@@ -116,6 +118,7 @@ class Port:
     owned: bool
     port_security: bool
     address_pairs: tuple[tuple[str, str | None], ...]
+    qos_policy: str | None
     revision: int
     created_at: datetime.datetime
     updated_at: datetime.datetime
@@ -155,6 +158,7 @@ def insert(
     owned: bool = False,
     port_security: bool = True,
     address_pairs: Sequence[tuple[str, str | None]] = (),
+    qos_policy: str | None = None,
 ) -> None:
     """A port without addresses; the MAC must be free in the network (IntegrityError)."""
     tx.execute(
@@ -174,6 +178,7 @@ def insert(
             owned=owned,
             port_security=port_security,
             address_pairs=list(address_pairs),
+            qos_policy=qos_policy,
             revision=1,
             created_at=utc_now(),
             updated_at=utc_now(),

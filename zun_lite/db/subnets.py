@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from zun_lite.db import listing, revisions
 from zun_lite.db.engine import Json, Moment, metadata, text_type, utc_now
 from zun_lite.db.networks import networks
+from zun_lite.db.subnet_pools import subnet_pools
 
 subnets = sa.Table(
     "subnets",
@@ -32,6 +33,7 @@ subnets = sa.Table(
     sa.Column("dns", Json, nullable=False),
     sa.Column("routes", Json, nullable=False),
     sa.Column("ipv6_mode", sa.String(32)),
+    sa.Column("subnet_pool", sa.String(36), sa.ForeignKey(subnet_pools.c.uuid), index=True),
     sa.Column("free_from", sa.String(40), nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
@@ -44,7 +46,7 @@ COLUMNS: Mapping[str, sa.ColumnElement[Any]] = {
         name: subnets.c[name]
         for name in (
             "uuid", "network_uuid", "project_id", "name", "description", "ip_version", "cidr", "gateway_ip",
-            "enable_dhcp",
+            "enable_dhcp", "subnet_pool",
         )
     },
     "shared": networks.c.shared,
@@ -58,6 +60,7 @@ class Subnet:
     """One record. pools: (first, last) addresses to allot from, ascending. routes: (destination, nexthop).
 
     ipv6_mode: as Neutron's ipv6_address_mode and ipv6_ra_mode, both. shared: its network's.
+    subnet_pool: where its CIDR was taken from.
     free_from: no address of the pools below this key (see zun_lite.db.ports.key_of) is free.
     """
 
@@ -75,6 +78,7 @@ class Subnet:
     dns: tuple[str, ...]
     routes: tuple[tuple[str, str], ...]
     ipv6_mode: str | None
+    subnet_pool: str | None
     free_from: str
     revision: int
     created_at: datetime.datetime
@@ -106,6 +110,7 @@ def insert(
     dns: Sequence[str],
     routes: Sequence[tuple[str, str]],
     ipv6_mode: str | None,
+    subnet_pool: str | None = None,
 ) -> Subnet:
     revisions.raise_one(tx, scope(uuid))
     tx.execute(
@@ -123,6 +128,7 @@ def insert(
             dns=list(dns),
             routes=list(routes),
             ipv6_mode=ipv6_mode,
+            subnet_pool=subnet_pool,
             free_from="",
             revision=1,
             created_at=utc_now(),

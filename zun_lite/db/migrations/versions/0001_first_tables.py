@@ -100,6 +100,36 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("digest", name="pk_join_tokens"),
     )
     op.create_table(
+        "qos_policies",
+        sa.Column("id", number(), autoincrement=True, nullable=False),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("name", text(255), nullable=False),
+        sa.Column("description", text(255), nullable=False),
+        sa.Column("shared", sa.Boolean(), nullable=False),
+        sa.Column("default_of", sa.String(length=64), nullable=True),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("created_at", moment(), nullable=False),
+        sa.Column("updated_at", moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_qos_policies"),
+        sa.UniqueConstraint("uuid", name="uq_qos_policies_uuid"),
+        sa.UniqueConstraint("default_of", name="uq_qos_policies_default_of"),
+    )
+    op.create_index("ix_qos_policies_project_id_name", "qos_policies", ["project_id", "name"], unique=False)
+    op.create_table(
+        "qos_limits",
+        sa.Column("id", number(), autoincrement=True, nullable=False),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("policy_uuid", sa.String(length=36), nullable=False),
+        sa.Column("direction", sa.String(length=8), nullable=False),
+        sa.Column("max_kbps", sa.Integer(), nullable=False),
+        sa.Column("max_burst_kbps", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["policy_uuid"], ["qos_policies.uuid"], name="fk_qos_limits_policy_uuid"),
+        sa.PrimaryKeyConstraint("id", name="pk_qos_limits"),
+        sa.UniqueConstraint("uuid", name="uq_qos_limits_uuid"),
+        sa.UniqueConstraint("policy_uuid", "direction", name="uq_qos_limits_policy_uuid_direction"),
+    )
+    op.create_table(
         "networks",
         sa.Column("id", number(), autoincrement=True, nullable=False),
         sa.Column("uuid", sa.String(length=36), nullable=False),
@@ -113,13 +143,16 @@ def upgrade() -> None:
         sa.Column("vni", sa.Integer(), nullable=False),
         sa.Column("port_security", sa.Boolean(), nullable=False),
         sa.Column("is_default", sa.Boolean(), nullable=False),
+        sa.Column("qos_policy", sa.String(length=36), nullable=True),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("created_at", moment(), nullable=False),
         sa.Column("updated_at", moment(), nullable=False),
+        sa.ForeignKeyConstraint(["qos_policy"], ["qos_policies.uuid"], name="fk_networks_qos_policy"),
         sa.PrimaryKeyConstraint("id", name="pk_networks"),
         sa.UniqueConstraint("uuid", name="uq_networks_uuid"),
         sa.UniqueConstraint("vni", name="uq_networks_vni"),
     )
+    op.create_index("ix_networks_qos_policy", "networks", ["qos_policy"], unique=False)
     op.create_index("ix_networks_project_id_name", "networks", ["project_id", "name"], unique=False)
 
     for table, key in (("quota_classes", sa.Column("name", text(255))), ("quotas", sa.Column("project_id", text(64)))):
@@ -292,15 +325,18 @@ def upgrade() -> None:
         sa.Column("owned", sa.Boolean(), nullable=False),
         sa.Column("port_security", sa.Boolean(), nullable=False),
         sa.Column("address_pairs", document(), nullable=False),
+        sa.Column("qos_policy", sa.String(length=36), nullable=True),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("created_at", moment(), nullable=False),
         sa.Column("updated_at", moment(), nullable=False),
         sa.ForeignKeyConstraint(["network_uuid"], ["networks.uuid"], name="fk_ports_network_uuid"),
+        sa.ForeignKeyConstraint(["qos_policy"], ["qos_policies.uuid"], name="fk_ports_qos_policy"),
         sa.PrimaryKeyConstraint("id", name="pk_ports"),
         sa.UniqueConstraint("network_uuid", "mac", name="uq_ports_network_uuid_mac"),
         sa.UniqueConstraint("uuid", name="uq_ports_uuid"),
         sa.UniqueConstraint("workload_uuid", "position", name="uq_ports_workload_uuid_position"),
     )
+    op.create_index("ix_ports_qos_policy", "ports", ["qos_policy"], unique=False)
     op.create_index("ix_ports_device_id", "ports", ["device_id"], unique=False)
     op.create_index("ix_ports_project_id_name", "ports", ["project_id", "name"], unique=False)
     op.create_index("ix_ports_host", "ports", ["host"], unique=False)
@@ -318,6 +354,29 @@ def upgrade() -> None:
         sa.UniqueConstraint("domain_id", "name", name="uq_projects_domain_id_name"),
     )
     op.create_table(
+        "subnet_pools",
+        sa.Column("id", number(), autoincrement=True, nullable=False),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("name", text(255), nullable=False),
+        sa.Column("description", text(255), nullable=False),
+        sa.Column("ip_version", sa.Integer(), nullable=False),
+        sa.Column("prefixes", document(), nullable=False),
+        sa.Column("default_prefixlen", sa.Integer(), nullable=False),
+        sa.Column("min_prefixlen", sa.Integer(), nullable=False),
+        sa.Column("max_prefixlen", sa.Integer(), nullable=False),
+        sa.Column("default_quota", sa.Integer(), nullable=True),
+        sa.Column("shared", sa.Boolean(), nullable=False),
+        sa.Column("default_for", sa.Integer(), nullable=True),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("created_at", moment(), nullable=False),
+        sa.Column("updated_at", moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_subnet_pools"),
+        sa.UniqueConstraint("uuid", name="uq_subnet_pools_uuid"),
+        sa.UniqueConstraint("default_for", name="uq_subnet_pools_default_for"),
+    )
+    op.create_index("ix_subnet_pools_project_id_name", "subnet_pools", ["project_id", "name"], unique=False)
+    op.create_table(
         "subnets",
         sa.Column("id", number(), autoincrement=True, nullable=False),
         sa.Column("uuid", sa.String(length=36), nullable=False),
@@ -333,14 +392,17 @@ def upgrade() -> None:
         sa.Column("dns", document(), nullable=False),
         sa.Column("routes", document(), nullable=False),
         sa.Column("ipv6_mode", sa.String(length=32), nullable=True),
+        sa.Column("subnet_pool", sa.String(length=36), nullable=True),
         sa.Column("free_from", sa.String(length=40), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("created_at", moment(), nullable=False),
         sa.Column("updated_at", moment(), nullable=False),
         sa.ForeignKeyConstraint(["network_uuid"], ["networks.uuid"], name="fk_subnets_network_uuid"),
+        sa.ForeignKeyConstraint(["subnet_pool"], ["subnet_pools.uuid"], name="fk_subnets_subnet_pool"),
         sa.PrimaryKeyConstraint("id", name="pk_subnets"),
         sa.UniqueConstraint("uuid", name="uq_subnets_uuid"),
     )
+    op.create_index("ix_subnets_subnet_pool", "subnets", ["subnet_pool"], unique=False)
     op.create_index("ix_subnets_network_uuid", "subnets", ["network_uuid"], unique=False)
     op.create_index("ix_subnets_project_id_name", "subnets", ["project_id", "name"], unique=False)
 
