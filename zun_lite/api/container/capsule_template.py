@@ -14,6 +14,7 @@ from typing import Any
 from oslo_config import cfg
 
 from zun_lite.api import media, policy
+from zun_lite.api.container import sizes
 from zun_lite.api.container.capsule_schema import POLICIES, TemplateSchema
 from zun_lite.api.container.request import CreateReader
 from zun_lite.domain import errors, names
@@ -104,7 +105,7 @@ class TemplateReader:
             name,
             replace(request.spec, networks=(), mounts=()),
             tuple(
-                MemberMount(mount["name"], target.target, _truth(mount.get("readOnly")))
+                MemberMount(mount["name"], target.target, sizes.truth(mount.get("readOnly")))
                 for mount, target in zip(mounts, request.mounts, strict=True)
             ),
         )
@@ -156,7 +157,7 @@ def _volume(where: str, item: dict[str, Any]) -> WantedVolume:
             kind="InvalidCapsuleTemplate",
         )
     return WantedVolume(
-        item["name"], volume_id, None if size is None else _size_gib(where, size), _truth(cinder.get("autoRemove"))
+        item["name"], volume_id, None if size is None else _size_gib(where, size), sizes.truth(cinder.get("autoRemove"))
     )
 
 
@@ -183,7 +184,3 @@ def _member_name(capsule_name: str, taken: set[str]) -> str:
         if name not in taken:
             taken.add(name)
             return name
-
-
-def _truth(value: Any) -> bool:
-    return value in (True, "True", "true")

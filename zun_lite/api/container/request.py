@@ -51,7 +51,7 @@ class CreateReader:
         """Invalid, Forbidden."""
         self._schema.check(body, minor)
         _check_rights(caller, body)
-        interactive = _truth(body.get("interactive"))
+        interactive = sizes.truth(body.get("interactive"))
         volumes, files = mounts.read(body.get("mounts") or [])
         spec = ContainerSpec(
             image=body["image"],
@@ -66,15 +66,15 @@ class CreateReader:
             disk_gib=_disk(body.get("disk")),
             interactive=interactive,
             tty=_tty(body, minor, interactive),
-            auto_remove=_truth(body.get("auto_remove")),
-            auto_heal=_truth(body.get("auto_heal")),
+            auto_remove=sizes.truth(body.get("auto_remove")),
+            auto_heal=sizes.truth(body.get("auto_heal")),
             restart_policy=_restart_policy(body.get("restart_policy")),
             image_driver="glance" if body.get("image_driver") == "glance" else "docker",
             image_pull_policy=_pull_policy(caller, body.get("image_pull_policy")),
             files=files,
             healthcheck=_healthcheck(body.get("healthcheck")),
             exposed_ports=_exposed_ports(body.get("exposed_ports") or {}),
-            privileged=_truth(body.get("privileged")),
+            privileged=sizes.truth(body.get("privileged")),
             runtime=body.get("runtime") or None,
             cpu_policy=body.get("cpu_policy") or SHARED,
             availability_zone=body.get("availability_zone") or None,
@@ -107,15 +107,11 @@ def _check_rights(caller: Caller, body: dict[str, Any]) -> None:
             policy.enforce(caller, f"container:create:{rule}", caller.project_id)
 
 
-def _truth(value: Any) -> bool:
-    return value in (True, "True", "true")
-
-
 def _tty(body: dict[str, Any], minor: int, interactive: bool) -> bool:
     """Up to 1.35 an interactive container got a terminal of itself."""
     if schema.COMMAND_LIST_SINCE <= minor < 36 and body.get("interactive") is not None:
         return interactive
-    return _truth(body.get("tty"))
+    return sizes.truth(body.get("tty"))
 
 
 def _command(value: str | list[str] | None) -> tuple[str, ...] | None:

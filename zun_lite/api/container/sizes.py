@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much of its host a container may ask for, read from what a schema has let through."""
+"""How much of its host a container may ask for, and whether it asks at all, read from what a schema has let through."""
 
 from __future__ import annotations
 

@@ -18,8 +18,6 @@ from zun_lite.db import hosts
 from zun_lite.domain import errors
 from zun_lite.domain.desired import Report
 
-MAX_REPORT_BYTES = 8 * 1024 * 1024
-
 
 def resources(means: Means, grant_public_key: str) -> list[tuple[str, Any, str | None]]:
     """(path template, resource, suffix) of every route of this service."""
@@ -129,8 +127,6 @@ class Reports:
 
 
 def _body(req: falcon.Request) -> dict[str, Any]:
-    if (req.content_length or 0) > MAX_REPORT_BYTES:
-        raise errors.Invalid("The message is too large.")
     body = req.get_media(default_when_empty=None)
     if not isinstance(body, dict):
         raise errors.Invalid("The body must be a JSON object.")
