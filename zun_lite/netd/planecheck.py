@@ -139,7 +139,7 @@ def _rule(rule: Rule, _: list[str]) -> Rule:
     if rule.remote_group is not None:
         _need_id(rule.remote_group)
     if rule.remote_prefix is not None:
-        network = ipaddress.ip_network(rule.remote_prefix, strict=False)
+        network = ipaddress.ip_network(_need_plain(rule.remote_prefix), strict=False)
         _need(network.version == version, f"{rule.remote_prefix} is not {rule.ethertype}")
         rule = dataclasses.replace(rule, remote_prefix=str(network))
     if rule.protocol is None:
@@ -166,8 +166,8 @@ def _router(router: RouterState, _: list[str]) -> RouterState:
     if router.gateway is not None:
         _gateway(router.gateway)
     for destination, nexthop in router.routes:
-        version = ipaddress.ip_network(destination, strict=False).version
-        _need(ipaddress.ip_address(nexthop).version == version, f"{nexthop} is no way to {destination}")
+        version = ipaddress.ip_network(_need_plain(destination), strict=False).version
+        _need(ipaddress.ip_address(_need_plain(nexthop)).version == version, f"{nexthop} is no way to {destination}")
     for floating in router.floating:
         _floating(floating)
     for values in ([item.floating_ip for item in router.floating], [item.fixed_ip for item in router.floating]):
@@ -180,7 +180,7 @@ def _interface(interface: InterfaceState | GatewayState) -> None:
     _need_id(interface.network_id)
     _need_mac(interface.mac)
     for address in interface.addresses:
-        _need(str(ipaddress.ip_interface(address)) == address, f"{address} wants the form 10.0.0.1/24")
+        _need(str(ipaddress.ip_interface(_need_plain(address))) == address, f"{address} wants the form 10.0.0.1/24")
 
 
 def _gateway(gateway: GatewayState) -> None:
@@ -192,13 +192,13 @@ def _gateway(gateway: GatewayState) -> None:
 
 def _floating(floating: FloatingState) -> None:
     for address in (floating.floating_ip, floating.fixed_ip):
-        _need(ipaddress.ip_address(address).version == 4, f"{address} is no IPv4 address")
+        _need(ipaddress.ip_address(_need_plain(address)).version == 4, f"{address} is no IPv4 address")
 
 
 def _external(external: ExternalState, _: list[str]) -> ExternalState:
     _need_id(external.network_id)
     for address in external.addresses:
-        _need(str(ipaddress.ip_interface(address)) == address, f"{address} wants the form 10.0.0.1/24")
+        _need(str(ipaddress.ip_interface(_need_plain(address))) == address, f"{address} wants the form 10.0.0.1/24")
     if external.bridge is not None:
         _need(bool(_LINK.fullmatch(external.bridge)), f"{external.bridge!r} is no name of a bridge")
     return external
@@ -232,9 +232,15 @@ def _need_address(value: Any) -> str:
     return str(ipaddress.ip_address(value))
 
 
+def _need_plain(value: Any) -> str:
+    """Text without a zone, which ipaddress takes whatever is in it, and gives back."""
+    _need(isinstance(value, str) and "%" not in value, f"{value!r} is no address or prefix")
+    return str(value)
+
+
 def _need_prefix(value: Any) -> str:
     """The address or prefix as it is usually written; one without a length stays so."""
-    _need(isinstance(value, str) and "%" not in value, f"{value!r} is no address or prefix")
+    value = _need_plain(value)
     return str(ipaddress.ip_network(value, strict=False)) if "/" in value else str(ipaddress.ip_address(value))
 
 

@@ -115,6 +115,8 @@ def _address(body: Any) -> Address:
 def _route(item: Any) -> tuple[str, str]:
     if not isinstance(item, list) or len(item) != 2 or not all(isinstance(part, str) for part in item):
         raise errors.Invalid("each of routes must be a pair of destination and nexthop")
+    if "%" in item[0]:
+        raise errors.Invalid(f"route to {item[0]!r}: leave the zone out")
     try:
         destination = ipaddress.ip_network(item[0], strict=False)
     except ValueError as error:

@@ -86,6 +86,7 @@ class PlugTests(testtools.TestCase):
             (("endpoints", 0, "routes"), [["192.168.0.0/16"]]),
             (("endpoints", 0, "routes"), [["192.168.0.0/33", "10.1.0.9"]]),
             (("endpoints", 0, "routes"), [["192.168.0.0/16", "fd00::1"]]),
+            (("endpoints", 0, "routes"), [["fe80::%x/64", "fd00::1"]]),
             (("endpoints", 0, "dns"), ["ns.example.org"]),
             (("endpoints", 0, "addresses", 0, "ip"), "10.1.0.256"),
             (("endpoints", 0, "addresses", 0, "ip"), "fe80::1%eth0"),

@@ -107,6 +107,7 @@ class PlaneTests(unittest.TestCase):
             Rule("ingress", "IPv4", 1, None, 0),
             Rule("ingress", "IPv4", remote_prefix="fd00::/8"),
             Rule("ingress", "IPv4", remote_prefix=injected),
+            Rule("ingress", "IPv6", remote_prefix="fe80::%x } accept\nflush ruleset/64"),
             Rule("ingress", "IPv4", remote_group="all"),
             Rule("ingress", "IPv4", "tcp"),  # type: ignore[arg-type]
         ]
@@ -114,13 +115,21 @@ class PlaneTests(unittest.TestCase):
             PLANE,
             networks=(replace(network, ports=(port, *bad_ports)), replace(network, network_id=IDS[7], vni=-1)),
             groups=(replace(group, rules=(*group.rules, *bad_rules)),),
-            routers=(router, replace(router, router_id=IDS[7], routes=(("10.0.0.0/8", "fd00::1"),))),
-            externals=(*PLANE.externals, ExternalState(IDS[7], (), "a bridge; reboot")),
+            routers=(
+                router,
+                replace(router, router_id=IDS[7], routes=(("10.0.0.0/8", "fd00::1"),)),
+                replace(router, router_id=IDS[7], routes=(("fd00::/8", "fe80::1%x; reboot"),)),
+            ),
+            externals=(
+                *PLANE.externals,
+                ExternalState(IDS[7], (), "a bridge; reboot"),
+                ExternalState(IDS[7], ("fe80::1%x; reboot/64",)),
+            ),
         )
         good, problems = checked(plane)
 
         self.assertEqual(PLANE, good)
-        self.assertEqual(len(bad_ports) + 1 + len(bad_rules) + 2, len(problems), problems)
+        self.assertEqual(len(bad_ports) + 1 + len(bad_rules) + 4, len(problems), problems)
 
 
 def spans() -> st.SearchStrategy[tuple[int, int]]:
