@@ -6,11 +6,13 @@ from __future__ import annotations
 import re
 from unittest import mock
 
+import sqlalchemy as sa
 import testtools
 
 from tests.api.case import ApiTestCase
 from zun_lite.api import media, paths
 from zun_lite.control import listing, registries
+from zun_lite.db.engine import metadata
 from zun_lite.domain import errors
 
 REQUEST_ID = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -91,6 +93,32 @@ class TransportTest(ApiTestCase):
         for request_id in ids:
             self.assertTrue(REQUEST_ID.fullmatch(request_id), request_id)
             self.assertNotEqual(theirs, request_id)
+
+    def test_without_its_database_the_api_asks_to_try_again(self):
+        self.token("demo")
+        away = sa.create_engine("sqlite:////nowhere/at/all.sqlite")
+        read_only = sa.create_engine("sqlite://", poolclass=sa.pool.StaticPool)
+        with read_only.begin() as connection:
+            metadata.create_all(connection)
+            connection.exec_driver_sql("PRAGMA query_only = ON")
+        for engine, method, path in (
+            (away, "GET", "/v1/containers/web"),
+            (away, "POST", "/v1/containers/web/start"),
+            (away, "GET", "/network/v2.0/ports"),
+            (read_only, "POST", "/network/v2.0/networks"),
+        ):
+            self.call("GET", "/v1/containers")
+            with mock.patch.object(self.db, "engine", engine):
+                answer = self.call(method, path, {"network": {}} if "network" in path and method == "POST" else None)
+            self.assertEqual((503, "5"), (answer.status_code, answer.headers.get("Retry-After")), answer.text)
+
+    def test_a_statement_that_is_wrong_is_our_fault(self):
+        def read(*arguments, **more):
+            with self.db.read() as tx:
+                tx.execute(sa.text("select nothing from nowhere"))
+
+        with mock.patch.object(listing, "read", read):
+            self.assertEqual(500, self.call("GET", "/v1/containers").status_code)
 
     def test_a_path_cannot_write_lines_into_the_log(self):
         self.token("demo")

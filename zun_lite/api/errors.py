@@ -2,8 +2,8 @@
 """How errors look on the wire: each service's clients read a shape of their own.
 
 One handler for domain errors, one for Falcon's own (no route, no such method, no JSON), one for clients
-that fell silent, and one for what nobody foresaw, which is logged once with a correlation id and told
-without its cause.
+that fell silent, one for the database, and one for what nobody foresaw, which is logged once with a
+correlation id and told without its cause.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from urllib.parse import quote
 
 import falcon
 import orjson
+import sqlalchemy as sa
 
 from zun_lite.api import paths, versions
 from zun_lite.api.media import JSON
-from zun_lite.domain.errors import Unauthorized, ZunError
+from zun_lite.db.engine import is_out_of_service
+from zun_lite.domain.errors import Unauthorized, Unavailable, ZunError
 
 LOG = logging.getLogger(__name__)
 RETRY_AFTER_SECONDS = 5
@@ -49,6 +51,7 @@ class ErrorHandlers:
         app.add_error_handler(falcon.HTTPError, self.from_falcon)
         app.add_error_handler(ZunError, self.from_domain)
         app.add_error_handler(BlockingIOError, self.from_silence)
+        app.add_error_handler(sa.exc.SQLAlchemyError, self.from_database)
 
     def from_domain(self, req: falcon.Request, resp: falcon.Response, error: ZunError, params: Any) -> None:
         if isinstance(error, Unauthorized):
@@ -73,6 +76,16 @@ class ErrorHandlers:
     def from_silence(self, req: falcon.Request, resp: falcon.Response, error: OSError, params: Any) -> None:
         """The rest of a request did not come, in the time that the server's sockets are given."""
         _render(req, resp, 408, "The rest of the request did not come; send it again.", "")
+
+    def from_database(
+        self, req: falcon.Request, resp: falcon.Response, error: sa.exc.SQLAlchemyError, params: Any
+    ) -> None:
+        """One line while the database is away; what else it says against a statement is our fault."""
+        if not is_out_of_service(error):
+            self.unexpected(req, resp, error, params)
+            return
+        LOG.error("the database is out of service: %s", str(getattr(error, "orig", error)).strip())
+        self.from_domain(req, resp, Unavailable("The database does not answer; try again soon."), params)
 
     def unexpected(self, req: falcon.Request, resp: falcon.Response, error: Exception, params: Any) -> None:
         correlation = str(uuid.uuid4())

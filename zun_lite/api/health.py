@@ -18,7 +18,7 @@ class Health:
         try:
             with self._db.read() as tx:
                 tx.execute(sa.select(1))
-        except sa.exc.DBAPIError as error:
+        except sa.exc.SQLAlchemyError as error:
             raise errors.Unavailable("The database does not answer.") from error
         resp.content_type = falcon.MEDIA_TEXT
         resp.text = "OK"

@@ -32,6 +32,7 @@ metadata = sa.MetaData(
     }
 )
 
+_SQLITE_OUT_OF_SERVICE = ("readonly database", "database or disk is full", "disk I/O error", "unable to open database")
 Result = TypeVar("Result")
 ATTEMPTS = 12
 INTEGRITY_ATTEMPTS = 5
@@ -146,6 +147,23 @@ def is_lost_race(error: sa.exc.DBAPIError) -> bool:
         return True
     arguments: tuple[object, ...] = getattr(original, "args", ())
     return bool(arguments) and arguments[0] in (1205, 1213, 1020, 1047, 1180)
+
+
+def is_out_of_service(error: sa.exc.SQLAlchemyError) -> bool:
+    """Whether the database cannot be reached or takes no changes, so that nothing is wrong with what was asked."""
+    if isinstance(error, sa.exc.TimeoutError):
+        return True
+    if not isinstance(error, sa.exc.DBAPIError):
+        return False
+    if error.connection_invalidated or error.statement is None:
+        return True
+    state = getattr(error.orig, "sqlstate", None) or ""
+    if state == "25006" or state[:2] in ("08", "53", "57", "58"):
+        return True
+    arguments: tuple[object, ...] = getattr(error.orig, "args", ())
+    if arguments and arguments[0] in (1021, 1040, 1053, 1290, 1836, 2002, 2003, 2006, 2013):
+        return True
+    return any(words in str(error.orig) for words in _SQLITE_OUT_OF_SERVICE)
 
 
 def _make_engine(url: str) -> sa.Engine:
