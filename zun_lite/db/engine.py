@@ -33,6 +33,17 @@ metadata = sa.MetaData(
 )
 
 _SQLITE_OUT_OF_SERVICE = ("readonly database", "database or disk is full", "disk I/O error", "unable to open database")
+# How long a server that is silent is waited for, in each driver's words; an operator's URL may say otherwise.
+_PATIENCE: dict[str, dict[str, int]] = {
+    "psycopg": {
+        "connect_timeout": 5,
+        "tcp_user_timeout": 20_000,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 2,
+    },
+    "pymysql": {"connect_timeout": 5},
+}
 Result = TypeVar("Result")
 ATTEMPTS = 12
 INTEGRITY_ATTEMPTS = 5
@@ -178,8 +189,15 @@ def _make_engine(url: str) -> sa.Engine:
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername in ("mysql", "mariadb"):
         parsed = parsed.set(drivername=f"{parsed.drivername}+pymysql")
+    patience = _PATIENCE.get(parsed.drivername.rpartition("+")[2], {})
     engine = sa.create_engine(
-        parsed, pool_pre_ping=True, pool_recycle=1800, pool_size=10, max_overflow=20, isolation_level="READ COMMITTED"
+        parsed,
+        connect_args={name: value for name, value in patience.items() if name not in parsed.query},
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        pool_size=10,
+        max_overflow=20,
+        isolation_level="READ COMMITTED",
     )
     sa.event.listen(engine, "begin", _begin_on_server)
     return engine

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How databases are connected to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+import testtools
+
+from zun_lite.db.engine import Database
+
+
+class ConnectTest(testtools.TestCase):
+    def said_to_driver(self, url: str) -> dict[str, Any]:
+        """What the driver is given to connect with."""
+        seen: dict[str, Any] = {}
+
+        def note(dialect: Any, record: Any, arguments: Any, named: dict[str, Any]) -> None:
+            seen.update(named)
+            raise ConnectionAbortedError
+
+        db = Database(url)
+        self.addCleanup(db.close)
+        sa.event.listen(db.engine, "do_connect", note)
+        self.assertRaises(ConnectionAbortedError, db.engine.connect)
+        return seen
+
+    def test_a_server_that_is_silent_is_not_waited_for_without_end(self) -> None:
+        for scheme in ("postgresql", "mysql", "mariadb"):
+            self.assertEqual(5, self.said_to_driver(f"{scheme}://user@db.example/zun")["connect_timeout"], scheme)
+        self.assertEqual(20_000, self.said_to_driver("postgresql://user@db.example/zun")["tcp_user_timeout"])
+
+    def test_an_operators_url_may_say_otherwise(self) -> None:
+        for scheme in ("postgresql", "mariadb"):
+            said = self.said_to_driver(f"{scheme}://user@db.example/zun?connect_timeout=30")
+            self.assertEqual(30, int(said["connect_timeout"]), scheme)
