@@ -22,17 +22,31 @@ from zun_lite.domain import errors
 MANIFEST, REPOSITORIES = "manifest.json", "repositories"
 MOST_MANIFEST_BYTES = 4 * 1024 * 1024
 MOST_MEMBERS = 10_000
+MOST_FILES = 1_000_000
 BLOCK_BYTES = 256 * 1024
 # docker save writes a layer that it wrote before as a link to it
 _LAYER = re.compile(r"[0-9a-f]{64}/layer\.tar")
 _LINK = re.compile(r"\.\./[0-9a-f]{64}/layer\.tar")
 
 
-def is_saved_image(path: str) -> bool:
-    """Whether a tar has a manifest; else it is taken for a root file system. Invalid: it is no tar."""
+def is_saved_image(path: str, most_bytes: int) -> bool:
+    """Whether a tar has a manifest; else it is taken for a root file system, and read to its end.
+
+    Invalid: it is no tar, or a root file system that would be larger, unpacked, than most_bytes.
+    """
+    size = 0
     with _open(path) as archive:
         try:
-            return any(_path_of(member) == MANIFEST for _, member in zip(range(MOST_MEMBERS), archive, strict=False))
+            for number, member in enumerate(archive):
+                if number < MOST_MEMBERS and _path_of(member) == MANIFEST:
+                    return True
+                # of a sparse file, what it is unpacked to
+                size += member.size
+                if size > most_bytes or number >= MOST_FILES:
+                    raise errors.Invalid("The image is larger, unpacked, than images may be.")
+                # else each member is kept for as long as the archive is open
+                archive.members.clear()  # type: ignore[attr-defined]
+            return False
         except (tarfile.TarError, EOFError, OSError, ValueError) as error:
             raise errors.Invalid("The image's bytes are not a whole tar.") from error
 

@@ -57,7 +57,7 @@ class ImageSources:
         with self._file() as path:
             self._fetch(image_id, path, deadline)
             left = max(1.0, deadline - time.monotonic())
-            if image_archive.is_saved_image(path):
+            if image_archive.is_saved_image(path, self._most_bytes):
                 self._engine.load(image_archive.renamed(path, reference, self._most_bytes), left)
             else:
                 self._engine.make(image_archive.plain(path), reference, left)

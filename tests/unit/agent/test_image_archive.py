@@ -10,6 +10,7 @@ import tarfile
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from zun_lite.agent import image_archive
 from zun_lite.domain import errors
@@ -62,7 +63,7 @@ class Archives(ArchiveCase):
                 ("repositories", b'{"nginx": {}}'),
                 mode=mode,
             )
-            self.assertTrue(image_archive.is_saved_image(self.path))
+            self.assertTrue(image_archive.is_saved_image(self.path, 10**9))
             found = self.renamed()
             self.assertEqual(
                 [f"{ONE}/layer.tar", f"{TWO}/layer.tar", CONFIG, "manifest.json"], [member.name for member in found]
@@ -108,11 +109,20 @@ class Archives(ArchiveCase):
 
     def test_a_tar_without_a_manifest_is_a_root_file_system(self):
         self.write(("etc/passwd", b"root"))
-        self.assertFalse(image_archive.is_saved_image(self.path))
+        self.assertFalse(image_archive.is_saved_image(self.path, 10**9))
         self.assertEqual(Path(self.path).read_bytes(), b"".join(image_archive.plain(self.path)))
+
+    def test_a_root_file_system_that_unpacks_to_too_much_is_refused(self):
+        self.write(("zeros", b"\0" * 600_000), ("more", b"\0" * 600_000), mode="w:gz")
+        self.assertLess(os.path.getsize(self.path), 10_000)
+        self.assertFalse(image_archive.is_saved_image(self.path, 1_200_000))
+        with self.assertRaisesRegex(errors.Invalid, "larger, unpacked"):
+            image_archive.is_saved_image(self.path, 1_000_000)
+        with mock.patch.object(image_archive, "MOST_FILES", 1), self.assertRaisesRegex(errors.Invalid, "larger"):
+            image_archive.is_saved_image(self.path, 10**9)
 
     def test_what_is_no_tar_is_refused(self):
         for content in (b"", b"junk" * 1000):
             Path(self.path).write_bytes(content)
             with self.assertRaises(errors.Invalid):
-                image_archive.is_saved_image(self.path)
+                image_archive.is_saved_image(self.path, 10**9)
