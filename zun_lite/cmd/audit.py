@@ -79,6 +79,7 @@ def _look(conf: cfg.ConfigOpts, host_uuid: str) -> HostFacts:
     pool = conf.volume.pool_dir
     files = [name for name in os.listdir(pool) if name.endswith(SUFFIX)] if os.path.isdir(pool) else []
     strays = [f"{kind} {name}" for kind, names in said["strays"].items() for name in names]
+    strays += [f"foreign link {name}" for name in said.get("foreign", ())]
     staged = [name for name in os.listdir(pool) if name.endswith(".tmp")] if os.path.isdir(pool) else []
     return HostFacts(
         host=host_uuid,

@@ -62,7 +62,7 @@ def serve(conf: cfg.ConfigOpts) -> Server:
     server = Server(conf.netd.socket)
     server.claim()
     store, locks = Store(conf.netd.store_dir), ObjectLocks()
-    dataplane = Dataplane(conf.cluster, store, locks, NameService())
+    dataplane = Dataplane(conf.cluster, store, locks, NameService(), conf.netd.interval_seconds)
     switchboard = Switchboard(conf.cluster, store, locks, dataplane)
     volumes = Volumes(os.path.realpath(conf.netd.mount_dir), store, locks)
     census = Census(conf.cluster, store, switchboard, dataplane, volumes, os.path.realpath(conf.volume.pool_dir))
@@ -70,7 +70,7 @@ def serve(conf: cfg.ConfigOpts) -> Server:
     namespaces.prepare_folder()
     volumes.resume()
     census.sweep()
-    dataplane.resume()
+    dataplane.resume(switchboard.rejoin)
     server.start(operations.perform)
     return server
 

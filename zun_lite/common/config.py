@@ -60,6 +60,7 @@ network_opts = [
     ),
     cfg.IntOpt("quota_networks", default=100, min=-1, help="Networks a project; -1 is no limit."),
     cfg.IntOpt("quota_subnets", default=100, min=-1, help="Subnets a project."),
+    cfg.IntOpt("quota_subnet_pools", default=-1, min=-1, help="Subnet pools a project."),
     cfg.IntOpt("quota_ports", default=500, min=-1, help="Ports a project."),
     cfg.IntOpt("quota_routers", default=10, min=-1, help="Routers a project."),
     cfg.IntOpt("quota_floating_ips", default=50, min=-1, help="Floating IPs a project."),
@@ -115,6 +116,12 @@ netd_opts = [
     cfg.StrOpt("socket", help="netd's socket; default STATE_DIR/run/netd.sock."),
     cfg.StrOpt("store_dir", help="What netd must remember; default STATE_DIR/netd."),
     cfg.StrOpt("mount_dir", help="Where volumes are mounted; default STATE_DIR/mounts."),
+    cfg.FloatOpt(
+        "interval_seconds",
+        default=10.0,
+        min=0.1,
+        help="Mend packet rules that others changed after so long, bridges, links and entries after three times.",
+    ),
 ]
 gateway_opts = [
     cfg.HostAddressOpt("bind", default="127.0.0.1", help="Address the gateway listens on."),

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from zun_lite.domain import errors
-from zun_lite.netd import links, loops, mounts, names, namespaces
+from zun_lite.netd import links, loops, mounts, names, namespaces, switches
 from zun_lite.netd.dataplane import Dataplane
 from zun_lite.netd.store import Store
 from zun_lite.netd.volumes import Volumes
@@ -54,7 +54,10 @@ class Census:
         self._pool_dir = pool_dir
 
     def take(self) -> dict[str, Any]:
-        """{"records", "networks", "volumes", "strays"}, in the shapes that an auditor compares with Docker's."""
+        """{"records", "networks", "volumes", "strays", "foreign"}, in shapes that an auditor compares with Docker's.
+
+        foreign: links that somebody else made in a namespace of ours, which nobody here takes away.
+        """
         records = self._store.containers()
         segments = {endpoint.network_id: endpoint.vni for record in records for endpoint in record.endpoints}
         present = {network_id: self._switchboard.link_names(network_id) for network_id in segments}
@@ -98,6 +101,11 @@ class Census:
                 **asdict(strays),
                 "links": [f"{namespace}/{link}" for namespace, link in strays.links],
             },
+            "foreign": [
+                f"{namespace}/{link}"
+                for namespace in namespaces.names(names.namespace_prefix(self._cluster))
+                for link in switches.foreign(_seen_in(namespace))
+            ],
         }
 
     def strays(self) -> Strays:
@@ -160,8 +168,12 @@ class Census:
 
 
 def _links_of(namespace: str) -> set[str]:
+    return {name for name in _seen_in(namespace) if name.startswith(names.OWN_PREFIXES)}
+
+
+def _seen_in(namespace: str) -> dict[str, switches.Seen]:
     try:
         with namespaces.opened(namespace) as switch_fd:
-            return {name for name in links.names(switch_fd) if name.startswith(names.OWN_PREFIXES)}
+            return switches.look(switch_fd)
     except (OSError, errors.Failed):
-        return set()
+        return {}

@@ -21,7 +21,7 @@ from zun_lite.common import crash
 from zun_lite.domain import errors
 from zun_lite.domain.plane import HostPlane, NetworkState, RouterState
 from zun_lite.domain.wiring import Endpoint
-from zun_lite.netd import devices, links, names, namespaces, overlay
+from zun_lite.netd import devices, links, names, namespaces, overlay, switches
 from zun_lite.netd.firewall import Firewall, Occupant
 from zun_lite.netd.locks import ObjectLocks
 from zun_lite.netd.nameservice import NameService
@@ -29,16 +29,12 @@ from zun_lite.netd.outside import Outside
 from zun_lite.netd.overlay import Overlay, Tunnel
 from zun_lite.netd.planecheck import checked
 from zun_lite.netd.routers import Routers
+from zun_lite.netd.shaping import Shaping
 from zun_lite.netd.store import Store
 from zun_lite.netd.view import View
 
 LOG = logging.getLogger(__name__)
-_LOOK_SECONDS, _LOOKS_A_THOROUGH_ONE = 10.0, 3
-
-# Limits in kbit/s of what a port gets and sends; and what stands for some that are not known.
-Limits = tuple[int | None, int | None]
-UNLIMITED: Limits = (None, None)
-SOME_LIMIT: Limits = (-1, -1)
+_LOOKS_A_THOROUGH_ONE = 3
 
 # Do what a name says, and note what went wrong.
 Attempt = Callable[[str, Callable[[], None]], None]
@@ -47,7 +43,10 @@ Attempt = Callable[[str, Callable[[], None]], None]
 class Dataplane:
     """One a host."""
 
-    def __init__(self, cluster: str, store: Store, locks: ObjectLocks, name_service: NameService) -> None:
+    def __init__(
+        self, cluster: str, store: Store, locks: ObjectLocks, name_service: NameService, look_seconds: float = 10.0
+    ) -> None:
+        """look_seconds: what somebody else did to packet rules is noticed after so long, the rest after three times."""
         self._cluster = cluster
         self._store = store
         self._locks = locks
@@ -56,9 +55,10 @@ class Dataplane:
         self._outside = Outside(cluster)
         self._routers = Routers(cluster, self._network_place, self._external_place)
         self._names = name_service
+        self._look_seconds = look_seconds
         self._accepting = threading.Lock()
         self._stop = threading.Event()
-        self._shaped: dict[str, Limits] = {}
+        self._shaping = Shaping(cluster)
         self._listed: dict[str, tuple[tuple[int, NetworkState | None, bool], list[Occupant]]] = {}
         self._view = View(_last(store))
 
@@ -78,9 +78,12 @@ class Dataplane:
             LOG.warning("plane %s: %s", plane.revision, problem)
         return {"revision": plane.revision, "problems": problems}
 
-    def resume(self) -> None:
-        """After a start: make the last plane so, and look from then on whether it still is; does not wait."""
-        threading.Thread(target=self._look_after, name="dataplane", daemon=True).start()
+    def resume(self, rejoin: Callable[[], list[str]] = list) -> None:
+        """After a start: make the last plane so, and look from then on whether it still is; does not wait.
+
+        rejoin: connects containers that lost a link, and answers what could not be; asked at every thorough look.
+        """
+        threading.Thread(target=self._look_after, args=(rejoin,), name="dataplane", daemon=True).start()
 
     def close(self) -> None:
         self._stop.set()
@@ -130,18 +133,12 @@ class Dataplane:
 
     def settle(self, switch_fd: int, endpoint: Endpoint) -> None:
         """After a port's link is up: how fast it may be. The network's lock is held."""
-        link = names.link(self._cluster, endpoint.port_id)
-        # a link that was made anew has no limits, one that was kept has those that are known
-        if self._shaped.get(link, UNLIMITED) != UNLIMITED:
-            self._shaped[link] = SOME_LIMIT
-        self._shape(self._view, switch_fd, endpoint)
+        self._shaping.begin(switch_fd, endpoint, self._view.ports.get(endpoint.port_id))
 
     def dismiss(self, switch_fd: int, endpoint: Endpoint) -> None:
         """After a port's link is gone. The network's lock is held."""
-        link = names.link(self._cluster, endpoint.port_id)
-        self._shaped.pop(link, None)
-        devices.remove_all(switch_fd, names.shaper(self._cluster, endpoint.port_id))
-        self._firewall.dismiss(endpoint.network_id, switch_fd, link)
+        self._shaping.end(switch_fd, endpoint)
+        self._firewall.dismiss(endpoint.network_id, switch_fd, names.link(self._cluster, endpoint.port_id))
 
     def forget(self, network_id: str) -> None:
         """A network's namespace is gone. The network's lock is held."""
@@ -168,18 +165,21 @@ class Dataplane:
                     found[port_id] = counts
         return found
 
-    def _look_after(self) -> None:
+    def _look_after(self, rejoin: Callable[[], list[str]]) -> None:
         looks = 0
         problems: list[str] = []
         while True:
             try:
-                problems = self._look(thoroughly=bool(problems) or looks % _LOOKS_A_THOROUGH_ONE == 0)
+                thoroughly = bool(problems) or looks % _LOOKS_A_THOROUGH_ONE == 0
+                problems = self._look(thoroughly=thoroughly)
+                if thoroughly:
+                    problems += rejoin()
             except Exception as error:
                 # the only one who heals: whatever it was, the next look may go well
                 LOG.exception("a look at tenants' networks broke")
                 problems = [f"the last look broke: {error}"]
             looks += 1
-            if self._stop.wait(_LOOK_SECONDS):
+            if self._stop.wait(self._look_seconds):
                 return
 
     def _look(self, *, thoroughly: bool) -> list[str]:
@@ -187,7 +187,7 @@ class Dataplane:
         if self._view.known:
             self._start_names()
         with self._accepting:
-            problems = self._sync_all() if thoroughly else self._sync_changed()
+            problems = self._sync_all(looking=True) if thoroughly else self._sync_changed()
         for problem in problems:
             LOG.warning("%s", problem)
         return problems
@@ -218,8 +218,8 @@ class Dataplane:
                 problems.append(f"network {network_id}: {error}")
         return problems
 
-    def _sync_all(self) -> list[str]:
-        """Make everything so; answers what could not be."""
+    def _sync_all(self, *, looking: bool = False) -> list[str]:
+        """Make everything so; answers what could not be. looking: whatever somebody else changed meanwhile, too."""
         view, problems = self._view, []
 
         def attempt(what: str, work: Callable[[], None]) -> None:
@@ -235,7 +235,7 @@ class Dataplane:
         self._remove_strange(view, present, attempt)
         occupied = {endpoint.network_id for record in self._store.containers() for endpoint in record.endpoints}
         for network_id in sorted({*occupied, *view.routed()}):
-            attempt(f"network {network_id}", lambda item=network_id: self._sync_network(view, item))  # type: ignore[misc]
+            attempt(f"network {network_id}", lambda item=network_id: self._sync_network(view, item, looking))  # type: ignore[misc]
         for external in view.plane.externals:
             attempt(f"external network {external.network_id}", lambda item=external: self._outside.sync(item))  # type: ignore[misc]
         if view.plane.externals or any(name.startswith(self._external_prefix()) for name in present):
@@ -261,14 +261,30 @@ class Dataplane:
     def _external_prefix(self) -> str:
         return names.namespace_prefix(self._cluster) + names.EXTERNAL_PREFIX
 
-    def _sync_network(self, view: View, network_id: str) -> None:
+    def _sync_network(self, view: View, network_id: str, looking: bool) -> None:
         namespace = names.namespace(self._cluster, network_id)
         with self._locks.held("network", network_id):
             if namespaces.exists(namespace):
                 with namespaces.opened(namespace) as switch_fd:
-                    self._sync_switch(view, network_id, switch_fd)
+                    if looking:
+                        self._mend(view, network_id, switch_fd)
+                    self._sync_switch(view, network_id, switch_fd, looking=looking)
 
-    def _sync_switch(self, view: View, network_id: str, switch_fd: int) -> None:
+    def _mend(self, view: View, network_id: str, switch_fd: int) -> None:
+        """The bridge and what is on it. The network's lock is held."""
+        seen = switches.look(switch_fd)
+        if switches.mend(switch_fd, seen):
+            # what a bridge knew of neighbours goes with it
+            self._overlay.forget(network_id)
+        if not self._store.damaged:
+            ports = {endpoint.port_id for endpoint in self._endpoints_on(network_id)}
+            known = {names.tunnel(self._cluster, network_id)}
+            known |= {names.shaper(self._cluster, port_id) for port_id in ports}
+            ports |= {leg.port_id for leg in view.plane.interfaces_on(network_id)}
+            known |= {names.link(self._cluster, port_id) for port_id in ports}
+            switches.remove_strays(switch_fd, seen, known)
+
+    def _sync_switch(self, view: View, network_id: str, switch_fd: int, *, looking: bool = False) -> None:
         """Rules, tunnel, speeds and names of one namespace. The network's lock is held."""
         network = view.networks.get(network_id)
         occupants = self._occupants(view, network_id)
@@ -280,11 +296,11 @@ class Dataplane:
         self._firewall.sync(network_id, switch_fd, trusted, occupants, view.groups, view.members)
         here = {endpoint.port_id for endpoint in endpoints}
         entries = overlay.entries(network, here) if network is not None and tunnel is not None else frozenset()
-        self._overlay.sync(network_id, switch_fd, tunnel, entries)
+        self._overlay.sync(network_id, switch_fd, tunnel, entries, looking=looking)
         crash.point("netd.plane.network")
-        self._learn_limits(switch_fd, endpoints)
+        self._shaping.learn(switch_fd, endpoints)
         for endpoint in endpoints:
-            self._shape(view, switch_fd, endpoint)
+            self._shaping.hold(switch_fd, endpoint, view.ports.get(endpoint.port_id))
         if network is not None:
             self._serve_names(network, switch_fd)
 
@@ -300,21 +316,6 @@ class Dataplane:
             return None
         link = names.tunnel(self._cluster, network.network_id)
         return Tunnel(link, network.vni, view.plane.vtep, network.mtu)
-
-    def _shape(self, view: View, switch_fd: int, endpoint: Endpoint) -> None:
-        """Hold a port to its limits. The network's lock is held."""
-        state, link = view.ports.get(endpoint.port_id), names.link(self._cluster, endpoint.port_id)
-        limits = (state.kbps_in, state.kbps_out) if state is not None else UNLIMITED
-        if self._shaped.get(link, UNLIMITED) != limits and link in links.names(switch_fd):
-            devices.shape(switch_fd, link, names.shaper(self._cluster, endpoint.port_id), *limits)
-            self._shaped[link] = limits
-
-    def _learn_limits(self, switch_fd: int, endpoints: list[Endpoint]) -> None:
-        """After a start: find the limits that a former plane gave, so that they can be taken off."""
-        unseen = {names.link(self._cluster, endpoint.port_id) for endpoint in endpoints}.difference(self._shaped)
-        if unseen:
-            limited = devices.limited(switch_fd)
-            self._shaped.update((link, SOME_LIMIT if link in limited else UNLIMITED) for link in unseen)
 
     def _sync_router(self, router: RouterState) -> None:
         with self._locks.held("router", router.router_id):

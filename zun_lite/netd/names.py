@@ -15,7 +15,7 @@ BRIDGE, BRIDGE_MAC = "br0", "02:7a:6c:00:00:53"
 LINK_PREFIX, TUNNEL_PREFIX, SHAPER_PREFIX = "zv", "zx", "zb"
 OWN_PREFIXES = (LINK_PREFIX, TUNNEL_PREFIX, SHAPER_PREFIX)
 ROUTER_PREFIX, EXTERNAL_PREFIX = "r", "x"
-GATEWAY = "gate"
+GATEWAY, HOST_END, INTERFACE_PREFIX = "gate", "zlhost", "zi"
 METADATA_ADDRESSES = ("169.254.169.254", "fd00:ec2::254")
 
 
@@ -53,7 +53,7 @@ def shaper(cluster: str, port_id: str) -> str:
 
 def interface(port_id: str) -> str:
     """A router's end of its link to a network; alone in the router's namespace with others of its kind."""
-    return "zi" + _hashed("", port_id)
+    return INTERFACE_PREFIX + _hashed("", port_id)
 
 
 def uplink(cluster: str, network_id: str) -> str:

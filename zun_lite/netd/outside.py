@@ -22,7 +22,6 @@ from zun_lite.domain.plane import ExternalState
 from zun_lite.netd import devices, links, names, namespaces
 from zun_lite.netd.tables import Tables
 
-_HOST_END = "zlhost"
 _MTU_BYTES = 1500
 _OWN_NAMESPACE = "/proc/self/ns/net"
 
@@ -50,7 +49,7 @@ class Outside:
             links.ensure_bridge(outer_fd)
             namespaces.inside(outer_fd, lambda: namespaces.write_setting("ipv4/ip_forward", "1"))
             devices.give_bridge(outer_fd, list(external.addresses))
-            devices.ensure_pair(outer_fd, _HOST_END, f"{far}/31", host_fd, uplink, f"{near}/31")
+            devices.ensure_pair(outer_fd, names.HOST_END, f"{far}/31", host_fd, uplink, f"{near}/31")
             devices.set_routes(outer_fd, {"0.0.0.0/0": (near, None)})
             devices.add_routes(host_fd, uplink, {prefix: far for prefix in prefixes(external)})
 
@@ -76,7 +75,7 @@ class Outside:
         """
         if namespaces.exists(name):
             with namespaces.opened(name) as outer_fd:
-                devices.remove_all(outer_fd, _HOST_END)
+                devices.remove_all(outer_fd, names.HOST_END)
         namespaces.remove(name)
 
     @contextmanager

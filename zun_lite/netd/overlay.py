@@ -30,18 +30,35 @@ class Tunnel:
     mtu: int
 
 
+# A namespace's own number, its tunnel, and where that leads.
+_Given = tuple[int, Tunnel | None, frozenset[Entry]]
+
+
 class Overlay:
     """All tunnels of this host."""
 
     def __init__(self) -> None:
-        self._given: dict[str, tuple[int, Tunnel | None, frozenset[Entry]]] = {}
+        self._given: dict[str, _Given] = {}
 
-    def sync(self, network_id: str, switch_fd: int, tunnel: Tunnel | None, entries: frozenset[Entry]) -> None:
-        """Make a network's tunnel so, or take it away, and have it lead to exactly these entries."""
+    def sync(
+        self,
+        network_id: str,
+        switch_fd: int,
+        tunnel: Tunnel | None,
+        entries: frozenset[Entry],
+        *,
+        looking: bool = False,
+    ) -> None:
+        """Make a network's tunnel so, or take it away, and have it lead to exactly these entries.
+
+        looking: what the kernel has counts, not what it was given.
+        """
         identity = os.fstat(switch_fd).st_ino
         before = self._given.pop(network_id, None)
+        if looking and before is not None:
+            before = self._look(switch_fd, before)
         if tunnel is None:
-            self._take_away(switch_fd, before is None or before[:2] != (identity, None))
+            self._take_away(switch_fd, before is None or before[:2] != (identity, None) or bool(before[2]))
         elif before is None or before[:2] != (identity, tunnel):
             devices.prepare_bridge(switch_fd)
             devices.remove_all(switch_fd, TUNNEL_PREFIX, keep=[tunnel.link])
@@ -49,7 +66,16 @@ class Overlay:
             self._lead(switch_fd, tunnel, namespaces.inside(switch_fd, lambda: read(tunnel.link, BRIDGE)), entries)
         else:
             self._lead(switch_fd, tunnel, before[2], entries)
-        self._given[network_id] = (identity, tunnel, entries)
+        self._given[network_id] = (identity, tunnel, entries if tunnel is not None else frozenset())
+
+    def _look(self, switch_fd: int, before: _Given) -> _Given | None:
+        """What was given as the kernel has it now; None: a tunnel is gone."""
+        identity, tunnel, _ = before
+        link = tunnel.link if tunnel is not None else None
+        try:
+            return identity, tunnel, namespaces.inside(switch_fd, lambda: read(link, BRIDGE))
+        except OSError:
+            return None
 
     def _take_away(self, switch_fd: int, unsure: bool) -> None:
         """The tunnel, and what the bridge knew of neighbours behind it: an address of theirs may be here one day."""

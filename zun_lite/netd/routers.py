@@ -44,7 +44,7 @@ class Routers:
             # rules first: until they are there, nothing leads through
             self._tables.give(name, router_fd, rules(router))
             legs = {names.interface(interface.port_id) for interface in router.interfaces}
-            devices.remove_all(router_fd, "zi", keep=legs)
+            devices.remove_all(router_fd, names.INTERFACE_PREFIX, keep=legs)
             if router.gateway is None:
                 devices.remove_all(router_fd, names.GATEWAY)
             for interface in router.interfaces:

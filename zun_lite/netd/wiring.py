@@ -13,7 +13,7 @@ from typing import Any
 from zun_lite.common import crash
 from zun_lite.domain import errors
 from zun_lite.domain.wiring import Endpoint
-from zun_lite.netd import announce, links, names, namespaces
+from zun_lite.netd import announce, links, names, namespaces, processes, switches
 from zun_lite.netd.dataplane import Dataplane
 from zun_lite.netd.locks import ObjectLocks
 from zun_lite.netd.store import ContainerRecord, Store
@@ -100,6 +100,32 @@ class Switchboard:
                 LOG.info("container %s of %s is unplugged", container_id[:12], record.workload)
         crash.point("netd.unplug.end")
 
+    def rejoin(self) -> list[str]:
+        """Connect the running containers that lost a link; answers what could not be."""
+        records = self._store.containers()
+        present = {endpoint.network_id: set[str]() for record in records for endpoint in record.endpoints}
+        for network_id in present:
+            present[network_id] = self.link_names(network_id)
+        lost = {
+            record.container_id
+            for record in records
+            if not all(
+                names.link(self._cluster, endpoint.port_id) in present[endpoint.network_id]
+                for endpoint in record.endpoints
+            )
+        }
+        problems = []
+        for container_id, pid in processes.of_containers(lost).items():
+            try:
+                self.wire(container_id, pid)
+                LOG.warning("container %s had lost a link and is connected again", container_id[:12])
+            except errors.NotFound:
+                # it ended; its next start wires it
+                continue
+            except errors.ZunError as error:
+                problems.append(f"container {container_id[:12]} has lost a link: {error.message}")
+        return problems
+
     def link_names(self, network_id: str) -> set[str]:
         """Names of the links in a network's namespace; empty where it has none."""
         name = names.namespace(self._cluster, network_id)
@@ -107,7 +133,7 @@ class Switchboard:
             return set()
         try:
             with namespaces.opened(name) as switch_fd:
-                return links.names(switch_fd)
+                return set(switches.look(switch_fd))
         except FileNotFoundError:
             return set()
 

@@ -129,13 +129,17 @@ class Container:
 
 
 class NetdTestCase(testtools.TestCase):
-    """Gives each test a started netd as self.host."""
+    """Gives each test a started netd as self.host. settings: more lines of its configuration."""
+
+    settings = ""
 
     def setUp(self) -> None:
         super().setUp()
         self.assertEqual(0, os.geteuid(), "these tests need root")
         self.host = NetdHost()
         self.addCleanup(self.host.clean)
+        with (self.host.state_dir / "zun_lite.conf").open("a") as conf:
+            conf.write(self.settings)
         self.host.start()
         self.netd = self.host.client
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import subprocess
 import time
@@ -24,10 +25,12 @@ class LeakTests(PlaneTestCase):
 
     def setUp(self) -> None:
         super().setUp()
+        # tunnels are the machine's own, as others' of other tests are
+        self.vni = random.randrange(1 << 20, 1 << 24)
         self.network_id = new_id()
         self.group_id = self.group(*EVERYTHING)
-        ends = [member(self.network_id, last) for last in (5, 6)]
-        self.networks["one"] = network(self.network_id, [port(end, self.group_id) for end in ends])
+        ends = [member(self.network_id, last, vni=self.vni) for last in (5, 6)]
+        self.networks["one"] = network(self.network_id, [port(end, self.group_id) for end in ends], self.vni)
         self.give()
         for end in ends:
             self.joined(end)
@@ -51,14 +54,14 @@ class LeakTests(PlaneTestCase):
 
     def live(self, number: int, most: dict[str, Any] | None = None) -> None:
         """A container comes, with a plane, limits, names and every other time a tunnel to a neighbour; and goes."""
-        end = member(self.network_id, 20 + number % 200)
-        mate = member(new_id(), 5)
+        end = member(self.network_id, 20 + number % 200, vni=self.vni)
+        mate = member(new_id(), 5, vni=self.vni - 1)
         far = PortState(new_id(), "fa:16:3e:00:ff:01", ("10.1.0.250", "fd00:1::fa"), vtep=ELSEWHERE)
         container = self.joined(end, mate)
         states = [port(end, self.group_id, kbps_out=20_000, names=(f"c{number}",)), far]
         base = self.networks["one"].ports[:2]
-        self.networks["one"] = network(self.network_id, [*base, *states])
-        self.networks["two"] = network(mate.network_id, [port(mate, self.group_id)], vni=2000)
+        self.networks["one"] = network(self.network_id, [*base, *states], self.vni)
+        self.networks["two"] = network(mate.network_id, [port(mate, self.group_id)], self.vni - 1)
         self.give(vtep="127.0.0.1" if number % 2 == 0 else None)
         container.can_ping("10.1.0.5")
         if most is not None:
@@ -67,7 +70,7 @@ class LeakTests(PlaneTestCase):
         self.netd.unplug(container.container_id)
         container.end()
         del self.networks["two"]
-        self.networks["one"] = network(self.network_id, base)
+        self.networks["one"] = network(self.network_id, base, self.vni)
         self.give()
 
     def everything(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import unittest
 from unittest import mock
 
 from zun_lite.domain.plane import HostPlane
-from zun_lite.netd import dataplane, namespaces
+from zun_lite.netd import namespaces
 from zun_lite.netd.dataplane import Dataplane
 from zun_lite.netd.locks import ObjectLocks
 from zun_lite.netd.store import Store
@@ -31,7 +31,7 @@ class DataplaneTests(unittest.TestCase):
         self.store = Store(folder.name)
 
     def a_dataplane(self) -> Dataplane:
-        made = Dataplane("unit", self.store, ObjectLocks(), NoNames())  # type: ignore[arg-type]
+        made = Dataplane("unit", self.store, ObjectLocks(), NoNames(), 0.01)  # type: ignore[arg-type]
         self.addCleanup(made.close)
         return made
 
@@ -58,7 +58,6 @@ class DataplaneTests(unittest.TestCase):
             return []
 
         with (
-            mock.patch.object(dataplane, "_LOOK_SECONDS", 0.01),
             mock.patch.object(namespaces, "names", look),
             self.assertLogs("zun_lite.netd.dataplane"),
         ):
