@@ -107,5 +107,5 @@ class NetdClient:
         self.ask("detach", volume_id=volume_id, epoch=epoch)
 
     def list(self) -> dict[str, Any]:
-        """Records and kernel facts: see netd/server.py for the shape."""
+        """Records and kernel facts: see netd/census.py for the shape."""
         return self.ask("list")
