@@ -16,7 +16,7 @@ from tests.functional.case import CloudTestCase
 V2 = "/network/v2.0"
 SERVER = ["sh", "-c", "trap 'exit 0' TERM; while :; do echo here | nc -l -p 8080; done & wait"]
 OUTER = "172.29.77"
-WORLD = "203.0.113"
+WORLD = "198.19.113"
 LIMIT_SECONDS = 20.0
 
 
