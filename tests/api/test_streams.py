@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.api.case import AnsweringAgents, ApiTestCase
 from tests.unit.domain.test_tar import a_tar
-from zun_lite.api.container import waits
+from zun_lite.api import waits
+from zun_lite.api.image.transfers import Transfers
 from zun_lite.common import grants
 from zun_lite.db import identity as rows
 from zun_lite.db import stream_grants
@@ -165,6 +166,19 @@ class LookingTest(StreamsCase):
 
 
 class WaitsTest(StreamsCase):
+    def test_images_on_their_way_count_among_what_takes_long(self):
+        place, seen = waits.Waits(waits.LEFT_FREE + 1), []
+        transfers = Transfers(4, place)
+        with mock.patch.object(waits, "PATIENCE_SECONDS", 0):
+            with place.one():
+                for _ in range(5):
+                    seen.append(self.assertRaises(errors.Busy, transfers.take).message)
+            transfers.take()
+            self.assertRaises(errors.Busy, place.take)
+            transfers.give_back()
+            place.take()
+        self.assertEqual(1, len(set(seen)))
+
     def test_commands_that_take_long_leave_threads_for_short_requests(self):
         places = self.conf.api.threads - waits.LEFT_FREE
         answers = []

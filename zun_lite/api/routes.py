@@ -23,7 +23,6 @@ from zun_lite.api.container.registries import OneRegistry, Registries
 from zun_lite.api.container.services import HostServices
 from zun_lite.api.container.streams import Streams, Terminals
 from zun_lite.api.container.verbs import Verbs
-from zun_lite.api.container.waits import Waits
 from zun_lite.api.health import Health
 from zun_lite.api.identity.directory import Projects, Users
 from zun_lite.api.identity.documents import IdentityRoot, IdentityV3
@@ -34,6 +33,7 @@ from zun_lite.api.node import streams as node_streams
 from zun_lite.api.policy import Policy
 from zun_lite.api.services import Services
 from zun_lite.api.token_cache import TokenCache
+from zun_lite.api.waits import Waits
 
 Route = tuple[str, object, str | None]
 CONNECTING = ("network_list", "network_attach", "network_detach", "add_security_group", "remove_security_group")
@@ -41,10 +41,11 @@ LIFE = ("start", "stop", "reboot", "pause", "unpause", "kill", "rebuild", "resiz
 
 
 def routes(services: Services, cache: TokenCache, rules: Policy) -> list[Route]:
-    transfers = Transfers(services.conf.api.threads // 2)
+    waits = Waits(services.conf.api.threads)
+    transfers = Transfers(services.conf.api.threads // 2, waits)
     return [
         ("/healthcheck", Health(services.means.db), None),
-        *_container(services),
+        *_container(services, waits),
         *_identity(services, cache),
         *network.resources(services),
         *volume.resources(services),
@@ -55,10 +56,9 @@ def routes(services: Services, cache: TokenCache, rules: Policy) -> list[Route]:
     ]
 
 
-def _container(services: Services) -> list[Route]:
+def _container(services: Services, waits: Waits) -> list[Route]:
     one = "/v1/containers/{ident}"
     life = Life(services)
-    waits = Waits(services.conf.api.threads)
     verbs, history = Verbs(services.means, Terminals(services), waits), History(services.means)
     streams, connections = Streams(services, waits), Connections(services.means)
     return [

@@ -20,9 +20,9 @@ import falcon
 
 from zun_lite.api.container import parameters
 from zun_lite.api.container.containers import find
-from zun_lite.api.container.waits import Waits
 from zun_lite.api.media import answer, read_object
 from zun_lite.api.services import Services
+from zun_lite.api.waits import Waits
 from zun_lite.control import stream_grants, streams
 from zun_lite.control.stream_grants import Limits
 from zun_lite.db.workloads import Workload

@@ -12,8 +12,8 @@ from zun_lite.api.container import parameters
 from zun_lite.api.container.containers import find
 from zun_lite.api.container.request import split
 from zun_lite.api.container.streams import Terminals
-from zun_lite.api.container.waits import Waits
 from zun_lite.api.media import answer
+from zun_lite.api.waits import Waits
 from zun_lite.control import streams
 from zun_lite.control.means import Means
 from zun_lite.domain import errors

@@ -13,6 +13,7 @@ from typing import Any
 
 import falcon
 
+from zun_lite.api.waits import Waits
 from zun_lite.domain import errors
 from zun_lite.image.base import Bytes
 
@@ -21,10 +22,11 @@ SILENT_SECONDS = 60.0
 
 
 class Transfers:
-    """One a process. most: images on their way at once."""
+    """One a process. most: images on their way at once; each is one of the waits, too."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, waits: Waits) -> None:
         self._slots = threading.BoundedSemaphore(max(1, most))
+        self._waits = waits
 
     @contextmanager
     def one(self, req: falcon.Request) -> Iterator[None]:
@@ -46,8 +48,14 @@ class Transfers:
     def take(self) -> None:
         if not self._slots.acquire(blocking=False):
             raise errors.Busy("Too many images are on their way at the moment; try again soon.")
+        try:
+            self._waits.take()
+        except errors.Busy:
+            self._slots.release()
+            raise
 
     def give_back(self) -> None:
+        self._waits.give_back()
         self._slots.release()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests that wait for a host's answer: not so many at once that no thread is left for short ones.
+"""Requests that take long, for a host answers or bytes come: never so many that no thread is left for short ones.
 
 Hosts' own heartbeats are short ones. Were all threads waiting for commands of users, no heartbeat would be
 heard, and every host be taken for lost.
@@ -26,9 +26,15 @@ class Waits:
     @contextmanager
     def one(self) -> Iterator[None]:
         """For the length of a block. Busy: too many wait already."""
-        if not self._places.acquire(timeout=PATIENCE_SECONDS):
-            raise errors.Busy("Too many requests wait for hosts at the moment; try again soon.")
+        self.take()
         try:
             yield
         finally:
-            self._places.release()
+            self.give_back()
+
+    def take(self) -> None:
+        if not self._places.acquire(timeout=PATIENCE_SECONDS):
+            raise errors.Busy("Too many requests that take long are under way at the moment; try again soon.")
+
+    def give_back(self) -> None:
+        self._places.release()
