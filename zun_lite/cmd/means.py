@@ -48,6 +48,7 @@ def network_quotas(conf: cfg.ConfigOpts) -> NetworkQuotas:
         {
             "network": conf.network.quota_networks,
             "subnet": conf.network.quota_subnets,
+            "subnetpool": conf.network.quota_subnet_pools,
             "port": conf.network.quota_ports,
             "router": conf.network.quota_routers,
             "floatingip": conf.network.quota_floating_ips,

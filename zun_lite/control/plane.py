@@ -20,6 +20,7 @@ from zun_lite.db import (
     networks,
     planes,
     ports,
+    qos,
     routers,
     security_group_rules,
     subnets,
@@ -60,12 +61,13 @@ def host_plane(means: Means, host: Host) -> HostPlane:
 
 @dataclass(frozen=True)
 class _Around:
-    """What a plane is made of. names: of each workload, what DNS finds it by; vteps: by host."""
+    """What a plane is made of. names: of each workload, what DNS finds it by; vteps: by host; limits: by policy."""
 
     host: Host
     subnets: dict[str, list[Subnet]]
     names: dict[str, tuple[str, ...]]
     vteps: dict[str, str]
+    limits: dict[str, list[qos.Limit]]
 
     @property
     def vtep(self) -> str | None:
@@ -80,7 +82,13 @@ def _read(tx: sa.Connection, host: Host) -> HostPlane:
     found = networks.page(tx, [networks.networks.c.uuid.in_([*inner, *outer])])
     known = {network.uuid: network for network in found}
     members = ports.page(tx, [ports.ports.c.network_uuid.in_(inner)]) if inner else []
-    around = _Around(host, _subnets(tx, known), workloads.names_of(tx, _workloads(members)), _vteps(tx))
+    around = _Around(
+        host,
+        _subnets(tx, known),
+        workloads.names_of(tx, _workloads(members)),
+        _vteps(tx),
+        _limits(tx, here, found),
+    )
     return HostPlane(
         revision=number,
         vtep=around.vtep,
@@ -110,6 +118,12 @@ def _vteps(tx: sa.Connection) -> dict[str, str]:
     }
 
 
+def _limits(tx: sa.Connection, here: Iterable[Port], found: Iterable[Network]) -> dict[str, list[qos.Limit]]:
+    """Of the policies that ports of this host may have."""
+    named = {port.qos_policy for port in here} | {network.qos_policy for network in found}
+    return qos.limits_of(tx, sorted(policy for policy in named if policy is not None))
+
+
 def _network(network: Network, members: Sequence[Port], around: _Around) -> NetworkState:
     return NetworkState(
         network_id=network.uuid,
@@ -134,10 +148,26 @@ def _port(port: Port, network: Network, around: _Around) -> PortState:
         allowed_address_pairs=tuple(AddressPair(address, mac) for address, mac in port.address_pairs),
         names=around.names.get(port.workload_uuid or "", ()),
     )
+    if state.local:
+        state = _limited(state, port, network, around)
     if port.admin_state_up and network.admin_state_up:
         return state
     # switched off: held to its addresses, and no group lets anything through
     return replace(state, groups=(), port_security=True, allowed_address_pairs=())
+
+
+def _limited(state: PortState, port: Port, network: Network, around: _Around) -> PortState:
+    """By the port's own policy, else by its network's, which routers' legs and the like are not held to."""
+    policy = port.qos_policy
+    if policy is None and not port.device_owner.startswith("network:"):
+        policy = network.qos_policy
+    for limit in around.limits.get(policy or "", ()):
+        burst = limit.max_burst_kbps or None
+        if limit.direction == qos.INGRESS:
+            state = replace(state, kbps_in=limit.max_kbps, burst_kbit_in=burst)
+        else:
+            state = replace(state, kbps_out=limit.max_kbps, burst_kbit_out=burst)
+    return state
 
 
 def _groups(tx: sa.Connection, here: Sequence[Port], members: Sequence[Port]) -> Iterable[GroupState]:

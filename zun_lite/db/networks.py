@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from zun_lite.db import revisions
+from zun_lite.db import listing, revisions
 from zun_lite.db.engine import Moment, metadata, text_type
 from zun_lite.db.qos import qos_policies
 from zun_lite.db.records import Records
@@ -112,6 +112,15 @@ def insert(
 def visible_to(project_id: str | None) -> sa.ColumnElement[bool]:
     """What a project sees: its own, the shared and the external ones."""
     return sa.or_(networks.c.project_id == project_id, networks.c.shared, networks.c.external)
+
+
+def policies(tx: sa.Connection, uuids: Iterable[str]) -> dict[str, str]:
+    """The QoS policies of these networks; networks without one are left out."""
+    query = sa.select(networks.c.uuid, networks.c.qos_policy).where(networks.c.qos_policy.is_not(None))
+    found: dict[str, str] = {}
+    for some in listing.in_parts(sorted(set(uuids))):
+        found.update((uuid, policy) for uuid, policy in tx.execute(query.where(networks.c.uuid.in_(some))))
+    return found
 
 
 def _next_vni(tx: sa.Connection) -> int:

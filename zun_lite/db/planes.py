@@ -29,6 +29,13 @@ def network_changed(tx: sa.Connection, network_uuid: str, *project_ids: str) -> 
     changed(tx, *project_ids, *([owner] if owner is not None else []))
 
 
+def policy_changed(tx: sa.Connection, policy_uuid: str) -> None:
+    """A QoS policy that ports or networks may have."""
+    with_ports = sa.select(ports.c.network_uuid).where(ports.c.qos_policy == policy_uuid)
+    concerned = sa.or_(networks.c.qos_policy == policy_uuid, networks.c.uuid.in_(with_ports))
+    changed(tx, *tx.execute(sa.select(networks.c.project_id).where(concerned).distinct()).scalars())
+
+
 def host_changed(tx: sa.Connection, host_uuid: str) -> None:
     """How a host is reached by others, or how it reaches networks outside."""
     revisions.raise_one(tx, _host_scope(host_uuid))

@@ -74,7 +74,8 @@ class PortState:
 
     addresses: without prefix lengths. local: it is on the host that the plane is for. vtep: the
     underlay address of the host that it is on, None where that is not known yet. kbps_in, kbps_out:
-    limits of what the port receives and sends, in kbit/s. names: what DNS finds it by.
+    limits of what the port receives and sends, in kbit/s; burst_kbit_in, burst_kbit_out: how much may come at
+    once before they hold, None leaves that to netd. names: what DNS finds it by.
     """
 
     port_id: str
@@ -87,6 +88,8 @@ class PortState:
     allowed_address_pairs: tuple[AddressPair, ...] = ()
     kbps_in: int | None = None
     kbps_out: int | None = None
+    burst_kbit_in: int | None = None
+    burst_kbit_out: int | None = None
     names: tuple[str, ...] = ()
 
     @classmethod

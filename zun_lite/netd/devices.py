@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -22,6 +23,8 @@ from zun_lite.netd.names import BRIDGE
 _ALL_PROTOCOLS = 0x0003
 _INGRESS, _INGRESS_PARENT, _ROOT_PARENT = 0xFFFF0000, 0xFFFFFFF1, 0xFFFFFFFF
 _BURST_SECONDS, _LEAST_BURST_BYTES = 0.004, 32 * 1024
+# What the kernel can count: clock, length and bytes a second are of 32 bits each.
+_MOST_BURST_SECONDS, _MOST_BURST_BYTES, _MOST_RATE_BYTES = 60, 2**30, 2**32 - 1
 _LATENCY = "50ms"
 _LOOPBACK_INDEX = 1
 _NO_DAD = 0x02
@@ -203,14 +206,22 @@ def add_routes(namespace_fd: int, link: str, wanted: dict[str, str]) -> None:
     links.within(namespace_fd, make)
 
 
-def shape(switch_fd: int, outer: str, shaper: str, kbps_in: int | None, kbps_out: int | None) -> None:
-    """Limit what the port behind a link gets and sends, in kbit/s; None is no limit."""
+@dataclass(frozen=True)
+class Rate:
+    """kbps: kbit/s; None is no limit. burst_kbit: how much passes at once before it holds; None: as little as works."""
+
+    kbps: int | None = None
+    burst_kbit: int | None = None
+
+
+def shape(switch_fd: int, outer: str, shaper: str, getting: Rate, sending: Rate) -> None:
+    """Limit what the port behind a link gets and sends."""
 
     def limit(route: IPRoute) -> None:
         link = _found(route, outer)
-        _delay(route, link.index, kbps_in)
+        _delay(route, link.index, getting)
         helper = links.find(route, shaper)
-        if kbps_out is None:
+        if sending.kbps is None:
             if helper is not None:
                 _drop_queue(route, link.index, _INGRESS_PARENT)
                 links.delete(route, helper.index)
@@ -219,7 +230,7 @@ def shape(switch_fd: int, outer: str, shaper: str, kbps_in: int | None, kbps_out
             route.link("add", ifname=shaper, kind="ifb")
             helper = _found(route, shaper)
         route.link("set", index=helper.index, state="up")
-        _delay(route, helper.index, kbps_out)
+        _delay(route, helper.index, sending)
         _drop_queue(route, link.index, _INGRESS_PARENT)
         route.tc("add", "ingress", link.index, _INGRESS)
         action = {"kind": "mirred", "direction": "egress", "action": "redirect", "ifindex": helper.index}
@@ -268,12 +279,13 @@ def counters(switch_fd: int) -> dict[str, dict[str, int]]:
     return links.within(switch_fd, read)
 
 
-def _delay(route: IPRoute, index: int, kbps: int | None) -> None:
-    if kbps is None:
+def _delay(route: IPRoute, index: int, rate: Rate) -> None:
+    if rate.kbps is None:
         _drop_queue(route, index, _ROOT_PARENT)
         return
-    rate_bytes = kbps * 1000 // 8
-    burst = max(_LEAST_BURST_BYTES, int(rate_bytes * _BURST_SECONDS))
+    rate_bytes = min(rate.kbps * 1000 // 8, _MOST_RATE_BYTES)
+    asked = min((rate.burst_kbit or 0) * 1000 // 8, int(rate_bytes * _MOST_BURST_SECONDS), _MOST_BURST_BYTES)
+    burst = max(_LEAST_BURST_BYTES, int(rate_bytes * _BURST_SECONDS), asked)
     route.tc("replace", "tbf", index, 0x10000, parent=_ROOT_PARENT, rate=rate_bytes, burst=burst, latency=_LATENCY)
 
 

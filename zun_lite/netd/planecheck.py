@@ -35,6 +35,7 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _LINK = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?")
 _MOST_KBPS = 400_000_000
+_MOST_BURST_KBIT = 2**31 - 1
 _LEAST_MTU, _MOST_MTU = 576, 65535
 
 
@@ -107,6 +108,9 @@ def _port(port: PortState, _: list[str]) -> PortState:
     for limit in (port.kbps_in, port.kbps_out):
         if limit is not None:
             _need_number(limit, 1, _MOST_KBPS, "a limit in kbit/s")
+    for burst in (port.burst_kbit_in, port.burst_kbit_out):
+        if burst is not None:
+            _need_number(burst, 0, _MOST_BURST_KBIT, "a burst in kbit")
     _need_truth(port.local, "local")
     _need_truth(port.port_security, "port_security")
     return dataclasses.replace(

@@ -7,10 +7,10 @@ from zun_lite.domain.plane import PortState
 from zun_lite.domain.wiring import Endpoint
 from zun_lite.netd import devices, links, names
 
-# Limits in kbit/s of what a port gets and sends; and what stands for some that are not known.
-Limits = tuple[int | None, int | None]
-UNLIMITED: Limits = (None, None)
-SOME_LIMIT: Limits = (-1, -1)
+# Limits of what a port gets and sends; and what stands for some that are not known.
+Limits = tuple[devices.Rate, devices.Rate]
+UNLIMITED: Limits = (devices.Rate(), devices.Rate())
+SOME_LIMIT: Limits = (devices.Rate(-1), devices.Rate(-1))
 
 
 class Shaping:
@@ -30,7 +30,7 @@ class Shaping:
     def hold(self, switch_fd: int, endpoint: Endpoint, state: PortState | None) -> None:
         """Hold a port to the limits that the plane says."""
         link = names.link(self._cluster, endpoint.port_id)
-        limits = (state.kbps_in, state.kbps_out) if state is not None else UNLIMITED
+        limits = _limits(state)
         if self._shaped.get(link, UNLIMITED) != limits and link in links.names(switch_fd):
             devices.shape(switch_fd, link, names.shaper(self._cluster, endpoint.port_id), *limits)
             self._shaped[link] = limits
@@ -46,3 +46,9 @@ class Shaping:
         """Of a link that is gone."""
         self._shaped.pop(names.link(self._cluster, endpoint.port_id), None)
         devices.remove_all(switch_fd, names.shaper(self._cluster, endpoint.port_id))
+
+
+def _limits(state: PortState | None) -> Limits:
+    if state is None:
+        return UNLIMITED
+    return devices.Rate(state.kbps_in, state.burst_kbit_in), devices.Rate(state.kbps_out, state.burst_kbit_out)

@@ -20,6 +20,7 @@ from zun_lite.db import (
     routers,
     security_group_rules,
     security_groups,
+    subnet_pools,
     subnets,
 )
 from zun_lite.domain import errors
@@ -34,10 +35,11 @@ _COUNTS: dict[str, Callable[[sa.Connection, str], int]] = {
     "floatingip": floating_ips.count,
     "security_group": security_groups.count,
     "security_group_rule": security_group_rules.count,
+    "subnetpool": subnet_pools.count,
 }
 COUNTED = tuple(_COUNTS)
 # What clients show and this server does not have; they cannot be used up.
-UNCOUNTED = ("subnetpool", "rbac_policy")
+UNCOUNTED = ("rbac_policy",)
 RESOURCES = (*COUNTED, *UNCOUNTED)
 
 

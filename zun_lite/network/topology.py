@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from zun_lite.db import networks, planes, ports, revisions, subnets, tags
+from zun_lite.db import networks, planes, ports, qos, revisions, subnets, tags
 from zun_lite.domain import errors
 from zun_lite.domain.names import new_id
 from zun_lite.network import cidr
@@ -32,7 +32,12 @@ def create_network(
     mtu: int,
     port_security: bool = True,
     is_default: bool = False,
+    qos_policy: str | None = None,
 ) -> networks.Network:
+    """qos_policy: None is the project's default one, where it has one."""
+    if qos_policy is None:
+        default = qos.default_of(tx, project_id)
+        qos_policy = default.uuid if default is not None else None
     return networks.insert(
         tx,
         uuid=new_id(),
@@ -45,6 +50,7 @@ def create_network(
         mtu=mtu,
         port_security=port_security,
         is_default=is_default,
+        qos_policy=qos_policy,
     )
 
 
@@ -99,8 +105,12 @@ def create_subnet(
     routes: Sequence[tuple[str, str]] = (),
     enable_dhcp: bool = True,
     ipv6_mode: str | None = None,
+    subnet_pool: str | None = None,
 ) -> subnets.Subnet:
-    """choose_gateway: take the first host where gateway_ip is None; else None means no gateway."""
+    """choose_gateway: take the first host where gateway_ip is None; else None means no gateway.
+
+    subnet_pool: of which the block was taken.
+    """
     if gateway_ip is not None:
         gateway = cidr.parse_ip(gateway_ip, "gateway_ip")
         cidr.check_gateway(block, gateway)
@@ -119,6 +129,11 @@ def create_subnet(
             raise cidr.bad_input(
                 f"Requested subnet with cidr: {block} for network: {network.uuid} overlaps with another subnet."
             )
+        if other.ip_version == block.version and other.subnet_pool != subnet_pool:
+            raise errors.Invalid(
+                "Subnets hosted on the same network must be allocated from the same subnet pool.",
+                kind="NetworkSubnetPoolAffinityError",
+            )
     planes.changed(tx, network.project_id)
     return subnets.insert(
         tx,
@@ -134,6 +149,7 @@ def create_subnet(
         dns=dns,
         routes=routes,
         ipv6_mode=ipv6_mode,
+        subnet_pool=subnet_pool,
     )
 
 

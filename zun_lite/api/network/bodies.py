@@ -30,9 +30,9 @@ MOST_PAIRS = 10
 class Attribute:
     """One field that a body may hold.
 
-    name: under which it is handed on. read: (field, value) to the value handed on; Invalid.
-    change: it may be changed later. admin: only an administrator may give it, unless it says nothing
-    (false, empty). null: null is a value of its own.
+    name: under which it is handed on, empty for what is only checked. read: (field, value) to the value
+    handed on; Invalid. change: it may be changed later. admin: only an administrator may give it, unless it
+    says nothing (false, empty). null: null is a value of its own.
     """
 
     name: str
@@ -105,6 +105,10 @@ def text_or_nothing(field: str, value: Any) -> str:
 
 def text_or_null(field: str, value: Any) -> str | None:
     return text_or_nothing(field, value) or None
+
+
+def texts(field: str, value: Any) -> list[str]:
+    return [text(field, item) for item in _list(field, value)]
 
 
 def boolean(field: str, value: Any) -> bool:
@@ -244,7 +248,8 @@ def _read(item: dict[str, Any], attributes: Mapping[str, Attribute], caller: Cal
         read = attribute.read(field, value)
         if attribute.admin and read and not caller.is_admin:
             raise forbidden(field)
-        values[attribute.name] = read
+        if attribute.name:
+            values[attribute.name] = read
     return values
 
 

@@ -12,11 +12,13 @@ from zun_lite.api.services import Services
 from zun_lite.domain import errors
 
 PREFIX = "/network/v2.0"
-COLLECTIONS = ("networks", "subnets", "ports", "security-groups", "security-group-rules", "routers", "floatingips")
+COLLECTIONS = (
+    "networks", "subnets", "subnetpools", "ports", "security-groups", "security-group-rules", "routers", "floatingips",
+)  # fmt: skip
 
 # Collections that clients look into although nothing of them is served here.
 EMPTY = (
-    "address-scopes", "network-ip-availabilities", "rbac-policies", "service-providers", "subnetpools", "trunks",
+    "address-scopes", "network-ip-availabilities", "rbac-policies", "service-providers", "trunks",
 )  # fmt: skip
 
 # Only what is served: some clients change the shape of their requests for what they find here.
@@ -25,6 +27,7 @@ EXTENSIONS = {
     "allowed-address-pairs": ("Allowed Address Pairs", "Provides allowed address pairs"),
     "availability_zone": ("Availability Zone", "The availability zone extension."),
     "binding": ("Port Binding", "Expose port bindings of a virtual port to external application"),
+    "default-subnetpools": ("Default Subnetpools", "Provides ability to mark and use a subnetpool as the default."),
     "empty-string-filtering": ("Empty String Filtering Extension", "Allow filtering by attributes with empty string"),
     "ext-gw-mode": (
         "Neutron L3 Configurable external gateway mode",
@@ -39,6 +42,13 @@ EXTENSIONS = {
     "port-security": ("Port Security", "Provides port security"),
     "project-id": ("project_id field enabled", "Extension that indicates that project_id field is enabled."),
     "provider": ("Provider Network", "Expose mapping of virtual networks to physical networks"),
+    "qos": ("Quality of Service", "Limits of bandwidth by policies of ports and networks."),
+    "qos-bw-limit-direction": (
+        "Direction for QoS bandwidth limit rule",
+        "A limit is of what is sent or of what comes.",
+    ),
+    "qos-default": ("QoS default policy", "Expose the QoS default policy per project"),
+    "qos-rule-type-details": ("Details of QoS rule types", "Expose details about QoS rule types."),
     "quota_details": ("Quota details management support", "Expose functions for quotas usage statistics per project"),
     "quotas": ("Quota management support", "Expose functions for quotas management per project"),
     "router": ("Neutron L3 Router", "Routers, their interfaces and gateways, and floating IPs."),
@@ -48,6 +58,7 @@ EXTENSIONS = {
     "standard-attr-revisions": ("Resource revision numbers", "The revision number of each resource."),
     "standard-attr-tag": ("Tag support for resources with standard attribute", "Enables to set tag on resources."),
     "standard-attr-timestamp": ("Resource timestamps", "Adds created_at and updated_at to all resources."),
+    "subnet_allocation": ("Subnet Allocation", "Enables allocation of subnets from a subnet pool"),
 }
 UPDATED = "2026-01-01T00:00:00-00:00"
 

@@ -9,13 +9,14 @@ from typing import Any
 import falcon
 import sqlalchemy as sa
 
-from zun_lite.api import media
-from zun_lite.api.network import bodies, queries, tagging, views
+from zun_lite.api.network import bodies, kinds, queries, views
 from zun_lite.api.network import networks as networks_edge
 from zun_lite.api.network.bodies import Attribute
+from zun_lite.api.network.kinds import Clauses, Kind
 from zun_lite.api.network.queries import Filter
 from zun_lite.api.services import Services
 from zun_lite.db import hosts, networks, ports
+from zun_lite.db.ports import Port as Record
 from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
 from zun_lite.domain.names import as_id
@@ -33,6 +34,7 @@ FILTERS = {
     "admin_state_up": Filter("admin_state_up", queries.boolean),
     "device_id": Filter("device_id", queries.text),
     "device_owner": Filter("device_owner", queries.text),
+    "qos_policy_id": Filter("qos_policy", queries.identifier),
 }
 SORTABLE = {
     "id": "uuid",
@@ -64,99 +66,104 @@ ATTRIBUTES = {
     "allowed_address_pairs": Attribute("address_pairs", bodies.address_pairs, change=True),
     "extra_dhcp_opts": Attribute("", bodies.one_of([]), change=True),
     "dns_name": Attribute("", bodies.one_of(""), change=True),
-    "qos_policy_id": Attribute("", bodies.one_of(), change=True),
-    "project_id": Attribute("project_id", bodies.text),
-    "tenant_id": Attribute("project_id", bodies.text),
+    "qos_policy_id": Attribute("qos_policy", bodies.identifier, change=True, null=True),
+    "project_id": Attribute("", bodies.text),
+    "tenant_id": Attribute("", bodies.text),
 }
 
 
-def find(tx: sa.Connection, caller: Caller, ident: str) -> ports.Port:
-    uuid = as_id(ident)
-    visible = [] if caller.is_admin else [ports.visible_to(caller.project_id)]
-    found = ports.page(tx, [ports.ports.c.uuid == uuid, *visible]) if uuid else []
-    if not found:
-        raise errors.NotFound(f"Port {ident} could not be found.", kind="PortNotFound")
-    return found[0]
+def _views(tx: sa.Connection, found: Sequence[Record], caller: Caller) -> list[dict[str, Any]]:
+    names = _host_names(tx, caller)
+    around = networks.policies(tx, [port.network_uuid for port in found])
+    return [
+        views.port(port, admin=caller.is_admin, host_names=names, network_policy=around.get(port.network_uuid))
+        for port in found
+    ]
 
 
-class Ports:
+def _host_names(tx: sa.Connection, caller: Caller) -> dict[str, str]:
+    return {host.uuid: host.name for host in hosts.every(tx)} if caller.is_admin else {}
+
+
+def _clauses(tx: sa.Connection, query: queries.Query, caller: Caller) -> Clauses:
+    """Filters that are not plain columns."""
+    clauses: Clauses = []
+    for condition in query.others.get("fixed_ips", ()):
+        key, _, value = condition.partition("=")
+        if key == "ip_address":
+            clauses.append(ports.on_address(str(cidr.parse_ip(value, "fixed_ips"))))
+        elif key == "subnet_id":
+            clauses.append(ports.on_subnet(as_id(value) or value))
+        else:
+            raise bodies.invalid("fixed_ips", f"'{condition}' must be ip_address=ADDRESS or subnet_id=ID")
+    if "security_groups" in query.others:
+        clauses.append(ports.in_groups([as_id(value) or value for value in query.others["security_groups"]]))
+    if "status" in query.others:
+        asked = set(query.others["status"])
+        choices = [ports.bound(bound) for word, bound in (("ACTIVE", True), ("DOWN", False)) if word in asked]
+        clauses.append(sa.or_(sa.false(), *choices))
+    if caller.is_admin and "binding:host_id" in query.others:
+        asked = set(query.others["binding:host_id"])
+        uuids = {uuid for uuid, name in _host_names(tx, caller).items() if name in asked}
+        clauses.append(ports.ports.c.host.in_(sorted(asked | uuids)))
+    return clauses
+
+
+KIND = Kind(
+    singular="port",
+    plural="ports",
+    quota="port",
+    table=ports.ports,
+    page=ports.page,
+    visible_to=ports.visible_to,
+    views=_views,
+    missing="Port {} could not be found.",
+    not_found="PortNotFound",
+    filters=FILTERS,
+    sortable=SORTABLE,
+    more=_clauses,
+)
+
+
+class Ports(kinds.Collection[Record]):
     def __init__(self, services: Services) -> None:
-        self._db = services.means.db
-        self._public_url = services.public_url
-        self._max_limit = services.conf.api.max_limit
-        self._quotas = services.means.network_quotas
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        caller = req.context.caller
-        query = queries.read_query(req, FILTERS, SORTABLE, self._max_limit)
-        with self._db.read() as tx:
-            where = [] if caller.is_admin else [ports.visible_to(caller.project_id)]
-            where += _clauses(query, _host_names(tx, caller) if caller.is_admin else None)
-            found = ports.page(tx, where, query.columns, query.page)
-            shown = [queries.project(view, query.fields) for view in _views(tx, found, caller)]
-        page = queries.links(req, self._public_url, "ports", query, [port.uuid for port in found])
-        media.answer(resp, {"ports": shown, **page})
+        super().__init__(services, KIND)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        caller = req.context.caller
-        items, bulk = bodies.read_items(req, "port", "ports")
-        wanted = [(bodies.project_of(item, caller), _read(item, caller)) for item in items]
-
-        def work(tx: sa.Connection) -> list[dict[str, Any]]:
-            made = []
-            for project_id, values in wanted:
-                self._quotas.hold(tx, project_id, "port")
-                made.append(_create(tx, caller, project_id, values))
-            return _views(tx, made, caller)
-
-        shown = self._db.transact(work)
-        media.answer(resp, {"ports": shown} if bulk else {"port": shown[0]}, 201)
+        self.answer_made(req, resp, _read, _create)
 
 
-class Port:
+class Port(kinds.Member[Record]):
     def __init__(self, services: Services) -> None:
-        self._db = services.means.db
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
-        caller = req.context.caller
-        with self._db.read() as tx:
-            (shown,) = _views(tx, [find(tx, caller, ident)], caller)
-        media.answer(resp, {"port": queries.project(shown, queries.read_pairs(req).get("fields", ()))})
+        super().__init__(services, KIND, lambda tx, caller, port: rules.delete_port(tx, port))
 
     def on_put(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
         caller = req.context.caller
         (item,), _ = bodies.read_items(req, "port")
         changes = bodies.read_changes(item, ATTRIBUTES, caller)
-        changes.pop("", None)
         _check_owner_word(changes, caller)
         fixed_ips = changes.pop("fixed_ips", None)
         group_ids = changes.pop("security_group_ids", None)
 
-        def work(tx: sa.Connection) -> dict[str, Any]:
-            port = find(tx, caller, ident)
+        def work(tx: sa.Connection, port: Record) -> Record:
             _check_addresses(tx, caller, port.network_uuid, fixed_ips)
             _check_guard(tx, caller, port, changes)
-            changed = rules.change_port(tx, port, changes, fixed_ips=fixed_ips, security_group_ids=group_ids)
-            return _views(tx, [changed], caller)[0]
+            networks_edge.check_policy(tx, caller, port.project_id, changes, port.qos_policy)
+            return rules.change_port(tx, port, changes, fixed_ips=fixed_ips, security_group_ids=group_ids)
 
-        media.answer(resp, {"port": self._db.transact(work)})
-
-    def on_delete(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
-        caller = req.context.caller
-        self._db.transact(lambda tx: rules.delete_port(tx, find(tx, caller, ident)))
-        resp.status = falcon.HTTP_204
+        self.changed(req, resp, ident, work)
 
 
 def _read(item: dict[str, Any], caller: Caller) -> dict[str, Any]:
     """The arguments of create_port(), and the network's id."""
     values = bodies.read_new(item, ATTRIBUTES, caller)
     _check_owner_word(values, caller)
-    return {key: value for key, value in values.items() if key not in ("", "project_id")}
+    return values
 
 
-def _create(tx: sa.Connection, caller: Caller, project_id: str, values: dict[str, Any]) -> ports.Port:
+def _create(tx: sa.Connection, caller: Caller, project_id: str, values: dict[str, Any]) -> Record:
     arguments = dict(values)
-    network = networks_edge.find(tx, caller, arguments.pop("network_id"))
+    network = networks_edge.KIND.find(tx, caller, arguments.pop("network_id"))
     if not networks_edge.is_owner(caller, network):
         if network.external and not network.shared:
             raise errors.Forbidden(
@@ -170,6 +177,7 @@ def _create(tx: sa.Connection, caller: Caller, project_id: str, values: dict[str
         if "mac" in arguments:
             raise _not_owner(network.uuid, "choose a mac_address")
     _check_addresses(tx, caller, network.uuid, arguments.get("fixed_ips"))
+    networks_edge.check_policy(tx, caller, project_id, arguments)
     return rules.create_port(tx, network, project_id, **arguments)
 
 
@@ -178,7 +186,7 @@ def _check_owner_word(values: dict[str, Any], caller: Caller) -> None:
         raise bodies.forbidden("a device_owner that begins with network:")
 
 
-def _check_guard(tx: sa.Connection, caller: Caller, port: ports.Port, changes: dict[str, Any]) -> None:
+def _check_guard(tx: sa.Connection, caller: Caller, port: Record, changes: dict[str, Any]) -> None:
     """What a port may send is for its network's owner to loosen."""
     network = networks.get(tx, port.network_uuid)
     if network is None or networks_edge.is_owner(caller, network):
@@ -202,36 +210,3 @@ def _check_addresses(
         return
     if any(wanted.ip_address is not None for wanted in fixed_ips or ()):
         raise _not_owner(network_uuid, "choose an ip_address")
-
-
-def _clauses(query: queries.Query, host_names: dict[str, str] | None) -> list[sa.ColumnElement[bool]]:
-    """Filters that are not plain columns. host_names: for administrators, who may filter by host."""
-    clauses = tagging.clauses(query, ports.ports.c.uuid)
-    for condition in query.others.get("fixed_ips", ()):
-        key, _, value = condition.partition("=")
-        if key == "ip_address":
-            clauses.append(ports.on_address(str(cidr.parse_ip(value, "fixed_ips"))))
-        elif key == "subnet_id":
-            clauses.append(ports.on_subnet(as_id(value) or value))
-        else:
-            raise bodies.invalid("fixed_ips", f"'{condition}' must be ip_address=ADDRESS or subnet_id=ID")
-    if "security_groups" in query.others:
-        clauses.append(ports.in_groups([as_id(value) or value for value in query.others["security_groups"]]))
-    if "status" in query.others:
-        asked = set(query.others["status"])
-        choices = [ports.bound(bound) for word, bound in (("ACTIVE", True), ("DOWN", False)) if word in asked]
-        clauses.append(sa.or_(sa.false(), *choices))
-    if host_names is not None and "binding:host_id" in query.others:
-        asked = set(query.others["binding:host_id"])
-        uuids = {uuid for uuid, name in host_names.items() if name in asked}
-        clauses.append(ports.ports.c.host.in_(sorted(asked | uuids)))
-    return clauses
-
-
-def _views(tx: sa.Connection, found: Sequence[ports.Port], caller: Caller) -> list[dict[str, Any]]:
-    names = _host_names(tx, caller)
-    return tagging.tagged(tx, [views.port(port, admin=caller.is_admin, host_names=names) for port in found])
-
-
-def _host_names(tx: sa.Connection, caller: Caller) -> dict[str, str]:
-    return {host.uuid: host.name for host in hosts.every(tx)} if caller.is_admin else {}

@@ -10,11 +10,12 @@ import falcon
 import sqlalchemy as sa
 
 from zun_lite.api import media
-from zun_lite.api.network import bodies, queries, router_views, tagging
+from zun_lite.api.network import bodies, kinds, queries, router_views
 from zun_lite.api.network import networks as networks_edge
 from zun_lite.api.network import ports as ports_edge
 from zun_lite.api.network import subnets as subnets_edge
 from zun_lite.api.network.bodies import Attribute
+from zun_lite.api.network.kinds import Kind
 from zun_lite.api.network.queries import Filter
 from zun_lite.api.services import Services
 from zun_lite.db import ports, routers
@@ -22,7 +23,6 @@ from zun_lite.db.ports import Port
 from zun_lite.db.routers import Router as Record
 from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
-from zun_lite.domain.names import as_id
 from zun_lite.network import routers as rules
 
 FILTERS = {
@@ -63,8 +63,8 @@ ATTRIBUTES = {
     "admin_state_up": Attribute("admin_state_up", bodies.boolean, change=True),
     "external_gateway_info": Attribute("gateway", _gateway, change=True),
     "routes": Attribute("routes", bodies.routes, change=True),
-    "project_id": Attribute("project_id", bodies.text),
-    "tenant_id": Attribute("project_id", bodies.text),
+    "project_id": Attribute("", bodies.text),
+    "tenant_id": Attribute("", bodies.text),
     "distributed": Attribute("", bodies.one_of(False), change=True),
     "ha": Attribute("", bodies.one_of(False), change=True),
     "availability_zone_hints": Attribute("", bodies.one_of([])),
@@ -72,57 +72,38 @@ ATTRIBUTES = {
 }
 
 
-def find(tx: sa.Connection, caller: Caller, ident: str) -> Record:
-    found = routers.get(tx, as_id(ident) or "")
-    if found is None or not (caller.is_admin or found.project_id == caller.project_id):
-        raise errors.NotFound(f"Router {ident} could not be found", kind="RouterNotFound")
-    return found
+def _views(tx: sa.Connection, found: Sequence[Record], caller: Caller) -> list[dict[str, Any]]:
+    wanted = [router.gateway_port for router in found if router.gateway_port is not None]
+    gateways = {port.uuid: port for port in ports.page(tx, [ports.ports.c.uuid.in_(wanted)])} if wanted else {}
+    return [router_views.router(item, gateways.get(item.gateway_port or "")) for item in found]
 
 
-class Routers:
+KIND = Kind(
+    singular="router",
+    plural="routers",
+    quota="router",
+    table=routers.routers,
+    page=routers.page,
+    visible_to=lambda project_id: routers.routers.c.project_id == project_id,
+    views=_views,
+    missing="Router {} could not be found",
+    not_found="RouterNotFound",
+    filters=FILTERS,
+    sortable=SORTABLE,
+)
+
+
+class Routers(kinds.Collection[Record]):
     def __init__(self, services: Services) -> None:
-        self._db = services.means.db
-        self._quotas = services.means.network_quotas
-        self._public_url = services.public_url
-        self._max_limit = services.conf.api.max_limit
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        caller = req.context.caller
-        query = queries.read_query(req, FILTERS, SORTABLE, self._max_limit)
-        where = [] if caller.is_admin else [routers.routers.c.project_id == caller.project_id]
-        where += tagging.clauses(query, routers.routers.c.uuid)
-        with self._db.read() as tx:
-            found = routers.page(tx, where, query.columns, query.page)
-            shown = [queries.project(view, query.fields) for view in _views(tx, found)]
-        page = queries.links(req, self._public_url, "routers", query, [router.uuid for router in found])
-        media.answer(resp, {"routers": shown, **page})
+        super().__init__(services, KIND)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        caller = req.context.caller
-        (item,), _ = bodies.read_items(req, "router")
-        project_id, values = bodies.project_of(item, caller), bodies.read_new(item, ATTRIBUTES, caller)
-        if values.pop("routes", None):
-            raise bodies.bad_request("A new router is in no network yet; give it routes once it is.")
-
-        def work(tx: sa.Connection) -> dict[str, Any]:
-            fields = {key: value for key, value in values.items() if key not in ("", "project_id", "gateway")}
-            self._quotas.hold(tx, project_id, "router")
-            made = rules.create_router(tx, project_id, **fields)
-            if values.get("gateway"):
-                made = _set_gateway(tx, caller, made, values["gateway"])
-            return _views(tx, [made])[0]
-
-        media.answer(resp, {"router": self._db.transact(work)}, 201)
+        self.answer_made(req, resp, _read, _create, bulk=False)
 
 
-class Router:
+class Router(kinds.Member[Record]):
     def __init__(self, services: Services) -> None:
-        self._db = services.means.db
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
-        with self._db.read() as tx:
-            (shown,) = _views(tx, [find(tx, req.context.caller, ident)])
-        media.answer(resp, {"router": queries.project(shown, queries.read_pairs(req).get("fields", ()))})
+        super().__init__(services, KIND, lambda tx, caller, router: rules.delete_router(tx, router))
 
     def on_put(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
         caller = req.context.caller
@@ -131,22 +112,15 @@ class Router:
         # both say that there is to be none
         drops = "external_gateway_info" in item and not item["external_gateway_info"]
         gateway = given.pop("gateway", None)
-        given.pop("", None)
 
-        def work(tx: sa.Connection) -> dict[str, Any]:
-            router = find(tx, caller, ident)
+        def work(tx: sa.Connection, router: Record) -> Record:
             if drops:
                 router = rules.remove_gateway(tx, router)
             elif gateway:
                 router = _set_gateway(tx, caller, router, gateway)
-            return _views(tx, [rules.change_router(tx, router, given)])[0]
+            return rules.change_router(tx, router, given)
 
-        media.answer(resp, {"router": self._db.transact(work)})
-
-    def on_delete(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
-        caller = req.context.caller
-        self._db.transact(lambda tx: rules.delete_router(tx, find(tx, caller, ident)))
-        resp.status = falcon.HTTP_204
+        self.changed(req, resp, ident, work)
 
     def on_put_add_interface(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
         caller = req.context.caller
@@ -155,14 +129,14 @@ class Router:
             raise bodies.bad_request("Bad router request: Either subnet_id or port_id must be specified, not both.")
 
         def work(tx: sa.Connection) -> dict[str, Any]:
-            router = find(tx, caller, ident)
+            router = KIND.find(tx, caller, ident)
             if "port_id" in body:
-                port = ports_edge.find(tx, caller, body["port_id"])
+                port = ports_edge.KIND.find(tx, caller, body["port_id"])
                 if port.project_id != caller.project_id and not caller.is_admin:
                     raise errors.NotFound(f"Port {port.uuid} could not be found.", kind="PortNotFound")
                 return _interface(router, rules.add_port(tx, router, port))
-            subnet = subnets_edge.find(tx, caller, body["subnet_id"])
-            network = networks_edge.find(tx, caller, subnet.network_uuid)
+            subnet = subnets_edge.KIND.find(tx, caller, body["subnet_id"])
+            network = networks_edge.KIND.find(tx, caller, subnet.network_uuid)
             if not networks_edge.is_owner(caller, network) and subnet.gateway_ip is not None:
                 # the address that all other projects on it go by is for its owner to give
                 raise errors.Forbidden(
@@ -180,7 +154,7 @@ class Router:
             raise bodies.bad_request("Bad router request: Either subnet_id or port_id must be specified.")
 
         def work(tx: sa.Connection) -> dict[str, Any]:
-            router = find(tx, caller, ident)
+            router = KIND.find(tx, caller, ident)
             return _interface(router, rules.remove_interface(tx, router, **body))
 
         media.answer(resp, self._db.transact(work))
@@ -198,21 +172,30 @@ class Router:
         ident: str,
         change: Callable[[sa.Connection, Record, Sequence[rules.Route]], Record],
     ) -> None:
-        caller = req.context.caller
         (item,), _ = bodies.read_items(req, "router")
         routes = bodies.routes("routes", item.get("routes"))
+        self.changed(req, resp, ident, lambda tx, router: change(tx, router, routes))
 
-        def work(tx: sa.Connection) -> dict[str, Any]:
-            return _views(tx, [change(tx, find(tx, caller, ident), routes)])[0]
 
-        media.answer(resp, {"router": self._db.transact(work)})
+def _read(item: dict[str, Any], caller: Caller) -> dict[str, Any]:
+    values = bodies.read_new(item, ATTRIBUTES, caller)
+    if values.pop("routes", None):
+        raise bodies.bad_request("A new router is in no network yet; give it routes once it is.")
+    return values
+
+
+def _create(tx: sa.Connection, caller: Caller, project_id: str, values: dict[str, Any]) -> Record:
+    fields = dict(values)
+    gateway = fields.pop("gateway", None)
+    made = rules.create_router(tx, project_id, **fields)
+    return _set_gateway(tx, caller, made, gateway) if gateway else made
 
 
 def _set_gateway(tx: sa.Connection, caller: Caller, router: Record, wanted: dict[str, Any]) -> Record:
     snat = wanted.get("enable_snat", router.enable_snat)
     if not caller.is_admin and (not snat or wanted.get("fixed_ips") is not None):
         raise bodies.forbidden("external_fixed_ips, and enable_snat to false")
-    network = networks_edge.find(tx, caller, wanted["network_id"])
+    network = networks_edge.KIND.find(tx, caller, wanted["network_id"])
     return rules.set_gateway(tx, router, network, enable_snat=snat, fixed_ips=wanted.get("fixed_ips"))
 
 
@@ -237,9 +220,3 @@ def _interface(router: Record, leg: Port) -> dict[str, Any]:
         "project_id": router.project_id,
         "tenant_id": router.project_id,
     }
-
-
-def _views(tx: sa.Connection, found: Sequence[Record]) -> list[dict[str, Any]]:
-    wanted = [router.gateway_port for router in found if router.gateway_port is not None]
-    gateways = {port.uuid: port for port in ports.page(tx, [ports.ports.c.uuid.in_(wanted)])} if wanted else {}
-    return tagging.tagged(tx, [router_views.router(item, gateways.get(item.gateway_port or "")) for item in found])

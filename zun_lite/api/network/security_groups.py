@@ -9,16 +9,17 @@ from typing import Any
 import falcon
 import sqlalchemy as sa
 
-from zun_lite.api import media
-from zun_lite.api.network import bodies, group_views, queries, tagging
+from zun_lite.api.network import bodies, group_views, kinds, queries
 from zun_lite.api.network.bodies import Attribute
+from zun_lite.api.network.kinds import Kind
 from zun_lite.api.network.queries import Filter
 from zun_lite.api.services import Services
 from zun_lite.db import security_group_rules, security_groups
 from zun_lite.db.engine import Database
+from zun_lite.db.security_group_rules import SecurityGroupRule as RuleRecord
+from zun_lite.db.security_groups import SecurityGroup as Record
 from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
-from zun_lite.domain.names import as_id
 from zun_lite.network import groups
 
 FILTERS = {
@@ -55,8 +56,8 @@ ATTRIBUTES = {
     "name": Attribute("name", bodies.text, change=True),
     "description": Attribute("description", bodies.text, change=True),
     "stateful": Attribute("", bodies.one_of(True), change=True),
-    "project_id": Attribute("project_id", bodies.text),
-    "tenant_id": Attribute("project_id", bodies.text),
+    "project_id": Attribute("", bodies.text),
+    "tenant_id": Attribute("", bodies.text),
 }
 
 
@@ -88,16 +89,48 @@ RULE_ATTRIBUTES = {
     "remote_group_id": Attribute("remote_group", bodies.identifier),
     "remote_address_group_id": Attribute("", bodies.one_of()),
     "description": Attribute("description", bodies.text),
-    "project_id": Attribute("project_id", bodies.text),
-    "tenant_id": Attribute("project_id", bodies.text),
+    "project_id": Attribute("", bodies.text),
+    "tenant_id": Attribute("", bodies.text),
 }
 
 
-def find(tx: sa.Connection, caller: Caller, ident: str) -> security_groups.SecurityGroup:
-    group = security_groups.get(tx, as_id(ident) or "")
-    if group is None or not (caller.is_admin or group.project_id == caller.project_id):
-        raise errors.NotFound(f"Security group {ident} does not exist.", kind="SecurityGroupNotFound")
-    return group
+def _views(tx: sa.Connection, found: Sequence[Record], caller: Caller) -> list[dict[str, Any]]:
+    uuids = [group.uuid for group in found]
+    rules = security_group_rules.of_groups(tx, uuids)
+    return [group_views.security_group(group, rules.get(group.uuid, ())) for group in found]
+
+
+def _rule_views(tx: sa.Connection, found: Sequence[RuleRecord], caller: Caller) -> list[dict[str, Any]]:
+    return [group_views.rule(rule) for rule in found]
+
+
+KIND = Kind(
+    singular="security_group",
+    plural="security_groups",
+    quota="security_group",
+    table=security_groups.security_groups,
+    page=security_groups.page,
+    visible_to=security_groups.belonging_to,
+    views=_views,
+    missing="Security group {} does not exist.",
+    not_found="SecurityGroupNotFound",
+    filters=FILTERS,
+    sortable=SORTABLE,
+)
+RULE_KIND = Kind(
+    singular="security_group_rule",
+    plural="security_group_rules",
+    quota="security_group_rule",
+    table=security_group_rules.security_group_rules,
+    page=security_group_rules.page,
+    visible_to=security_group_rules.visible_to,
+    views=_rule_views,
+    missing="Security group rule {} does not exist.",
+    not_found="SecurityGroupRuleNotFound",
+    filters=RULE_FILTERS,
+    sortable=RULE_SORTABLE,
+    tagged=False,
+)
 
 
 def see_to_default(db: Database, caller: Caller) -> None:
@@ -111,129 +144,54 @@ def see_to_default(db: Database, caller: Caller) -> None:
         db.transact(lambda tx: groups.default_group(tx, own))
 
 
-class SecurityGroups:
+class SecurityGroups(kinds.Collection[Record]):
     def __init__(self, services: Services) -> None:
-        self._db = services.means.db
-        self._quotas = services.means.network_quotas
-        self._public_url = services.public_url
-        self._max_limit = services.conf.api.max_limit
+        super().__init__(services, KIND)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        caller = req.context.caller
-        query = queries.read_query(req, FILTERS, SORTABLE, self._max_limit)
-        see_to_default(self._db, caller)
-        where = [] if caller.is_admin else [security_groups.belonging_to(caller.project_id)]
-        where += tagging.clauses(query, security_groups.security_groups.c.uuid)
-        with self._db.read() as tx:
-            found = security_groups.page(tx, where, query.columns, query.page)
-            shown = [queries.project(view, query.fields) for view in _views(tx, found)]
-        page = queries.links(req, self._public_url, "security_groups", query, [group.uuid for group in found])
-        media.answer(resp, {"security_groups": shown, **page})
+        see_to_default(self._db, req.context.caller)
+        super().on_get(req, resp)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        caller = req.context.caller
-        items, bulk = bodies.read_items(req, "security_group", "security_groups")
-        wanted = [(bodies.project_of(item, caller), bodies.read_new(item, ATTRIBUTES, caller)) for item in items]
+        self.answer_made(req, resp, lambda item, caller: bodies.read_new(item, ATTRIBUTES, caller), _create)
 
-        def work(tx: sa.Connection) -> list[dict[str, Any]]:
-            made = []
-            for project_id, values in wanted:
-                self._quotas.hold(tx, project_id, "security_group")
-                made.append(
-                    groups.create_group(
-                        tx, project_id, name=values.get("name", ""), description=values.get("description", "")
-                    )
-                )
-            return _views(tx, made)
 
-        shown = self._db.transact(work)
-        media.answer(resp, {"security_groups": shown} if bulk else {"security_group": shown[0]}, 201)
+class SecurityGroup(kinds.Member[Record]):
+    def __init__(self, services: Services) -> None:
+        super().__init__(services, KIND, _remove)
 
-    def on_get_one(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
-        with self._db.read() as tx:
-            (shown,) = _views(tx, [find(tx, req.context.caller, ident)])
-        media.answer(resp, {"security_group": queries.project(shown, queries.read_pairs(req).get("fields", ()))})
-
-    def on_put_one(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
-        caller = req.context.caller
+    def on_put(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
         (item,), _ = bodies.read_items(req, "security_group")
-        changes = bodies.read_changes(item, ATTRIBUTES, caller)
-        changes.pop("", None)
-
-        def work(tx: sa.Connection) -> dict[str, Any]:
-            return _views(tx, [groups.change_group(tx, find(tx, caller, ident), changes)])[0]
-
-        media.answer(resp, {"security_group": self._db.transact(work)})
-
-    def on_delete_one(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
-        caller = req.context.caller
-
-        def work(tx: sa.Connection) -> None:
-            groups.delete_group(tx, find(tx, caller, ident), default_too=caller.is_admin)
-
-        self._db.transact(work)
-        resp.status = falcon.HTTP_204
+        changes = bodies.read_changes(item, ATTRIBUTES, req.context.caller)
+        self.changed(req, resp, ident, lambda tx, group: groups.change_group(tx, group, changes))
 
 
-class SecurityGroupRules:
+class SecurityGroupRules(kinds.Collection[RuleRecord]):
     def __init__(self, services: Services) -> None:
-        self._db = services.means.db
-        self._quotas = services.means.network_quotas
-        self._public_url = services.public_url
-        self._max_limit = services.conf.api.max_limit
+        super().__init__(services, RULE_KIND)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        caller = req.context.caller
-        query = queries.read_query(req, RULE_FILTERS, RULE_SORTABLE, self._max_limit)
-        see_to_default(self._db, caller)
-        where = [] if caller.is_admin else [security_group_rules.visible_to(caller.project_id)]
-        with self._db.read() as tx:
-            found = security_group_rules.page(tx, where, query.columns, query.page)
-        shown = [queries.project(group_views.rule(rule), query.fields) for rule in found]
-        page = queries.links(req, self._public_url, "security_group_rules", query, [rule.uuid for rule in found])
-        media.answer(resp, {"security_group_rules": shown, **page})
+        see_to_default(self._db, req.context.caller)
+        super().on_get(req, resp)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        caller = req.context.caller
-        items, bulk = bodies.read_items(req, "security_group_rule", "security_group_rules")
-        wanted = [(bodies.project_of(item, caller), bodies.read_new(item, RULE_ATTRIBUTES, caller)) for item in items]
-
-        def work(tx: sa.Connection) -> list[dict[str, Any]]:
-            return [group_views.rule(self._create(tx, caller, *one)) for one in wanted]
-
-        shown = self._db.transact(work)
-        media.answer(resp, {"security_group_rules": shown} if bulk else {"security_group_rule": shown[0]}, 201)
-
-    def on_get_one(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
-        with self._db.read() as tx:
-            shown = group_views.rule(_find_rule(tx, req.context.caller, ident))
-        media.answer(resp, {"security_group_rule": queries.project(shown, queries.read_pairs(req).get("fields", ()))})
-
-    def on_delete_one(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
-        caller = req.context.caller
-        self._db.transact(lambda tx: groups.delete_rule(tx, _find_rule(tx, caller, ident)))
-        resp.status = falcon.HTTP_204
-
-    def _create(
-        self, tx: sa.Connection, caller: Caller, project_id: str, values: dict[str, Any]
-    ) -> security_group_rules.SecurityGroupRule:
-        fields = {key: value for key, value in values.items() if key not in ("", "project_id")}
-        group = find(tx, caller, fields.pop("group_id"))
-        self._quotas.hold(tx, project_id, "security_group_rule")
-        return groups.create_rule(tx, group, project_id, groups.WantedRule(**fields))
+        self.answer_made(req, resp, lambda item, caller: bodies.read_new(item, RULE_ATTRIBUTES, caller), _create_rule)
 
 
-def _find_rule(tx: sa.Connection, caller: Caller, ident: str) -> security_group_rules.SecurityGroupRule:
-    uuid = as_id(ident)
-    visible = [] if caller.is_admin else [security_group_rules.visible_to(caller.project_id)]
-    table = security_group_rules.security_group_rules.c
-    found = security_group_rules.page(tx, [table.uuid == uuid, *visible]) if uuid else []
-    if not found:
-        raise errors.NotFound(f"Security group rule {ident} does not exist.", kind="SecurityGroupRuleNotFound")
-    return found[0]
+class SecurityGroupRule(kinds.Member[RuleRecord]):
+    def __init__(self, services: Services) -> None:
+        super().__init__(services, RULE_KIND, lambda tx, caller, rule: groups.delete_rule(tx, rule))
 
 
-def _views(tx: sa.Connection, found: Sequence[security_groups.SecurityGroup]) -> list[dict[str, Any]]:
-    uuids = [group.uuid for group in found]
-    rules = security_group_rules.of_groups(tx, uuids)
-    return tagging.tagged(tx, [group_views.security_group(group, rules.get(group.uuid, ())) for group in found])
+def _create(tx: sa.Connection, caller: Caller, project_id: str, values: dict[str, Any]) -> Record:
+    return groups.create_group(tx, project_id, name=values.get("name", ""), description=values.get("description", ""))
+
+
+def _remove(tx: sa.Connection, caller: Caller, group: Record) -> None:
+    groups.delete_group(tx, group, default_too=caller.is_admin)
+
+
+def _create_rule(tx: sa.Connection, caller: Caller, project_id: str, values: dict[str, Any]) -> RuleRecord:
+    fields = dict(values)
+    group = KIND.find(tx, caller, fields.pop("group_id"))
+    return groups.create_rule(tx, group, project_id, groups.WantedRule(**fields))

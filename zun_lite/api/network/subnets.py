@@ -9,17 +9,18 @@ from typing import Any
 import falcon
 import sqlalchemy as sa
 
-from zun_lite.api import media
-from zun_lite.api.network import bodies, queries, tagging, views
+from zun_lite.api.network import bodies, kinds, queries, views
 from zun_lite.api.network import networks as networks_edge
+from zun_lite.api.network import subnet_pools as pools_edge
 from zun_lite.api.network.bodies import Attribute
+from zun_lite.api.network.kinds import Kind
 from zun_lite.api.network.queries import Filter
 from zun_lite.api.services import Services
 from zun_lite.db import subnets
+from zun_lite.db.subnets import Subnet as Record
 from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
-from zun_lite.domain.names import as_id
-from zun_lite.network import cidr, topology
+from zun_lite.network import cidr, subnet_pools, topology
 
 FILTERS = {
     "id": Filter("uuid", queries.identifier),
@@ -33,6 +34,7 @@ FILTERS = {
     "gateway_ip": Filter("gateway_ip", queries.nothing_as_null),
     "enable_dhcp": Filter("enable_dhcp", queries.boolean),
     "shared": Filter("shared", queries.boolean),
+    "subnetpool_id": Filter("subnet_pool", queries.identifier),
 }
 SORTABLE = {
     "id": "uuid",
@@ -59,104 +61,74 @@ ATTRIBUTES = {
     "host_routes": Attribute("routes", bodies.routes, change=True),
     "ipv6_address_mode": Attribute("address_mode", bodies.one_of(*topology.IPV6_MODES)),
     "ipv6_ra_mode": Attribute("ra_mode", bodies.one_of(*topology.IPV6_MODES)),
-    "project_id": Attribute("project_id", bodies.text),
-    "tenant_id": Attribute("project_id", bodies.text),
-    "subnetpool_id": Attribute("", bodies.one_of()),
-    "use_default_subnetpool": Attribute("", bodies.one_of(False)),
-    "prefixlen": Attribute("", bodies.one_of()),
+    "project_id": Attribute("", bodies.text),
+    "tenant_id": Attribute("", bodies.text),
+    "subnetpool_id": Attribute("subnet_pool", bodies.identifier),
+    "use_default_subnetpool": Attribute("default_pool", bodies.boolean),
+    "prefixlen": Attribute("prefixlen", bodies.integer(0, 128)),
     "service_types": Attribute("", bodies.one_of([]), change=True),
     "segment_id": Attribute("", bodies.one_of(), change=True),
     "dns_publish_fixed_ip": Attribute("", bodies.one_of(False), change=True),
 }
 
 
-def find(tx: sa.Connection, caller: Caller, ident: str, *, to_change: bool = False) -> subnets.Subnet:
-    """NotFound for what the caller may not see; Forbidden for what it may only see."""
-    uuid = as_id(ident)
-    visible = [] if caller.is_admin else [subnets.visible_to(caller.project_id)]
-    found = subnets.page(tx, [subnets.subnets.c.uuid == uuid, *visible]) if uuid else []
-    if not found:
-        raise errors.NotFound(f"Subnet {ident} could not be found.", kind="SubnetNotFound")
-    if to_change and not caller.is_admin and found[0].project_id != caller.project_id:
-        raise errors.Forbidden(f"Subnet {ident} belongs to another project.", kind="PolicyNotAuthorized")
-    return found[0]
+def _views(tx: sa.Connection, found: Sequence[Record], caller: Caller) -> list[dict[str, Any]]:
+    return [views.subnet(subnet) for subnet in found]
 
 
-class Subnets:
+def _check_owner(caller: Caller, subnet: Record) -> None:
+    if not caller.is_admin and subnet.project_id != caller.project_id:
+        raise errors.Forbidden(f"Subnet {subnet.uuid} belongs to another project.", kind="PolicyNotAuthorized")
+
+
+KIND = Kind(
+    singular="subnet",
+    plural="subnets",
+    quota="subnet",
+    table=subnets.subnets,
+    page=subnets.page,
+    visible_to=subnets.visible_to,
+    views=_views,
+    missing="Subnet {} could not be found.",
+    not_found="SubnetNotFound",
+    filters=FILTERS,
+    sortable=SORTABLE,
+    own=_check_owner,
+)
+
+
+class Subnets(kinds.Collection[Record]):
     def __init__(self, services: Services) -> None:
-        self._db = services.means.db
-        self._public_url = services.public_url
-        self._max_limit = services.conf.api.max_limit
-        self._quotas = services.means.network_quotas
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        caller = req.context.caller
-        query = queries.read_query(req, FILTERS, SORTABLE, self._max_limit)
-        visible = [] if caller.is_admin else [subnets.visible_to(caller.project_id)]
-        visible += tagging.clauses(query, subnets.subnets.c.uuid)
-        with self._db.read() as tx:
-            found = subnets.page(tx, visible, query.columns, query.page)
-            shown = [queries.project(view, query.fields) for view in _views(tx, found)]
-        page = queries.links(req, self._public_url, "subnets", query, [subnet.uuid for subnet in found])
-        media.answer(resp, {"subnets": shown, **page})
+        super().__init__(services, KIND)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        caller = req.context.caller
-        items, bulk = bodies.read_items(req, "subnet", "subnets")
-        wanted = [(bodies.project_of(item, caller), _read(item, caller)) for item in items]
-
-        def work(tx: sa.Connection) -> list[dict[str, Any]]:
-            made = []
-            for project_id, values in wanted:
-                self._quotas.hold(tx, project_id, "subnet")
-                made.append(_create(tx, caller, project_id, values))
-            return _views(tx, made)
-
-        shown = self._db.transact(work)
-        media.answer(resp, {"subnets": shown} if bulk else {"subnet": shown[0]}, 201)
+        self.answer_made(req, resp, _read, _create)
 
 
-class Subnet:
+class Subnet(kinds.Member[Record]):
     def __init__(self, services: Services) -> None:
-        self._db = services.means.db
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
-        with self._db.read() as tx:
-            (shown,) = _views(tx, [find(tx, req.context.caller, ident)])
-        media.answer(resp, {"subnet": queries.project(shown, queries.read_pairs(req).get("fields", ()))})
+        super().__init__(services, KIND, lambda tx, caller, subnet: topology.delete_subnet(tx, subnet))
 
     def on_put(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
-        caller = req.context.caller
         (item,), _ = bodies.read_items(req, "subnet")
-        changes = bodies.read_changes(item, ATTRIBUTES, caller)
-        changes.pop("", None)
-
-        def work(tx: sa.Connection) -> dict[str, Any]:
-            return _views(tx, [topology.change_subnet(tx, find(tx, caller, ident, to_change=True), changes)])[0]
-
-        media.answer(resp, {"subnet": self._db.transact(work)})
-
-    def on_delete(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
-        caller = req.context.caller
-        self._db.transact(lambda tx: topology.delete_subnet(tx, find(tx, caller, ident, to_change=True)))
-        resp.status = falcon.HTTP_204
-
-
-def _views(tx: sa.Connection, found: Sequence[subnets.Subnet]) -> list[dict[str, Any]]:
-    return tagging.tagged(tx, [views.subnet(subnet) for subnet in found])
+        changes = bodies.read_changes(item, ATTRIBUTES, req.context.caller)
+        self.changed(req, resp, ident, lambda tx, subnet: topology.change_subnet(tx, subnet, changes))
 
 
 def _read(item: dict[str, Any], caller: Caller) -> dict[str, Any]:
-    """The arguments of topology.create_subnet(), and the network's id."""
+    """The arguments of topology.create_subnet() and subnet_pools.take(), and the network's id."""
     values = bodies.read_new(item, ATTRIBUTES, caller)
-    for name in ("", "project_id"):
-        values.pop(name, None)
-    version = values.pop("ip_version", None)
-    if version == 5:
+    if values.get("ip_version") == 5:
         raise bodies.invalid("ip_version", "5 is not in [4, 6]")
-    if "cidr" not in values:
-        raise bodies.bad_request("Failed to parse request. Required attribute 'cidr' not specified.")
-    values["block"] = cidr.parse_cidr(values.pop("cidr"), version)
+    pooled = "subnet_pool" in values or values.get("default_pool")
+    if "cidr" in values and "prefixlen" in values:
+        raise _bad_subnet("cidr and prefixlen must not be supplied together")
+    if "cidr" in values:
+        values["block"] = cidr.parse_cidr(values.pop("cidr"), values.get("ip_version"))
+    elif not pooled:
+        raise _bad_subnet("a subnetpool must be specified in the absence of a cidr")
+    elif "pools" in values:
+        raise _bad_subnet("allocation_pools allowed only for specific subnet requests")
     # null says "no gateway"; a field left out says "choose one".
     values["choose_gateway"] = "gateway_ip" not in values
     modes = {values.pop(name, None) for name in ("address_mode", "ra_mode")} - {None}
@@ -166,7 +138,37 @@ def _read(item: dict[str, Any], caller: Caller) -> dict[str, Any]:
     return values
 
 
-def _create(tx: sa.Connection, caller: Caller, project_id: str, values: dict[str, Any]) -> subnets.Subnet:
+def _create(tx: sa.Connection, caller: Caller, project_id: str, values: dict[str, Any]) -> Record:
     arguments = dict(values)
-    network = networks_edge.find(tx, caller, arguments.pop("network_id"), to_change=True)
-    return topology.create_subnet(tx, network, project_id, arguments.pop("block"), **arguments)
+    network = networks_edge.KIND.find_own(tx, caller, arguments.pop("network_id"))
+    block, version = arguments.pop("block", None), arguments.pop("ip_version", None)
+    prefixlen = arguments.pop("prefixlen", None)
+    pool = _pool(tx, caller, version or 4, arguments.pop("subnet_pool", None), arguments.pop("default_pool", False))
+    if pool is not None:
+        if version not in (None, pool.ip_version):
+            raise _bad_subnet(f"Cannot allocate IPv{version} subnet from IPv{pool.ip_version} subnet pool")
+        block = subnet_pools.take(tx, pool, project_id, block=block, prefixlen=prefixlen)
+        arguments["subnet_pool"] = pool.uuid
+    elif prefixlen is not None:
+        raise _bad_subnet("prefixlen is for subnets of a subnetpool")
+    return topology.create_subnet(tx, network, project_id, block, **arguments)
+
+
+def _pool(
+    tx: sa.Connection, caller: Caller, version: int, ident: str | None, usual: bool
+) -> subnet_pools.SubnetPool | None:
+    """Where the CIDR comes from: the pool of that id, or the IP version's default one."""
+    if ident is not None and usual:
+        raise _bad_subnet("subnetpool_id and use_default_subnetpool cannot both be specified")
+    if ident is not None:
+        return pools_edge.KIND.find(tx, caller, ident)
+    if not usual:
+        return None
+    found = subnet_pools.default_pool(tx, version)
+    if found is None:
+        raise _bad_subnet(f"No default subnetpool found for IPv{version}")
+    return found
+
+
+def _bad_subnet(reason: str) -> errors.Invalid:
+    return errors.Invalid(f"Bad subnets request: {reason}.", kind="BadRequest")

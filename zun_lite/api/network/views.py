@@ -9,7 +9,10 @@ from typing import Any
 
 from zun_lite.db.networks import Network
 from zun_lite.db.ports import Port
+from zun_lite.db.qos import Limit, Policy
+from zun_lite.db.subnet_pools import SubnetPool
 from zun_lite.db.subnets import Subnet
+from zun_lite.network.qos import BANDWIDTH_LIMIT
 
 
 def network(record: Network, subnet_ids: Sequence[str], *, admin: bool) -> dict[str, Any]:
@@ -24,6 +27,7 @@ def network(record: Network, subnet_ids: Sequence[str], *, admin: bool) -> dict[
         "shared": record.shared,
         "router:external": record.external,
         "is_default": record.is_default,
+        "qos_policy_id": record.qos_policy,
         "mtu": record.mtu,
         "subnets": list(subnet_ids),
         "port_security_enabled": record.port_security,
@@ -60,15 +64,36 @@ def subnet(record: Subnet) -> dict[str, Any]:
         "host_routes": [{"destination": destination, "nexthop": nexthop} for destination, nexthop in record.routes],
         "ipv6_address_mode": record.ipv6_mode,
         "ipv6_ra_mode": record.ipv6_mode,
-        "subnetpool_id": None,
+        "subnetpool_id": record.subnet_pool,
         "service_types": [],
         "tags": [],
         **_standard(record),
     }
 
 
-def port(record: Port, *, admin: bool, host_names: Mapping[str, str]) -> dict[str, Any]:
-    """host_names: by host uuid."""
+def subnet_pool(record: SubnetPool) -> dict[str, Any]:
+    return {
+        "id": record.uuid,
+        "name": record.name,
+        "description": record.description,
+        "project_id": record.project_id,
+        "tenant_id": record.project_id,
+        "ip_version": record.ip_version,
+        "prefixes": list(record.prefixes),
+        "default_prefixlen": record.default_prefixlen,
+        "min_prefixlen": record.min_prefixlen,
+        "max_prefixlen": record.max_prefixlen,
+        "default_quota": record.default_quota,
+        "address_scope_id": None,
+        "shared": record.shared,
+        "is_default": record.default_for is not None,
+        "tags": [],
+        **_standard(record),
+    }
+
+
+def port(record: Port, *, admin: bool, host_names: Mapping[str, str], network_policy: str | None) -> dict[str, Any]:
+    """host_names: by host uuid. network_policy: the QoS policy of its network."""
     view = {
         "id": record.uuid,
         "name": record.name,
@@ -88,6 +113,8 @@ def port(record: Port, *, admin: bool, host_names: Mapping[str, str]) -> dict[st
             {"ip_address": address, "mac_address": mac or record.mac} for address, mac in record.address_pairs
         ],
         "extra_dhcp_opts": [],
+        "qos_policy_id": record.qos_policy,
+        "qos_network_policy_id": network_policy,
         "binding:vnic_type": "normal",
         "tags": [],
         **_standard(record),
@@ -103,7 +130,31 @@ def port(record: Port, *, admin: bool, host_names: Mapping[str, str]) -> dict[st
     return view
 
 
-def _standard(record: Network | Subnet | Port) -> dict[str, Any]:
+def policy(record: Policy, limits: Sequence[Limit]) -> dict[str, Any]:
+    return {
+        "id": record.uuid,
+        "name": record.name,
+        "description": record.description,
+        "project_id": record.project_id,
+        "tenant_id": record.project_id,
+        "shared": record.shared,
+        "is_default": record.default_of is not None,
+        "rules": [{**limit(each), "type": BANDWIDTH_LIMIT, "qos_policy_id": record.uuid} for each in limits],
+        "tags": [],
+        **_standard(record),
+    }
+
+
+def limit(record: Limit) -> dict[str, Any]:
+    return {
+        "id": record.uuid,
+        "max_kbps": record.max_kbps,
+        "max_burst_kbps": record.max_burst_kbps,
+        "direction": record.direction,
+    }
+
+
+def _standard(record: Network | Subnet | SubnetPool | Port | Policy) -> dict[str, Any]:
     return {
         "created_at": moment(record.created_at),
         "updated_at": moment(record.updated_at),
