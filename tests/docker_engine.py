@@ -50,12 +50,14 @@ class PrivateDockerEngine:
         extra_args: tuple[str, ...] = (),
         environment: Mapping[str, str] | None = None,
         folder: str | None = None,
+        within: tuple[str, ...] = (),
     ) -> None:
         """runtimes: runtime name → path of its program, which need not exist before the first container.
 
         environment: what dockerd, and so the runtimes that it runs, see besides the caller's own.
         bridge: have docker0, in its own network namespace, as an engine has that nobody configured.
         folder: where everything lives, short enough for a socket path; default a temporary one.
+        within: words that run a command in namespaces made already; default a network namespace of its own.
         """
         self.name = f"zl-test-{uuid.uuid4().hex[:8]}"
         self.folder = Path(folder or tempfile.mkdtemp(prefix=f"{self.name}-"))
@@ -67,6 +69,7 @@ class PrivateDockerEngine:
         self.bridge = bridge
         self.extra_args = extra_args
         self.environment = dict(environment or {})
+        self.within = within or ("unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "dockerd")
         self.process: subprocess.Popen[bytes] | None = None
         self._api: docker.APIClient | None = None
 
@@ -133,6 +136,12 @@ class PrivateDockerEngine:
         self._end_programs("containerd")
         (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
 
+    def lose_power(self) -> None:
+        """End it with everything of it that runs or is mounted, as a machine's end does; its files stay."""
+        self.kill()
+        self._end_programs("containerd-shim")
+        self._unmount_leftovers()
+
     def reload(self) -> None:
         """SIGHUP: dockerd reads FOLDER/daemon.json again."""
         os.kill(self.pid, signal.SIGHUP)
@@ -159,7 +168,7 @@ class PrivateDockerEngine:
     def _spawn(self) -> None:
         command = [
             *("setpriv", "--pdeathsig", "TERM"),
-            *("unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "dockerd", "dockerd"),
+            *(*self.within, "dockerd"),
             *("--config-file", str(self.folder / "daemon.json")),
             *("--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "exec")),
             *("--pidfile", str(self.folder / "docker.pid"), "--host", self.url),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
+from collections.abc import Iterable
 
 from zun_lite.domain.wiring import Endpoint
 from zun_lite.netd import namespaces
@@ -24,23 +25,35 @@ _ARP, _IPV6, _ICMPV6 = 0x0806, 0x86DD, 58
 
 def announce(switch_fd: int, endpoint: Endpoint) -> None:
     """Announce each of an endpoint's addresses on its network's bridge."""
+    send(switch_fd, BRIDGE, frames(endpoint))
 
-    def send() -> None:
-        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
-            sock.bind((BRIDGE, 0))
-            for frame in frames(endpoint):
-                sock.send(frame)
 
-    namespaces.inside(switch_fd, send)
+def announce_all(namespace_fd: int, link: str, owners: Iterable[tuple[str, str]]) -> None:
+    """Announce pairs of address and MAC by a link of a namespace."""
+    send(namespace_fd, link, [_frame(ip, mac) for ip, mac in owners])
 
 
 def frames(endpoint: Endpoint) -> list[bytes]:
     """A gratuitous ARP request for each IPv4 address, an unsolicited neighbour advertisement for each IPv6 one."""
-    mac = bytes.fromhex(endpoint.mac.replace(":", ""))
-    return [
-        _arp(mac, ip.packed) if ip.version == 4 else _advertisement(mac, ip.packed)
-        for ip in (ipaddress.ip_address(address.ip) for address in endpoint.addresses)
-    ]
+    return [_frame(address.ip, endpoint.mac) for address in endpoint.addresses]
+
+
+def send(namespace_fd: int, link: str, together: list[bytes]) -> None:
+    """Send frames by a link of a namespace."""
+
+    def work() -> None:
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+            sock.bind((link, 0))
+            for frame in together:
+                sock.send(frame)
+
+    if together:
+        namespaces.inside(namespace_fd, work)
+
+
+def _frame(ip: str, mac: str) -> bytes:
+    address, octets = ipaddress.ip_address(ip), bytes.fromhex(mac.replace(":", ""))
+    return _arp(octets, address.packed) if address.version == 4 else _advertisement(octets, address.packed)
 
 
 def _arp(mac: bytes, ip: bytes) -> bytes:

@@ -3,17 +3,19 @@
 
 The tunnel is a VXLAN link whose packets leave from the host's own namespace, made in the network's at
 once. It learns nothing, floods nothing and answers for the neighbours that it knows: what was not
-announced is not reached, and no request for an address ever leaves the host. Callers hold the
-network's lock.
+announced is not reached, and no request for an address ever leaves the host. An address that has
+another owner now is announced to the members on this host, whose caches would lead to the former one
+for a minute. Callers hold the network's lock.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 
 from zun_lite.domain.plane import NetworkState
-from zun_lite.netd import devices, namespaces
+from zun_lite.netd import announce, devices, namespaces
 from zun_lite.netd.names import BRIDGE, TUNNEL_PREFIX
 from zun_lite.netd.neighbours import Entry, Far, Near, read, write
 
@@ -54,7 +56,7 @@ class Overlay:
         looking: what the kernel has counts, not what it was given.
         """
         identity = os.fstat(switch_fd).st_ino
-        before = self._given.pop(network_id, None)
+        before, made = self._given.pop(network_id, None), False
         if looking and before is not None:
             before = self._look(switch_fd, before)
         if tunnel is None:
@@ -62,10 +64,11 @@ class Overlay:
         elif before is None or before[:2] != (identity, tunnel):
             devices.prepare_bridge(switch_fd)
             devices.remove_all(switch_fd, TUNNEL_PREFIX, keep=[tunnel.link])
-            devices.ensure_tunnel(switch_fd, tunnel.link, tunnel.vni, tunnel.vtep, tunnel.mtu, UDP_PORT)
-            self._lead(switch_fd, tunnel, namespaces.inside(switch_fd, lambda: read(tunnel.link, BRIDGE)), entries)
+            made = devices.ensure_tunnel(switch_fd, tunnel.link, tunnel.vni, tunnel.vtep, tunnel.mtu, UDP_PORT)
+            known = namespaces.inside(switch_fd, lambda: read(tunnel.link, BRIDGE))
+            self._lead(switch_fd, tunnel, known, entries, telling=not made)
         else:
-            self._lead(switch_fd, tunnel, before[2], entries)
+            self._lead(switch_fd, tunnel, before[2], entries, telling=True)
         self._given[network_id] = (identity, tunnel, entries if tunnel is not None else frozenset())
 
     def _look(self, switch_fd: int, before: _Given) -> _Given | None:
@@ -84,9 +87,17 @@ class Overlay:
             left = namespaces.inside(switch_fd, lambda: read(None, BRIDGE))
             namespaces.inside(switch_fd, lambda: write(None, BRIDGE, left, ()))
 
-    def _lead(self, switch_fd: int, tunnel: Tunnel, known: frozenset[Entry], wanted: frozenset[Entry]) -> None:
+    def _lead(
+        self, switch_fd: int, tunnel: Tunnel, known: frozenset[Entry], wanted: frozenset[Entry], *, telling: bool
+    ) -> None:
+        """telling: members on this host may remember who had a new entry's address before."""
         if known != wanted:
             namespaces.inside(switch_fd, lambda: write(tunnel.link, BRIDGE, known - wanted, wanted - known))
+            owners = [(entry.ip, entry.mac) for entry in wanted - known if isinstance(entry, Near)]
+            if telling:
+                # a courtesy: caches expire all the same
+                with contextlib.suppress(OSError):
+                    announce.announce_all(switch_fd, BRIDGE, owners)
 
     def forget(self, network_id: str) -> None:
         self._given.pop(network_id, None)

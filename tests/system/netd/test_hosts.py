@@ -103,6 +103,24 @@ class HostsTests(FleetTestCase):
 
         self.assertTrue(a.can_ping("10.1.0.6"))
 
+    def test_an_addresss_new_owner_is_found_at_once_from_other_hosts(self) -> None:
+        one, two, three = self.machines
+        ours = self.network(1001)
+        a = self.joined(one, member(ours, 5), self.open)
+        former = self.joined(two, member(ours, 6), self.open)
+        self.give()
+        for address in ("10.1.0.6", "fd00:1::6"):
+            self.assertTrue(a.can_ping(address))
+
+        two.host.client.unplug(former.container_id)
+        self.networks[ours][1].pop()
+        self.give()
+        self.joined(three, member(ours, 6, mac="fa:16:3e:00:99:06"), self.open)
+        self.give()
+
+        for address in ("10.1.0.6", "fd00:1::6"):
+            self.assertTrue(a.can_ping(address), address)
+
     def test_groups_hold_over_hosts(self) -> None:
         one, two, three = self.machines
         ours = self.network(1001)
