@@ -120,8 +120,12 @@ def a_world(name: str) -> Iterator[list[str]]:
         ip("-n", namespace, "link", "set", "outer", "up")
         listener = in_namespace(namespace)
         threading.Thread(target=_serve, args=(listener, heard), daemon=True).start()
-        yield heard
-        listener.close()
+        try:
+            yield heard
+        finally:
+            # Closing alone leaves the thread in accept(), and with it the namespace and its link.
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
     finally:
         ip("netns", "delete", namespace)
 
