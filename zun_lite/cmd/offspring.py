@@ -4,6 +4,7 @@
 What several programs import takes each of them some 15 MiB and half a second when it is imported in
 each. Knows nothing of what the programs do: one is the name of a module with a main(). The parent must
 be single-threaded and own descriptors only as plain numbers, as a fork closes all but its own three.
+Until the first fork it needs the standard library alone.
 """
 
 from __future__ import annotations
@@ -19,8 +20,6 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 
-from setproctitle import setproctitle
-
 SHARED = (
     "asyncio",
     "cryptography.hazmat.primitives.asymmetric.ed25519",
@@ -32,6 +31,7 @@ SHARED = (
     "orjson",
     "oslo_config.cfg",
     "requests",
+    "setproctitle",
     "sqlalchemy",
 )
 """Libraries that most programs need. None of zun_lite's own modules is among them: those are read anew."""
@@ -118,7 +118,7 @@ def _take_over(title: str, environment: Mapping[str, str], log: int) -> None:
     sys.stdin = open(0, closefd=False)
     sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))
     # Before the environment changes, as it is found by where the kernel has put that.
-    setproctitle(title)
+    importlib.import_module("setproctitle").setproctitle(title)
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = [title]
