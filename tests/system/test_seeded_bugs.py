@@ -180,6 +180,21 @@ BUGS = (
         "        return 1\n",
         "tests.api.test_capsules.QuotaTest.test_each_of_its_containers_counts",
     ),
+    Bug(
+        "what comes back goes on when its rule is gone",
+        "zun_lite/netd/rulebook.py",
+        "    ct direction reply ct state established goto sent_back\n",
+        "    ct direction reply ct state established accept\n",
+        "tests.system.netd.test_groups.GroupTests"
+        ".test_a_flow_ends_with_its_rule_in_both_directions_and_lives_as_long_as_that",
+    ),
+    Bug(
+        "nobody is told that an address on another host has a new owner",
+        "zun_lite/netd/overlay.py",
+        "                    announce.announce_all(switch_fd, BRIDGE, owners)\n",
+        "                    pass\n",
+        "tests.system.netd.test_hosts.HostsTests.test_an_addresss_new_owner_is_found_at_once_from_other_hosts",
+    ),
 )
 
 

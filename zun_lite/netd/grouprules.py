@@ -4,6 +4,9 @@
 Rules are gathered by what they are about (family, protocol, ports), and who may take part in that is one
 set, so that ten thousand rules are a few lookups. Ports that several such services share are cut into
 pieces that do not overlap, as a verdict map demands.
+
+The same rules can be put for answers: what a flow's other side sends back bears the addresses and ports of
+the first side's packets the other way round, for nothing is translated within a network.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ from zun_lite.domain.plane import Rule
 INGRESS, EGRESS = "ingress", "egress"
 PORT_PROTOCOLS = {6: "tcp", 17: "udp", 33: "dccp", 132: "sctp", 136: "udplite"}
 ICMP, ICMPV6 = 1, 58
+# what is sent back to an ICMP message: of these types alone is there a flow with answers
+_ICMP_ANSWERS = {(ICMP, 8): 0, (ICMP, 13): 14, (ICMP, 15): 16, (ICMP, 17): 18, (ICMPV6, 128): 129}
 _FAMILIES = {"IPv4": ("ipv4", "ip", "4"), "IPv6": ("ipv6", "ip6", "6")}
 # beyond this many jumps, pieces cost more than asking each service in turn
 _MOST_PIECES = 20000
@@ -51,14 +56,42 @@ class _Peers:
     groups: set[str] = field(default_factory=set)
 
 
-def compile_chains(name: str, direction: str, rules: Iterable[Rule]) -> Chains:
-    """A chain of that name, and those it jumps to: accepted is what a rule lets through, all else is dropped."""
+@dataclass(frozen=True)
+class _Terms:
+    """Where a packet bears what the rules of a direction are about. answers: it is an answer to such a packet."""
+
+    direction: str
+    answers: bool
+
+    @property
+    def address(self) -> str:
+        return "saddr" if (self.direction == INGRESS) is not self.answers else "daddr"
+
+    @property
+    def port(self) -> str:
+        return "sport" if self.answers else "dport"
+
+    def icmp(self, protocol: int, kind: int, code: int) -> str | None:
+        """The condition for messages of a kind and code, or for the answers to them; None: there are none."""
+        word = "icmp" if protocol == ICMP else "icmpv6"
+        if self.answers:
+            answer = _ICMP_ANSWERS.get((protocol, kind))
+            return None if answer is None else f"{word} type {answer}"
+        return f"{word} type {kind}" if code == -1 else f"{word} type {kind} {word} code {code}"
+
+
+def compile_chains(name: str, direction: str, rules: Iterable[Rule], *, answers: bool = False) -> Chains:
+    """A chain of that name, and those it jumps to: accepted is what a rule lets through, all else is dropped.
+
+    answers: for what comes back to what the rules let through, in place of that itself.
+    """
+    terms = _Terms(direction, answers)
     services = _gather(rule for rule in rules if rule.direction == direction)
     chains: Chains = {}
     body: list[str] = []
     for ethertype in _FAMILIES:
         own = {service: peers for service, peers in services.items() if service.ethertype == ethertype}
-        body += _family(name, direction, ethertype, own, chains)
+        body += _family(name, terms, ethertype, own, chains)
     return {name: (*body, "drop"), **chains}
 
 
@@ -92,7 +125,7 @@ def _or_all(number: int | None) -> int:
     return -1 if number is None else number
 
 
-def _family(name: str, direction: str, ethertype: str, services: dict[_Service, _Peers], chains: Chains) -> list[str]:
+def _family(name: str, terms: _Terms, ethertype: str, services: dict[_Service, _Peers], chains: Chains) -> list[str]:
     if not services:
         return []
     family = _FAMILIES[ethertype][0]
@@ -100,16 +133,16 @@ def _family(name: str, direction: str, ethertype: str, services: dict[_Service, 
     open_to_all = sorted(service for service, peers in services.items() if peers.anybody)
     if open_to_all and open_to_all[0].protocol == -1:
         return [f"{lead} accept"]
-    body = [f"{lead} {match} accept" for match in _matches(open_to_all)]
+    body = [f"{lead} {match} accept" for match in _matches(terms, open_to_all)]
     jumps: dict[_Service, str] = {}
     for service in sorted(service for service, peers in services.items() if not peers.anybody):
         chain = f"{name}{'v' + _FAMILIES[ethertype][2]}s{len(jumps)}"
-        chains[chain] = _peers_rules(direction, ethertype, services[service])
+        chains[chain] = _peers_rules(terms, ethertype, services[service])
         jumps[service] = chain
-    return body + [f"{lead} {line}" for line in _dispatch(f"{name}v{_FAMILIES[ethertype][2]}", jumps, chains)]
+    return body + [f"{lead} {line}" for line in _dispatch(f"{name}v{_FAMILIES[ethertype][2]}", terms, jumps, chains)]
 
 
-def _matches(services: list[_Service]) -> list[str]:
+def _matches(terms: _Terms, services: list[_Service]) -> list[str]:
     """Conditions that between them hold exactly for these services, none of which is about all protocols."""
     whole = sorted({service.protocol for service in services if service.low == -1 and service.high == -1})
     matches = [f"meta l4proto {{ {', '.join(map(str, whole))} }}"] if whole else []
@@ -117,13 +150,14 @@ def _matches(services: list[_Service]) -> list[str]:
         spans = [(service.low, service.high) for service in services if service.protocol == protocol]
         if protocol in PORT_PROTOCOLS:
             ports = ", ".join(_span(low, high) for low, high in _merged(spans))
-            matches.append(f"{PORT_PROTOCOLS[protocol]} dport {{ {ports} }}")
+            matches.append(f"{PORT_PROTOCOLS[protocol]} {terms.port} {{ {ports} }}")
         else:
-            matches += [_icmp(protocol, kind, code) for kind, code in sorted(set(spans))]
+            kinds = (terms.icmp(protocol, kind, code) for kind, code in sorted(set(spans)))
+            matches += [match for match in kinds if match is not None]
     return matches
 
 
-def _dispatch(name: str, jumps: dict[_Service, str], chains: Chains) -> list[str]:
+def _dispatch(name: str, terms: _Terms, jumps: dict[_Service, str], chains: Chains) -> list[str]:
     """Lines that lead a packet through the chain of each service that it is of."""
     lines = []
     spans: dict[int, list[tuple[int, int, str]]] = {}
@@ -134,10 +168,10 @@ def _dispatch(name: str, jumps: dict[_Service, str], chains: Chains) -> list[str
             lines.append(f"meta l4proto {service.protocol} jump {chain}")
         elif service.protocol in PORT_PROTOCOLS:
             spans.setdefault(service.protocol, []).append((service.low, service.high, chain))
-        else:
-            lines.append(f"{_icmp(service.protocol, service.low, service.high)} jump {chain}")
+        elif (match := terms.icmp(service.protocol, service.low, service.high)) is not None:
+            lines.append(f"{match} jump {chain}")
     for protocol, found in spans.items():
-        lead = f"{PORT_PROTOCOLS[protocol]} dport"
+        lead = f"{PORT_PROTOCOLS[protocol]} {terms.port}"
         pieces = _pieces(found)
         if pieces is None:
             lines += [f"{lead} {_span(low, high)} jump {chain}" for low, high, chain in found]
@@ -180,9 +214,9 @@ def _pieces(spans: list[tuple[int, int, str]]) -> list[tuple[int, int, tuple[str
     return pieces
 
 
-def _peers_rules(direction: str, ethertype: str, peers: _Peers) -> tuple[str, ...]:
+def _peers_rules(terms: _Terms, ethertype: str, peers: _Peers) -> tuple[str, ...]:
     _, word, version = _FAMILIES[ethertype]
-    address = f"{word} {'saddr' if direction == INGRESS else 'daddr'}"
+    address = f"{word} {terms.address}"
     lines = []
     if peers.prefixes:
         lines.append(f"{address} {{ {', '.join(_collapsed(peers.prefixes))} }} accept")
@@ -210,9 +244,3 @@ def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def _span(low: int, high: int) -> str:
     return str(low) if low == high else f"{low}-{high}"
-
-
-def _icmp(protocol: int, kind: int, code: int) -> str:
-    word = "icmp" if protocol == ICMP else "icmpv6"
-    kind_match = f"{word} type {kind}"
-    return kind_match if code == -1 else f"{kind_match} {word} code {code}"

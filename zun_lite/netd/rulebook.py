@@ -9,7 +9,9 @@ and for what it gets (in*).
 A packet's mark says which combination of groups its port has; the bridge's hooks set it from the port's
 link, so that a port is judged by where it is and never by what it says. Mark 0 is a link of our own (a
 tunnel or a router) or a port that is not to be guarded. What a connection's first side sends is judged
-by the rules each time, so that a rule that is taken away ends what it had let through.
+by the rules each time, and so is, by the same rules, what the other side sends back: a rule that is taken
+away ends what it had let through, in both directions. Forgetting the connection instead would not: its
+other side would go on as the first side of a new one.
 """
 
 from __future__ import annotations
@@ -84,6 +86,8 @@ table {BRIDGE_TABLE} {{
 table {INET_TABLE} {{
   map out_rules {{ type mark : verdict; }}
   map in_rules {{ type mark : verdict; }}
+  map out_answers {{ type mark : verdict; }}
+  map in_answers {{ type mark : verdict; }}
   counter metadata {{ }}
   chain sent {{
     type filter hook prerouting priority -150; policy accept;
@@ -95,9 +99,13 @@ table {INET_TABLE} {{
     ct state invalid drop
     ip daddr {DNS_ADDRESS} accept
     ip6 daddr {DNS_ADDRESS_V6} accept
-    ct direction reply ct state established accept
+    ct direction reply ct state established goto sent_back
     ct state related accept
     meta mark vmap @out_rules
+    drop
+  }}
+  chain sent_back {{
+    meta mark vmap @in_answers
     drop
   }}
   chain received {{
@@ -105,9 +113,13 @@ table {INET_TABLE} {{
     meta mark 0 accept
     icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
     ct state invalid drop
-    ct direction reply ct state established accept
+    ct direction reply ct state established goto received_back
     ct state related accept
     meta mark vmap @in_rules
+    drop
+  }}
+  chain received_back {{
+    meta mark vmap @out_answers
     drop
   }}
   chain local {{
@@ -201,23 +213,18 @@ def port(link: str, endpoint: Endpoint, state: PortState | None, number: int) ->
 
 def combination(number: int, which: Combination, groups: dict[str, GroupState]) -> Part:
     """The chains of a combination; a group that is not known lets nothing through."""
-    outward, inward = f"out{number}", f"in{number}"
-    chains: grouprules.Chains
-    if which.groups is None:
-        chains = {outward: ("accept",), inward: ("drop",) if which.enforced else ("accept",)}
-    else:
-        rules = [rule for group_id in which.groups if group_id in groups for rule in groups[group_id].rules]
-        chains = {
-            **grouprules.compile_chains(outward, grouprules.EGRESS, rules),
-            **grouprules.compile_chains(inward, grouprules.INGRESS, rules),
-        }
-    return Part(
-        elements={
-            f"{INET_TABLE} out_rules": frozenset([f"{number} : goto {outward}"]),
-            f"{INET_TABLE} in_rules": frozenset([f"{number} : goto {inward}"]),
-        },
-        chains={f"{INET_TABLE} {chain}": lines for chain, lines in chains.items()},
-    )
+    chains: grouprules.Chains = {}
+    elements: dict[str, frozenset[str]] = {}
+    for word, direction in (("out", grouprules.EGRESS), ("in", grouprules.INGRESS)):
+        for verdicts, name, answers in ((f"{word}_rules", word, False), (f"{word}_answers", f"{word}_back", True)):
+            chain = f"{name}{number}"
+            elements[f"{INET_TABLE} {verdicts}"] = frozenset([f"{number} : goto {chain}"])
+            if which.groups is None:
+                chains[chain] = ("drop",) if which.enforced and word == "in" else ("accept",)
+            else:
+                rules = [rule for group_id in which.groups if group_id in groups for rule in groups[group_id].rules]
+                chains |= grouprules.compile_chains(chain, direction, rules, answers=answers)
+    return Part(elements=elements, chains={f"{INET_TABLE} {chain}": lines for chain, lines in chains.items()})
 
 
 def group(group_id: str, members: Iterable[str]) -> Part:

@@ -78,3 +78,55 @@ def arrives(sender: Container, receiver: Container, address: str, port: int) -> 
         server.bind((address, port))
         client.sendto(b"hello", (address, port))
         return bool(select.select([server], [], [], SOON_SECONDS)[0])
+
+
+class Flow:
+    """A conversation that a client began, by TCP or UDP; afterwards either side can send without the other."""
+
+    def __init__(self, client: Container, server: Container, address: str, port: int, kind: socket.SocketKind) -> None:
+        self._client, self._server = socket_in(client, address, kind), socket_in(server, address, kind)
+        self._listener: socket.socket | None = None
+        self._sent = 0
+        self._server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._server.bind((address, port))
+        self._client.settimeout(PATIENT_SECONDS)
+        self._server.settimeout(PATIENT_SECONDS)
+        if kind == socket.SOCK_STREAM:
+            self._server.listen(1)
+            self._client.connect((address, port))
+            self._listener = self._server
+            self._server, _ = self._listener.accept()
+            return
+        self._client.connect((address, port))
+        self._client.send(b"hello")
+        _, caller_address = self._server.recvfrom(100)
+        self._server.connect(caller_address)
+
+    def __enter__(self) -> Flow:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for sock in (self._client, self._server, self._listener):
+            if sock is not None:
+                sock.close()
+
+    def goes_on(self) -> tuple[bool, bool]:
+        """Whether what the server sends arrives, then whether what the client sends does."""
+        return self._passes(self._server, self._client), self._passes(self._client, self._server)
+
+    def settle(self) -> None:
+        """Have all that TCP sends again arrived, after a time in which nothing passed."""
+        for sender, receiver in ((self._client, self._server), (self._server, self._client)):
+            while self._listener is not None and not self._passes(sender, receiver, PATIENT_SECONDS):
+                pass
+
+    def _passes(self, sender: socket.socket, receiver: socket.socket, seconds: float = SOON_SECONDS) -> bool:
+        self._sent += 1
+        word = f"<{self._sent}>".encode()
+        sender.send(word)
+        found = b""
+        while select.select([receiver], [], [], seconds)[0]:
+            found += receiver.recv(1000)
+            if word in found:
+                return True
+        return False

@@ -11,7 +11,7 @@ import time
 
 from tests.system.netd.host import Container, new_id
 from tests.system.netd.planes import EVERYTHING, OUTWARD, PlaneTestCase, member, network, port
-from tests.system.netd.talk import SOON_SECONDS, arrives, listening, reaches_soon, socket_in
+from tests.system.netd.talk import SOON_SECONDS, Flow, arrives, listening, reaches_soon, socket_in
 from zun_lite.domain.plane import GroupState, HostPlane, Rule
 from zun_lite.domain.wiring import Endpoint
 
@@ -161,6 +161,53 @@ class GroupTests(PlaneTestCase):
                 self.give()
                 accepted.settimeout(5)
                 self.assertEqual(b"two", accepted.recv(10))
+
+    def test_a_flow_ends_with_its_rule_in_both_directions_and_lives_as_long_as_that(self) -> None:
+        allowed = (
+            Rule("ingress", "IPv4", UDP, 80, 80),
+            Rule("ingress", "IPv4", TCP, 80, 80),
+            Rule("ingress", "IPv6", UDP, 80, 80, remote_prefix="fd00:1::/64"),
+            Rule("ingress", "IPv6", TCP, 70, 90, remote_prefix="fd00:1::/64"),
+        )
+        group_id = self.group(*OUTWARD, *allowed)
+        server, at = self.joined_as(group_id)
+        client, _ = self.joined_as(self.group(*OUTWARD))
+        self.give()
+        for address in (item.ip for item in at.addresses):
+            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                with self.subTest(address=address, kind=kind), Flow(client, server, address, 80, kind) as flow:
+                    self.assertEqual((True, True), flow.goes_on())
+                    self.give_rules(group_id, *OUTWARD, *allowed, Rule("ingress", "IPv4", TCP, 22, 22))
+                    self.assertEqual((True, True), flow.goes_on())
+                    self.give_rules(group_id, *OUTWARD)
+                    self.assertEqual((False, False), flow.goes_on())
+                    self.give_rules(group_id, *OUTWARD, *allowed)
+                    flow.settle()
+                    self.assertEqual((True, True), flow.goes_on())
+
+    def test_a_flow_ends_with_the_rule_by_which_its_first_side_may_send(self) -> None:
+        group_id = self.group(*OUTWARD)
+        client, _ = self.joined_as(group_id)
+        server, at = self.joined_as(self.group(*EVERYTHING))
+        self.give()
+        with Flow(client, server, at.addresses[0].ip, 80, socket.SOCK_DGRAM) as flow:
+            self.assertEqual((True, True), flow.goes_on())
+            self.give_rules(group_id, Rule("egress", "IPv4", UDP, 81, 81))
+            self.assertEqual((False, False), flow.goes_on())
+
+    def test_answers_to_icmp_end_with_the_rule_for_what_they_answer(self) -> None:
+        kinds = (Rule("ingress", "IPv4", ICMP, 8, 0), Rule("ingress", "IPv6", 58, 128))
+        group_id = self.group(*OUTWARD, *kinds)
+        _, at = self.joined_as(group_id)
+        client, _ = self.joined_as(self.group(*OUTWARD))
+        self.give()
+        self.assertEqual([True, True], [client.can_ping(item.ip) for item in at.addresses])
+        self.give_rules(group_id, *OUTWARD, Rule("ingress", "IPv4", ICMP, 13), Rule("ingress", "IPv6", 58, 1))
+        self.assertEqual([False, False], [client.can_ping(item.ip) for item in at.addresses])
+
+    def give_rules(self, group_id: str, *rules: Rule) -> None:
+        self.groups[group_id] = GroupState(group_id, rules)
+        self.give()
 
     def test_no_packet_that_is_always_allowed_is_lost_while_rules_change(self) -> None:
         always = Rule("ingress", "IPv4", ICMP, 8)

@@ -186,6 +186,33 @@ class GroupRulesTests(unittest.TestCase):
             for block in ipaddress.ip_network(prefix).subnets(new_prefix=16)
         }
 
+    def test_answers_are_known_by_the_same_rules_the_other_way_round(self) -> None:
+        rules = [
+            Rule("ingress", "IPv4", 6, 80, 90, remote_prefix="10.1.0.0/16"),
+            Rule("ingress", "IPv4", 17, 53, 53),
+            Rule("ingress", "IPv4", 1, 8, 0),
+            Rule("ingress", "IPv4", 1, 3),
+            Rule("ingress", "IPv6", 58, 128, 0),
+            Rule("egress", "IPv4"),
+        ]
+        inward = grouprules.compile_chains("in_back1", "ingress", rules, answers=True)
+        self.assertEqual(
+            {
+                "in_back1": (
+                    "meta nfproto ipv4 icmp type 0 accept",
+                    "meta nfproto ipv4 udp sport { 53 } accept",
+                    "meta nfproto ipv4 tcp sport vmap { 80-90 : jump in_back1v4s0 }",
+                    "meta nfproto ipv6 icmpv6 type 129 accept",
+                    "drop",
+                ),
+                "in_back1v4s0": ("ip daddr { 10.1.0.0/16 } accept",),
+            },
+            inward,
+        )
+        rules = [Rule("egress", "IPv4", remote_prefix="10.1.0.0/16")]
+        outward = grouprules.compile_chains("out_back1", "egress", rules, answers=True)
+        self.assertEqual(("ip saddr { 10.1.0.0/16 } accept",), outward["out_back1v4s0"])
+
     def test_pieces_of_a_verdict_map_do_not_overlap(self) -> None:
         rules = [Rule("ingress", "IPv4", 6, low, 100, remote_prefix=f"10.{low}.0.0/16") for low in range(50)]
         line = next(line for line in grouprules.compile_chains("in1", "ingress", rules)["in1"] if "vmap" in line)
