@@ -254,6 +254,11 @@ class Fleet(Cloud):
         assert found is not None, uuid
         return next(host for host in self.hosts if host.name == found["host"])
 
+    def host_by_uuid(self, tx: Any, uuid: str) -> Host:
+        """The host with an id of the database's."""
+        name = next(item.name for item in hosts.every(tx) if item.uuid == uuid)
+        return next(host for host in self.hosts if host.name == name)
+
     def in_docker(self, uuid: str) -> list[dict[str, Any]]:
         found = []
         for host in self.hosts:

@@ -26,7 +26,7 @@ READERS = (
     ["lint-imports"],
 )
 MOST_SECOND_TRIES = 12
-ALONE = r"system\.netd\.|system\.test_(fleet|isolation_matrix|network_faults)\.|functional\.test_main_job\."
+ALONE = r"system\.netd\.|system\.test_(fleet\w*|isolation_matrix|network_faults)\.|functional\.test_main_job\."
 GROUPS = (
     ("side by side", "2", r"^tests\.(unit|db|api|agent)\."),
     ("clouds of their own, side by side", "2", rf"^tests\.(?!{ALONE})(system|functional)\."),

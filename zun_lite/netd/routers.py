@@ -3,22 +3,27 @@
 
 A floating IP is two entries of two maps, one for each direction. What has none leaves with the router's
 own address; nothing comes in but what was asked for or has a floating IP. Link-local addresses are
-never forwarded. Callers hold the router's lock; the networks' locks are taken here.
+never forwarded. A router that came here from another host tells those outside where its addresses are
+now. Callers hold the router's lock; the networks' locks are taken here.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from zun_lite.domain.plane import GatewayState, RouterState
-from zun_lite.netd import devices, names, namespaces
+from zun_lite.netd import announce, devices, names, namespaces
 from zun_lite.netd.tables import Tables
 
 LOG = logging.getLogger(__name__)
 _TABLE = "inet zl"
+# the first time a new link may not be let through yet
+_TIMES_TOLD = 2
 
 # A bridge to be on: its namespace, opened and held for as long as the block lasts, its name, its MTU in bytes.
 Place = Callable[[str], AbstractContextManager[tuple[int, str, int]]]
@@ -32,6 +37,8 @@ class Routers:
         self._network = network
         self._external = external
         self._tables = Tables()
+        # by namespace: what those outside were told last, and how often
+        self._told: dict[str, tuple[object, int]] = {}
 
     def sync(self, router: RouterState) -> None:
         """Make a router so."""
@@ -61,12 +68,27 @@ class Routers:
                     )
             if router.gateway is not None:
                 self._lead_out(router_fd, router, router.gateway)
+                self._tell(name, router_fd, router, router.gateway)
             devices.set_routes(router_fd, _routes(router))
 
     def remove(self, name: str) -> None:
         """Take a router's namespace away; its legs go along."""
         self._tables.forget(name)
+        self._told.pop(name, None)
         namespaces.remove(name)
+
+    def _tell(self, name: str, router_fd: int, router: RouterState, gateway: GatewayState) -> None:
+        """Caches and switches outside may know these addresses elsewhere."""
+        floating = [item.floating_ip for item in router.floating]
+        own = [address.split("/")[0] for address in gateway.addresses]
+        wanted = (os.fstat(router_fd).st_ino, gateway.mac, tuple(own), tuple(floating))
+        told, times = self._told.get(name, (None, 0))
+        times = times if told == wanted else 0
+        if times < _TIMES_TOLD:
+            # a courtesy: what others remember does not last
+            with contextlib.suppress(OSError):
+                announce.announce_all(router_fd, names.GATEWAY, ((ip, gateway.mac) for ip in [*own, *floating]))
+            self._told[name] = wanted, times + 1
 
     def _lead_out(self, router_fd: int, router: RouterState, gateway: GatewayState) -> None:
         floating = [f"{item.floating_ip}/32" for item in router.floating]
