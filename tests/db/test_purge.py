@@ -33,7 +33,7 @@ from zun_lite.domain.desired import Report
 from zun_lite.domain.lifecycle import ABSENT, Observed
 from zun_lite.domain.names import new_id
 from zun_lite.domain.spec import MountRequest, NetworkRequest
-from zun_lite.network import floating, routers, topology
+from zun_lite.network import floating, qos, routers, subnet_pools, topology
 from zun_lite.network import ports as port_rules
 from zun_lite.network.embedded import EmbeddedNetworks
 from zun_lite.volume.embedded import LOCAL, EmbeddedVolumes
@@ -89,7 +89,9 @@ class PurgeTest(DatabaseTestCase):
         tags.add(tx, router.uuid, project)
         routers.add_subnet(tx, router, subnet)
         routers.set_gateway(tx, router, outside)
-        port = port_rules.create_port(tx, network, project, name="mine")
+        policy = qos.create_policy(tx, project, name="limits")
+        subnet_pools.create_pool(tx, project, name="pool", prefixes=["10.1.0.0/16"])
+        port = port_rules.create_port(tx, network, project, name="mine", qos_policy=policy.uuid)
         floating.lead(tx, floating.create_floating_ip(tx, outside, project), port)
 
     def image(self, project: str) -> str:
@@ -118,8 +120,9 @@ class PurgeTest(DatabaseTestCase):
         before = self.kinds("lives")
         self.assertEqual(
             [
-                *("container", "floating IP", "idempotency keys", "image", "network", "port", "quota"),
-                *("quota of networks", "registered networks", "registry", "router", "security group", "volume"),
+                *("QoS policy", "container", "floating IP", "idempotency keys", "image", "network", "port", "quota"),
+                *("quota of networks", "registered networks", "registry", "router", "security group", "subnet pool"),
+                "volume",
             ],
             before,
         )
@@ -195,7 +198,7 @@ class TablesTest(unittest.TestCase):
         emptied = {
             *("host_images", "idempotency_keys", "images", "networks", "ports", "quotas", "registered_networks"),
             *("registries", "security_groups", "security_group_rules", "subnets", "volumes", "workloads"),
-            *("floating_ips", "network_quotas", "routers"),
+            *("floating_ips", "network_quotas", "qos_policies", "routers", "subnet_pools"),
         }
         # Actions are kept for the audit, until db purge; grants of streams end by themselves within minutes.
         kept = {"actions", "stream_grants"}

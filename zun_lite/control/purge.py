@@ -29,11 +29,13 @@ from zun_lite.db import (
     network_quotas,
     networks,
     ports,
+    qos,
     quotas,
     registered_networks,
     registries,
     routers,
     security_groups,
+    subnet_pools,
     subnets,
     volumes,
     workloads,
@@ -43,7 +45,9 @@ from zun_lite.domain import errors, names
 from zun_lite.domain.lifecycle import ABSENT, OFF
 from zun_lite.network import floating, groups, topology
 from zun_lite.network import ports as port_rules
+from zun_lite.network import qos as qos_rules
 from zun_lite.network import routers as router_rules
+from zun_lite.network import subnet_pools as pool_rules
 from zun_lite.volume import embedded
 
 WHO = "zun-lite-manage"
@@ -168,6 +172,8 @@ def _networking(means: Means, project_id: str) -> Iterator[Leftover]:
             if subnet.network_uuid not in {network.uuid for network in own_networks}
         ]
         own_groups = security_groups.page(tx, [security_groups.belonging_to(project_id)])
+        own_pools = subnet_pools.page(tx, [subnet_pools.subnet_pools.c.project_id == project_id])
+        own_policies = qos.page(tx, [qos.qos_policies.c.project_id == project_id])
         own_floating = floating_ips.page(tx, [floating_ips.floating_ips.c.project_id == project_id])
         own_routers = routers.page(tx, [routers.routers.c.project_id == project_id])
     for floating_ip in own_floating:
@@ -182,6 +188,10 @@ def _networking(means: Means, project_id: str) -> Iterator[Leftover]:
         yield _row(means, "network", network.uuid, networks.get, topology.delete_network)
     for group in own_groups:
         yield _row(means, "security group", group.uuid, security_groups.get, _drop_group)
+    for pool in own_pools:
+        yield _row(means, "subnet pool", pool.uuid, subnet_pools.get, pool_rules.delete_pool)
+    for policy in own_policies:
+        yield _row(means, "QoS policy", policy.uuid, qos.get, qos_rules.delete_policy)
 
 
 def _drop_group(tx: sa.Connection, group: security_groups.SecurityGroup) -> None:

@@ -88,7 +88,7 @@ def change_port(
     moving = [name for name in relied_on if changes[name] != getattr(port, name)]
     if port.workload_uuid is not None and (moving or _changes_addresses(port, fixed_ips)):
         raise _in_use(port)
-    guarding = {"port_security", "address_pairs"} & set(changes)
+    guarding = {"port_security", "address_pairs", "qos_policy"} & set(changes)
     if is_of_service(port) and (moving or guarding or security_group_ids or _changes_addresses(port, fixed_ips)):
         raise _in_use(port)
     if fixed_ips is not None and _changes_addresses(port, fixed_ips):
@@ -106,6 +106,16 @@ def change_port(
     if security_group_ids is not None:
         ports.set_groups(tx, port.uuid, known_groups(tx, security_group_ids, port.project_id))
     ports.update(tx, port.uuid, changes)
+    tell_hosts(tx, port)
+    return ports.get(tx, port.uuid) or port
+
+
+def add_addresses(tx: sa.Connection, port: ports.Port, wanted: Sequence[Wanted]) -> ports.Port:
+    """More addresses for a port, whoever has it."""
+    network = networks.get(tx, port.network_uuid)
+    assert network is not None
+    _allot(tx, network, port.uuid, _lock_choices(tx, network, wanted))
+    ports.update(tx, port.uuid, {})
     tell_hosts(tx, port)
     return ports.get(tx, port.uuid) or port
 

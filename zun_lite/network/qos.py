@@ -123,13 +123,27 @@ def usable(tx: sa.Connection, uuid: str, project_id: str, *, any_project: bool =
     any_project: an administrator asks, who may also use those of other projects.
     """
     policy = qos.get(tx, uuid)
-    if policy is None or not (any_project or policy.shared or policy.project_id == project_id):
+    if policy is None or not (any_project or _is_for(policy, project_id)):
         raise not_found(uuid)
     return policy.uuid
 
 
+def check_removable(tx: sa.Connection, uuid: str, project_id: str, *, any_project: bool = False) -> None:
+    """Forbidden: the policy is not the project's to use, so it was put there by an administrator."""
+    policy = qos.get(tx, uuid)
+    if policy is not None and not (any_project or _is_for(policy, project_id)):
+        raise errors.Forbidden(
+            f"Failed to remove provided policy {uuid} because you are not authorized.",
+            kind="PolicyRemoveAuthorizationError",
+        )
+
+
 def not_found(ident: str) -> errors.NotFound:
     return errors.NotFound(f"QoS policy {ident} could not be found.", kind="QosPolicyNotFound")
+
+
+def _is_for(policy: Policy, project_id: str) -> bool:
+    return policy.shared or policy.project_id == project_id
 
 
 def _tell(tx: sa.Connection, policy: Policy) -> None:

@@ -143,10 +143,17 @@ class Network(kinds.Member[Record]):
 def check_policy(
     tx: sa.Connection, caller: Caller, project_id: str, values: dict[str, Any], has: str | None = None
 ) -> None:
-    """The QoS policy that the values name, if they name another one than it has, must be for the project to use."""
-    named = values.get("qos_policy")
-    if named is not None and named != has:
+    """Both the QoS policy that the values name and the one that an object has must be for the project to use.
+
+    One that an administrator put there, of another project, is for administrators to take away.
+    """
+    named = values.get("qos_policy", has)
+    if named == has:
+        return
+    if named is not None:
         qos.usable(tx, named, project_id, any_project=caller.is_admin)
+    if has is not None:
+        qos.check_removable(tx, has, project_id, any_project=caller.is_admin)
 
 
 def _create(tx: sa.Connection, caller: Caller, project_id: str, values: dict[str, Any]) -> Record:
