@@ -141,6 +141,10 @@ def identifier(field: str, value: Any) -> str:
     return found
 
 
+def identifier_or_null(field: str, value: Any) -> str | None:
+    return None if value is None else identifier(field, value)
+
+
 def identifiers(field: str, value: Any) -> list[str]:
     return [identifier(field, item) for item in _list(field, value)]
 

@@ -63,7 +63,7 @@ def attributes(max_mtu: int) -> dict[str, Attribute]:
         "provider:network_type": Attribute("", bodies.one_of("vxlan")),
         "provider:physical_network": Attribute("", bodies.one_of()),
         "provider:segmentation_id": Attribute("", bodies.one_of()),
-        "qos_policy_id": Attribute("qos_policy", bodies.identifier, change=True, null=True),
+        "qos_policy_id": Attribute("qos_policy", bodies.identifier_or_null, change=True, null=True),
         "dns_domain": Attribute("", bodies.one_of(""), change=True),
         "vlan_transparent": Attribute("", bodies.one_of(False)),
     }

@@ -66,7 +66,7 @@ ATTRIBUTES = {
     "allowed_address_pairs": Attribute("address_pairs", bodies.address_pairs, change=True),
     "extra_dhcp_opts": Attribute("", bodies.one_of([]), change=True),
     "dns_name": Attribute("", bodies.one_of(""), change=True),
-    "qos_policy_id": Attribute("qos_policy", bodies.identifier, change=True, null=True),
+    "qos_policy_id": Attribute("qos_policy", bodies.identifier_or_null, change=True, null=True),
     "project_id": Attribute("", bodies.text),
     "tenant_id": Attribute("", bodies.text),
 }
