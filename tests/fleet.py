@@ -25,10 +25,11 @@ from typing import Any
 
 from tests.cloud import LIMIT_SECONDS, Cloud
 from tests.docker_engine import PrivateDockerEngine
+from zun_lite.client.netd import NetdClient
 from zun_lite.cmd import audit, images
 from zun_lite.cmd.engine import Engine
 from zun_lite.common import config
-from zun_lite.db import hosts
+from zun_lite.db import hosts, planes
 from zun_lite.db.engine import Database
 from zun_lite.netd import names, runtime
 
@@ -83,7 +84,7 @@ class Namespaces:
         self._process.stdout.close()
 
 
-@dataclass
+@dataclass(eq=False)
 class Host:
     """One machine of the fleet."""
 
@@ -201,6 +202,18 @@ class Fleet(Cloud):
                 return [host.name for host in wanted if host.name not in ready]
 
             self.wait(lambda: not missing(), lambda: f"these hosts are ready: {missing()}", limit)
+
+    def wait_planes(self, limit: float = LIMIT_SECONDS) -> None:
+        """Until every host goes by what the API says of networks now."""
+        with self.database() as db:
+
+            def behind() -> list[str]:
+                with db.read() as tx:
+                    now = {item.name: planes.revision(tx, item.uuid) for item in hosts.every(tx)}
+                clients = {host.name: NetdClient(str(host.state_dir / "run/netd.sock")) for host in self.hosts}
+                return [name for name, client in clients.items() if not client.has_plane(now[name])]
+
+            self.wait(lambda: not behind(), lambda: f"these hosts are up to date: {behind()}", limit)
 
     @contextlib.contextmanager
     def database(self) -> Iterator[Database]:
