@@ -186,3 +186,70 @@ class TenantNetworkCommandsTest(CommandsTestCase):
         self.assertEqual(7, shown["routers"])
         self.say("quota", "delete", "--network", project, cloud="admin")
         self.assertEqual(10, self.got(f"quotas/{project}")["quota"]["router"])
+
+    @about("network qos policy create", "network qos policy set", "network qos policy list", "network qos policy show")
+    @about("network qos policy delete", "network qos rule create", "network qos rule list", "network qos rule show")
+    @about(
+        "network qos rule set", "network qos rule delete", "network qos rule type list", "network qos rule type show"
+    )
+    def test_policies_limit_ports_and_networks(self):
+        policy, rule = ("network", "qos", "policy"), ("network", "qos", "rule")
+        made = self.shown(*policy, "create", "slow", "--share", cloud="admin")["id"]
+        self.say(*policy, "set", "slow", "--description", "for many", cloud="admin")
+        limit = self.shown(
+            *(*rule, "create", "slow", "--type", "bandwidth-limit", "--max-kbps", "2000"),
+            *("--max-burst-kbits", "100", "--ingress"),
+            cloud="admin",
+        )["id"]
+        self.say(*rule, "set", "slow", limit, "--max-kbps", "3000", cloud="admin")
+        (record,) = self.got(f"qos/policies/{made}")["policy"]["rules"]
+        self.assertEqual((3000, 100, "ingress"), tuple(record[k] for k in ("max_kbps", "max_burst_kbps", "direction")))
+        self.assertEqual(["slow"], [row["Name"] for row in self.shown(*policy, "list")])
+        self.assertEqual("for many", self.shown(*policy, "show", "slow")["description"])
+        self.assertEqual([limit], [row["ID"] for row in self.shown(*rule, "list", "slow")])
+        self.assertEqual(3000, self.shown(*rule, "show", "slow", limit)["max_kbps"])
+        self.assertEqual(["bandwidth_limit"], [row["Type"] for row in self.shown(*rule, "type", "list")])
+        self.assertIn("zun-lite-netd", self.say(*rule, "type", "show", "bandwidth_limit", cloud="admin"))
+
+        port = self.shown("port", "create", "limited", "--network", "home", "--qos-policy", "slow")["id"]
+        self.assertEqual(made, self.got(f"ports/{port}")["port"]["qos_policy_id"])
+        self.assertIn("is used by", self.say(*policy, "delete", "slow", cloud="admin", check=False))
+        self.say("port", "unset", "limited", "--qos-policy")
+        self.say("port", "set", "limited", "--qos-policy", "slow")
+        self.assertEqual(made, self.got(f"ports/{port}")["port"]["qos_policy_id"])
+        self.say("port", "delete", "limited")
+        self.say("network", "set", "home", "--qos-policy", "slow")
+        self.assertEqual(made, self.got(f"networks/{self.network}")["network"]["qos_policy_id"])
+        self.say("network", "set", "home", "--no-qos-policy")
+        self.say(*rule, "delete", "slow", limit, cloud="admin")
+        self.say(*policy, "delete", "slow", cloud="admin")
+        self.assertEqual(404, self.status_of(f"{V2}/qos/policies/{made}"))
+
+    @about("subnet pool create", "subnet pool set", "subnet pool unset", "subnet pool list", "subnet pool show")
+    @about("subnet pool delete", "subnet create", "subnet set", "subnet unset", "subnet show", "subnet list")
+    @about("subnet delete")
+    def test_subnets_are_taken_of_a_pool(self):
+        pool = ("subnet", "pool")
+        made = self.shown(*pool, "create", "plenty", "--pool-prefix", "10.70.0.0/16", "--default-prefix-length", "26")
+        self.say(*pool, "set", "plenty", "--pool-prefix", "10.71.0.0/16", "--tag", "wide")
+        record = self.got(f"subnetpools/{made['id']}")["subnetpool"]
+        self.assertEqual((["10.70.0.0/15"], ["wide"]), (record["prefixes"], record["tags"]))
+        self.say(*pool, "unset", "plenty", "--tag", "wide")
+        self.assertEqual(["plenty"], [row["Name"] for row in self.shown(*pool, "list")])
+        self.assertEqual(made["id"], self.shown(*pool, "show", "plenty")["id"])
+        network = self.shown("network", "create", "pooled")["id"]
+        taken = ("--network", "pooled", "--subnet-pool", "plenty")
+        first = self.shown("subnet", "create", "one", *taken)
+        second = self.shown("subnet", "create", "two", *taken, "--prefix-length", "28")
+        self.assertEqual(["10.70.0.0/26", "10.70.0.64/28"], [first["cidr"], second["cidr"]])
+        self.assertIn("existing allocations", self.say(*pool, "delete", "plenty", check=False))
+        self.say("subnet", "set", "one", "--dns-nameserver", "10.70.0.53", "--description", "first")
+        self.assertEqual(["10.70.0.53"], self.got(f"subnets/{first['id']}")["subnet"]["dns_nameservers"])
+        self.say("subnet", "unset", "one", "--dns-nameserver", "10.70.0.53")
+        self.assertEqual([], self.shown("subnet", "show", "one")["dns_nameservers"])
+        listed = [row["Name"] for row in self.shown("subnet", "list", "--network", "pooled")]
+        self.assertEqual(["one", "two"], sorted(listed))
+        self.say("subnet", "delete", "one", "two")
+        self.say(*pool, "delete", "plenty")
+        self.say("network", "delete", "pooled")
+        self.assertEqual(404, self.status_of(f"{V2}/networks/{network}"))
