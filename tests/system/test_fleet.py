@@ -6,9 +6,10 @@ from __future__ import annotations
 import errno
 import json
 import socket
+import time
 
 from tests.system.fleet_case import FleetTestCase, Place
-from tests.system.netd.talk import connects, listening, reaches_soon, socket_in
+from tests.system.netd.talk import Flow, connects, listening, reaches_soon, socket_in
 from tests.system.netd.test_names import ask as ask_name
 from tests.system.underlay import Underlay
 
@@ -126,6 +127,48 @@ class FleetTests(FleetTestCase):
 
         self.fleet.wait(lambda: late.can_ping(self.c.v4), "it is reached on the host that was away", SOON_SECONDS)
         self.assertTrue(self.c.can_ping(late.v6))
+
+    def test_flows_over_hosts_end_with_their_rule_and_live_as_long_as_that(self) -> None:
+        group = self.make("security_group", "security-groups", name="for-a-while")["id"]
+
+        def allow(protocol: str) -> str:
+            rule = {"security_group_id": group, "direction": "ingress", "protocol": protocol}
+            return self.make("security_group_rule", "security-group-rules", **rule)["id"]
+
+        rules = [allow(protocol) for protocol in ("udp", "tcp", "icmp")]
+        server = self.running("flows", host="h3", network=self.ours, security_groups=["for-a-while"])
+        client = self.running("asks", host="h1", network=self.ours, security_groups=["for-a-while"])
+        self.fleet.wait_planes(SOON_SECONDS)
+        with (
+            Flow(client, server, server.v4, 5300, socket.SOCK_DGRAM) as datagrams,
+            Flow(client, server, server.v4, 5300, socket.SOCK_STREAM) as stream,
+        ):
+            unrelated = self.make(
+                "security_group_rule", "security-group-rules",
+                security_group_id=group, direction="ingress", protocol="sctp",
+            )["id"]  # fmt: skip
+            self.fleet.wait_planes(SOON_SECONDS)
+            self.ask("DELETE", f"security-group-rules/{unrelated}")
+            self.fleet.wait_planes(SOON_SECONDS)
+            for flow in (datagrams, stream):
+                self.assertEqual((True, True), flow.goes_on(), "changes of other rules do not mind it")
+            self.assertTrue(client.can_ping(server.v4))
+
+            for rule in rules:
+                self.ask("DELETE", f"security-group-rules/{rule}")
+            begun = time.monotonic()
+            self.fleet.wait_planes(SOON_SECONDS)
+            print(f"\nflows: hosts know that rules are gone after {time.monotonic() - begun:.1f} s")
+            for flow in (datagrams, stream):
+                self.assertEqual((False, False), flow.goes_on())
+            self.assertFalse(client.can_ping(server.v4))
+
+            for protocol in ("udp", "tcp", "icmp"):
+                allow(protocol)
+            self.fleet.wait_planes(SOON_SECONDS)
+            stream.settle()
+            for flow in (datagrams, stream):
+                self.assertEqual((True, True), flow.goes_on(), "and goes on once it may again")
 
     def test_the_address_of_metadata_leads_nowhere(self) -> None:
         host = self.a.host
