@@ -8,6 +8,9 @@ import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest import mock
+
+import sqlalchemy as sa
 
 from tests.databases import DatabaseTestCase, on_every_database
 from tests.db.network_case import OTHER, PROJECT, NetworkTestCase
@@ -15,7 +18,7 @@ from zun_lite.db import listing, networks, ports, subnets
 from zun_lite.domain import errors
 from zun_lite.domain.names import new_id
 from zun_lite.network import cidr, groups
-from zun_lite.network.ports import Wanted, change_port, delete_port
+from zun_lite.network.ports import Wanted, change_port, create_port, delete_port
 from zun_lite.network.topology import change_subnet, delete_network, delete_subnet
 
 
@@ -76,6 +79,26 @@ class AddressTest(NetworkTestCase):
         self.assertEqual(3, answers.count("IpAddressGenerationFailure"))
         self.assertEqual(61, len(set(given)))
         self.assertEqual(61, len(given))
+
+    def test_64_callers_some_of_whom_name_addresses_get_no_address_twice(self) -> None:
+        network = self.network()
+        self.subnet(network, "10.0.0.0/26")
+        starting = threading.Barrier(64)
+
+        def take(number: int) -> str:
+            wanted = [Wanted(ip_address=f"10.0.0.{2 + number // 2}")] if number % 2 else []
+            starting.wait(30)
+            try:
+                return self.port(network, *wanted).addresses[0].ip
+            except errors.Conflict as error:
+                return error.kind
+
+        with ThreadPoolExecutor(64) as threads:
+            answers = list(threads.map(take, range(64)))
+        given = [answer for answer in answers if answer.startswith("10.")]
+        self.assertEqual(len(set(given)), len(given))
+        self.assertGreaterEqual(len(given), 32)
+        self.assertLessEqual(set(answers) - set(given), {"IpAddressInUse", "IpAddressGenerationFailure"})
 
     def test_callers_that_want_the_same_address_at_once_do_not_both_get_it(self) -> None:
         network = self.network()
@@ -143,6 +166,44 @@ class AddressTest(NetworkTestCase):
         changed = self.db.transact(lambda tx: change_port(tx, port, {}, fixed_ips=[Wanted(ip_address="10.0.0.50")]))
         self.assertEqual(["10.0.0.50"], [address.ip for address in changed.addresses])
         self.assertEqual("10.0.0.2", self.port(network).addresses[0].ip)
+
+
+class WithoutGuardsTest(NetworkTestCase):
+    """The control of the races: without the hold two choose one address, and without the constraint both keep it."""
+
+    database_kind = "postgresql"
+    drop = "ALTER TABLE addresses DROP CONSTRAINT uq_addresses_network_uuid_ip"
+
+    def test_two_would_have_the_same_address(self) -> None:
+        network = self.network()
+        subnet = self.subnet(network)
+        one, other = (
+            self.db.transact(lambda tx: create_port(tx, network, network.project_id, fixed_ips=[])) for _ in range(2)
+        )
+        with (
+            mock.patch.object(subnets, "set_free_from"),
+            self.db.transaction() as first,
+            self.db.transaction() as second,
+        ):
+            chosen = [ports.lowest_free(tx, subnet) for tx in (first, second)]
+        self.assertEqual(["10.0.0.2", "10.0.0.2"], chosen)
+
+        def give(port: ports.Port) -> None:
+            with self.db.transaction() as tx:
+                ports.add_address(tx, port.uuid, network.uuid, subnet.uuid, "10.0.0.2")
+
+        give(one)
+        self.assertRaises(sa.exc.IntegrityError, give, other)
+        with self.db.transaction() as tx:
+            tx.execute(sa.text(self.drop))
+        give(other)
+        with self.db.read() as tx:
+            self.assertEqual(2, len(ports.page(tx, [ports.on_address("10.0.0.2")])))
+
+
+class WithoutGuardsTestOnMariadb(WithoutGuardsTest):
+    database_kind = "mariadb"
+    drop = "ALTER TABLE addresses DROP INDEX uq_addresses_network_uuid_ip"
 
 
 @on_every_database
