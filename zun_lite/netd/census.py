@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from zun_lite.domain import errors
+from zun_lite.domain.wiring import Endpoint
 from zun_lite.netd import links, loops, mounts, names, namespaces, switches
 from zun_lite.netd.dataplane import Dataplane
 from zun_lite.netd.store import Store
@@ -54,8 +55,9 @@ class Census:
         self._pool_dir = pool_dir
 
     def take(self) -> dict[str, Any]:
-        """{"records", "networks", "volumes", "strays", "foreign"}, in shapes that an auditor compares with Docker's.
+        """{"records", "networks", "traffic", "volumes", "strays", "foreign"}; an auditor compares it with Docker's.
 
+        traffic: by port, counts of bytes, packets, errors and drops since its link was made, as the port sees them.
         foreign: links that somebody else made in a namespace of ours, which nobody here takes away.
         """
         records = self._store.containers()
@@ -86,6 +88,7 @@ class Census:
                 for network_id, vni in sorted(segments.items())
                 if namespaces.exists(names.namespace(self._cluster, network_id))
             ],
+            "traffic": self._traffic([endpoint for record in records for endpoint in record.endpoints]),
             "volumes": [
                 {
                     "volume_id": state.record.volume_id,
@@ -107,6 +110,14 @@ class Census:
                 for link in switches.foreign(_seen_in(namespace))
             ],
         }
+
+    def _traffic(self, endpoints: list[Endpoint]) -> dict[str, dict[str, int]]:
+        """Without the networks that go away meanwhile."""
+        found: dict[str, dict[str, int]] = {}
+        for network_id in {endpoint.network_id for endpoint in endpoints}:
+            with contextlib.suppress(OSError, errors.ZunError):
+                found |= self._dataplane.counters(each for each in endpoints if each.network_id == network_id)
+        return found
 
     def strays(self) -> Strays:
         found = namespaces.names(names.namespace_prefix(self._cluster))

@@ -106,6 +106,10 @@ class SpeedTests(PlaneTestCase):
         counts = self.netd.stats(self.record_of(self.ends[0]))[self.ends[0].port_id]
         self.assertGreater(counts["tx_bytes"], 1_000_000)
         self.assertGreater(counts["tx_bytes"], counts["rx_bytes"])
+        traffic = self.netd.list()["traffic"]
+        self.assertEqual({end.port_id for end in self.ends}, set(traffic))
+        self.assertGreaterEqual(traffic[self.ends[0].port_id]["tx_bytes"], counts["tx_bytes"])
+        self.assertGreater(traffic[self.ends[1].port_id]["rx_bytes"], 1_000_000)
         for name, value in self.inner().items():
             self.assertAlmostEqual(value, counts[name], delta=value // 20 + 2000)
 
