@@ -32,6 +32,13 @@ class AcceptTest(DatabaseTestCase):
         self.assertEqual((None, "Error", NO_HOST), (made.host, made.status, made.status_reason))
         self.assertEqual(["Error"], [action.message for action in actions.history(means, made)])
 
+    def test_the_operators_log_says_why_each_host_would_not_do(self):
+        means = means_of(self.db, limits=Limits(memory=10**9))
+        host = a_host(means)
+        with self.assertLogs("zun_lite.control.place", "INFO") as logs:
+            create.create_container(means, a_caller(), None, a_spec(memory_mib=10**9), run=True)
+        self.assertIn(f"{host.name}: it lacks memory", logs.output[0])
+
     def test_over_quota_nothing_is_recorded(self):
         means = means_of(self.db, limits=Limits(memory=100))
         a_host(means)

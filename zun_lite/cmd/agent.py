@@ -33,7 +33,7 @@ from zun_lite.agent.streams.opened import OpenExecs
 from zun_lite.client import node
 from zun_lite.client.netd import NetdClient
 from zun_lite.cmd.processes import raise_open_files
-from zun_lite.common import config, crash, grants
+from zun_lite.common import config, crash, grants, log
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors
 
@@ -47,13 +47,7 @@ WS_PING_SECONDS = 30.0
 
 def main() -> int:
     conf = config.load(sys.argv[1:], prog="zun-lite-agent")
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.DEBUG if conf.debug else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
-    for noisy in ("urllib3", "docker", "asyncio", "uvicorn.error", "websockets"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    log.set_up("zun-lite-agent", debug=conf.debug)
     crash.arm(conf.state_dir)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

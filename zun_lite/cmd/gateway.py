@@ -16,7 +16,7 @@ from oslo_config import cfg
 
 from zun_lite.client.streams import StreamsClient
 from zun_lite.cmd.processes import raise_open_files
-from zun_lite.common import config, grants
+from zun_lite.common import config, grants, log
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors
 from zun_lite.domain.origins import Origins
@@ -34,13 +34,7 @@ BACKLOG = 1024
 
 def main() -> int:
     conf = config.load(sys.argv[1:], prog="zun-lite-gateway")
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.DEBUG if conf.debug else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
-    for noisy in ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets", "urllib3", "asyncio"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    log.set_up("zun-lite-gateway", debug=conf.debug)
     raise_open_files()
     try:
         server = build(conf)

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from oslo_config import cfg
 
 from zun_lite.cmd.processes import raise_open_files
-from zun_lite.common import config, crash
+from zun_lite.common import config, crash, log
 from zun_lite.domain import errors
 from zun_lite.netd import namespaces
 from zun_lite.netd.census import Census
@@ -31,13 +31,7 @@ _STOP_SECONDS = 10.0
 
 def main() -> int:
     conf = config.load(sys.argv[1:], prog="zun-lite-netd")
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.DEBUG if conf.debug else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
-    logging.getLogger("pyroute2").setLevel(logging.WARNING)
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    log.set_up("zun-lite-netd", debug=conf.debug)
     crash.arm(conf.state_dir)
     # a volume takes one, a network four of the program that answers for names
     raise_open_files()

@@ -6,6 +6,18 @@ from __future__ import annotations
 import logging
 import sys
 
+_NOISY = (
+    "alembic.runtime.migration",
+    "asyncio",
+    "docker",
+    "pyroute2",
+    "urllib3",
+    "uvicorn",
+    "uvicorn.access",
+    "uvicorn.error",
+    "websockets",
+)
+
 
 class _OneLine(logging.Formatter):
     """Keeps what users wrote from looking like log lines of its own."""
@@ -20,9 +32,9 @@ class _OneLine(logging.Formatter):
 def set_up(program: str, *, debug: bool = False) -> None:
     """Send this process's log to standard error. Called once, by cmd."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_OneLine(f"%(asctime)s {program}[%(process)d] %(levelname)s %(message)s"))
+    handler.setFormatter(_OneLine(f"%(asctime)s {program}[%(process)d] %(levelname)s %(name)s %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if debug else logging.INFO)
-    for noisy in ("urllib3", "docker", "alembic.runtime.migration", "pyroute2", "asyncio"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -8,6 +8,7 @@ and a host that was disabled or removed meanwhile gets nothing.
 
 from __future__ import annotations
 
+import logging
 import random
 
 import sqlalchemy as sa
@@ -16,20 +17,32 @@ from zun_lite.db import hosts, revisions, workloads
 from zun_lite.domain.desired import Inventory
 from zun_lite.domain.resources import Ratios, Resources
 from zun_lite.scheduler.choose import choose
-from zun_lite.scheduler.filters import Candidate, Request, check
+from zun_lite.scheduler.filters import Candidate, Request, check, explain
 
+LOG = logging.getLogger(__name__)
 NO_HOST = "There are not enough hosts available."
 SAMPLE = 20
+MOST_REASONS = 10
 
 
 def place(tx: sa.Connection, request: Request, ratios: Ratios) -> str | None:
     """The uuid of a host that has room, claimed by the caller's insert in this transaction; None: no host."""
     known = hosts.every(tx)
     possible = [host for host in known if check(_candidate(host, Resources()), request, ratios) is None]
-    if len(possible) > SAMPLE:
-        sampled = random.sample(possible, SAMPLE)
-        return _claim(tx, sampled, request, ratios) or _claim(tx, possible, request, ratios)
-    return _claim(tx, possible, request, ratios)
+    sampled = random.sample(possible, SAMPLE) if len(possible) > SAMPLE else []
+    found = (sampled and _claim(tx, sampled, request, ratios)) or _claim(tx, possible, request, ratios)
+    if found is None:
+        _tell_why(tx, known, request, ratios)
+    return found
+
+
+def _tell_why(tx: sa.Connection, known: list[hosts.Host], request: Request, ratios: Ratios) -> None:
+    """For the operator alone: what a tenant is told must not describe the hosts."""
+    used = workloads.usage_of_hosts(tx, [host.uuid for host in known])
+    reasons = explain([_candidate(host, used.get(host.uuid, Resources())) for host in known], request, ratios)
+    shown = "; ".join(f"{name}: {reason}" for name, reason in reasons[:MOST_REASONS])
+    rest = f"; and {len(reasons) - MOST_REASONS} more" if len(reasons) > MOST_REASONS else ""
+    LOG.info("no host has room: %s%s", shown or "there is none", rest)
 
 
 def _claim(tx: sa.Connection, known: list[hosts.Host], request: Request, ratios: Ratios) -> str | None:
