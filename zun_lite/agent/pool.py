@@ -33,8 +33,9 @@ LOG = logging.getLogger(__name__)
 NOW, AT_THE_NEXT_MOUNT = "now", "at the next mount"
 _VOLUME, _SNAPSHOT, _STAGED, _MADE, _LOCK = ".img", ".snap", ".tmp", ".made", ".img.lock"
 _TOOL_SECONDS = 600
+# files that share extents are written in whole blocks, so that direct I/O to them needs sectors as large
 _MKFS = {
-    "xfs": ("/sbin/mkfs.xfs", "-q", "-m", "reflink=1"),
+    "xfs": ("/sbin/mkfs.xfs", "-q", "-m", "reflink=1", "-s", "size=4096"),
     "ext4": ("/sbin/mkfs.ext4", "-q", "-F", "-m", "0"),
 }
 _MENDED = 1

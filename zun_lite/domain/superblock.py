@@ -17,11 +17,12 @@ _EXT_64BIT = 0x80
 
 @dataclass(frozen=True)
 class Superblock:
-    """fs_type is xfs or ext4; fs_id its 16 bytes."""
+    """fs_type is xfs or ext4; fs_id its 16 bytes; sector_bytes: the least that it reads or writes at once."""
 
     fs_type: str
     size_bytes: int
     fs_id: bytes
+    sector_bytes: int
 
 
 def read(start: bytes) -> Superblock | None:
@@ -30,7 +31,8 @@ def read(start: bytes) -> Superblock | None:
         return None
     if start.startswith(b"XFSB"):
         block_bytes, blocks = struct.unpack_from(">IQ", start, 4)
-        return Superblock("xfs", block_bytes * blocks, start[32:48])
+        (sector_bytes,) = struct.unpack_from(">H", start, 102)
+        return Superblock("xfs", block_bytes * blocks, start[32:48], sector_bytes)
     if start[_EXT_AT + 56 : _EXT_AT + 58] == b"\x53\xef":
         return _ext4(start[_EXT_AT:])
     return None
@@ -42,4 +44,5 @@ def _ext4(block: bytes) -> Superblock:
     (features,) = struct.unpack_from("<I", block, 96)
     if features & _EXT_64BIT:
         blocks |= struct.unpack_from("<I", block, 0x150)[0] << 32
-    return Superblock("ext4", blocks << (10 + min(shift, 6)), block[104:120])
+    block_bytes = 1024 << min(shift, 6)
+    return Superblock("ext4", blocks * block_bytes, block[104:120], block_bytes)

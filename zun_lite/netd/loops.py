@@ -70,13 +70,17 @@ def on_file(file: os.stat_result, owner: str | None = None) -> Loop | None:
 
 
 @contextmanager
-def made(file_fd: int, file_name: str, read_only: bool, owner: str = "") -> Iterator[str]:
-    """A new device on the open file; it goes at the end of the block unless something mounted it."""
+def made(file_fd: int, file_name: str, read_only: bool, owner: str = "", sector_bytes: int = 512) -> Iterator[str]:
+    """A new device on the open file; it goes at the end of the block unless something mounted it.
+
+    sector_bytes: what the file system counts with; the kernel would choose larger ones for a file that shares
+    extents with another, and then not mount what is made for smaller ones.
+    """
     for _ in range(_ATTEMPTS):
         node = f"/dev/loop{_free_number()}"
         device_fd = os.open(node, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
         try:
-            _configure(device_fd, file_fd, file_name, read_only, owner)
+            _configure(device_fd, file_fd, file_name, read_only, owner, sector_bytes)
         except OSError as error:
             os.close(device_fd)
             if error.errno == errno.EBUSY:
@@ -133,14 +137,14 @@ def _free_number() -> int:
         os.close(control)
 
 
-def _configure(device_fd: int, file_fd: int, file_name: str, read_only: bool, owner: str) -> None:
+def _configure(device_fd: int, file_fd: int, file_name: str, read_only: bool, owner: str, sector_bytes: int) -> None:
     flags = _FREE_ITSELF | (_READ_ONLY if read_only else 0)
     # the kernel shows the file's own name elsewhere; this field is free for a word of ours
     name = os.fsencode(f"{_OWNER}{owner}" if owner else file_name)[:63]
     for wanted in (flags | _DIRECT_IO, flags):
         status = struct.pack(_STATUS_FORMAT, 0, 0, 0, 0, 0, 0, 0, 0, wanted, name, b"", b"", 0, 0)
         try:
-            fcntl.ioctl(device_fd, _CONFIGURE, struct.pack("=2I", file_fd, 0) + status + bytes(64))
+            fcntl.ioctl(device_fd, _CONFIGURE, struct.pack("=2I", file_fd, sector_bytes) + status + bytes(64))
             break
         except OSError as error:
             # some file systems refuse direct I/O by failing rather than by leaving it out

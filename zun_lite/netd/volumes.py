@@ -32,6 +32,7 @@ LOG = logging.getLogger(__name__)
 DATA = "data"
 _LET_GO_SECONDS = 3.0
 _STILL_SECONDS = 20.0
+_SECTOR_BYTES, _PAGE_BYTES = 512, 4096
 
 
 @dataclass(frozen=True)
@@ -232,7 +233,9 @@ class Volumes:
             filemounts.mount(attachment, loop.node, point)
             return loop.node
         try:
-            with loops.made(file_fd, path, attachment.read_only, self._host_id) as node:
+            found = filesystems.described(file_fd)
+            sector_bytes = min(found.sector_bytes, _PAGE_BYTES) if found else _SECTOR_BYTES
+            with loops.made(file_fd, path, attachment.read_only, self._host_id, sector_bytes) as node:
                 crash.point("netd.loop.after")
                 filemounts.mount(attachment, node, point)
         except OSError as error:
