@@ -27,6 +27,7 @@ from zun_lite.agent import filecopy
 from zun_lite.agent.room import GIB, Room
 from zun_lite.common import crash
 from zun_lite.domain import errors, names, superblock
+from zun_lite.domain.wiring import EVERY_EPOCH
 
 LOG = logging.getLogger(__name__)
 
@@ -41,7 +42,6 @@ _MKFS = {
 _MENDED = 1
 _STILL_LEAST_SECONDS, _STILL_MOST_SECONDS = 30, 3600
 _SLOWEST_COPY_BYTES_A_SECOND = 20 * 1024**2
-_NEWEST_EPOCH = 2**53
 
 
 class PoolNetd(Protocol):
@@ -197,7 +197,7 @@ class Pool:
         """Take away a volume with its data, whose room is free at once."""
         path = self.path(volume_id)
         with contextlib.suppress(errors.NotFound):
-            self._netd.detach(volume_id, _NEWEST_EPOCH)
+            self._netd.detach(volume_id, EVERY_EPOCH)
         with self._work_on(volume_id, "removed"):
             with self._alone(volume_id) if self._shared and os.path.exists(path) else contextlib.nullcontext():
                 for kind in (_VOLUME + _STAGED, _VOLUME):

@@ -13,6 +13,10 @@ from typing import Any
 from zun_lite.domain.stored import known, read
 
 
+# above every real one: ends all attachments of a volume that is to be removed
+EVERY_EPOCH = 2**53
+
+
 @dataclass(frozen=True)
 class Address:
     """One address of a port. prefix_length counts bits; gateway is None where the subnet has none."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from zun_lite.domain import errors
-from zun_lite.domain.wiring import Attachment
+from zun_lite.domain.wiring import EVERY_EPOCH, Attachment
 from zun_lite.netd.store import VolumeRecord
 
 
@@ -35,9 +35,9 @@ def joined(record: VolumeRecord | None, attachment: Attachment, path: str) -> Vo
 def without(record: VolumeRecord, epoch: int) -> VolumeRecord | None:
     """The record once an attachment has ended, while others stay; None where the volume is to be detached.
 
-    An epoch above all others ends them all.
+    One that is not among them has ended before, or never was; EVERY_EPOCH ends them all.
     """
     left = tuple(other for other in record.epochs if other != epoch)
-    if not left or epoch > record.epoch:
+    if not left or epoch >= EVERY_EPOCH:
         return None
     return replace(record, attachment=replace(record.attachment, epoch=max(left)), epochs=left)
