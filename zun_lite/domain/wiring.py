@@ -12,7 +12,6 @@ from typing import Any
 
 from zun_lite.domain.stored import known, read
 
-
 # above every real one: ends all attachments of a volume that is to be removed
 EVERY_EPOCH = 2**53
 
