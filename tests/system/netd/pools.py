@@ -38,10 +38,14 @@ class SmallPool:
         with self.image.open("wb") as file:
             file.truncate(size_mib * 1024**2)
         subprocess.run([f"mkfs.{fs_type}", "-q", str(self.image)], check=True, capture_output=True)
-        subprocess.run(["mount", "-o", "loop", str(self.image), str(self.point)], check=True)
+        # without the page cache, so that what is measured on it is the disk
+        looped = ["losetup", "--find", "--show", "--direct-io=on", str(self.image)]
+        self.device = subprocess.run(looped, check=True, capture_output=True, text=True).stdout.strip()
+        subprocess.run(["mount", self.device, str(self.point)], check=True)
 
     def remove(self) -> None:
         subprocess.run(["umount", "--lazy", str(self.point)], check=False)
+        subprocess.run(["losetup", "--detach", self.device], check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
