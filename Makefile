@@ -26,7 +26,7 @@ VENV_PACKAGE := $(if $(shell $(PYTHON) -c 'import ensurepip; print(1)' 2>/dev/nu
 RUN_PACKAGES := $(DOCKER_PACKAGE) $(VENV_PACKAGE) nftables iproute2 iptables busybox-static xfsprogs e2fsprogs \
       util-linux ca-certificates
 TEST_PACKAGES := $(RUN_PACKAGES) postgresql mariadb-server docker-registry git
-BENCH_PACKAGES := wrk
+BENCH_PACKAGES := wrk fio
 
 help:
 	@sed -n '2,8s/^# \{0,1\}//p' Makefile

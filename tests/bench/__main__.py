@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The measurements of `make bench`: python -m tests.bench [NAME...] prints one table.
 
-Names: reads, lists, rules, starts, many, memory, wrapper, up, lines. Needs root, wrk, and what the tests need.
-A figure taken while others used the machine (last column, in cores) proves little.
+Names: reads, lists, rules, volumes, starts, many, memory, wrapper, up, lines. Needs root, wrk, fio, and what
+the tests need. A figure taken while others used the machine (last column, in cores) proves little.
 """
 
 from __future__ import annotations
@@ -14,13 +14,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import idle, lists, many, measure, reads, rules, starts
+from tests.bench import idle, lists, many, measure, reads, rules, starts, volumes
 from tests.bench.measure import Row
 from tests.cloud import Cloud
 from tests.docker_engine import PrivateDockerEngine
 
 TOP = Path(__file__).resolve().parent.parent.parent
-ALONE: dict[str, Callable[[], list[Row]]] = {"reads": reads.run, "lists": lists.run, "rules": rules.run}
+ALONE: dict[str, Callable[[], list[Row]]] = {
+    "reads": reads.run,
+    "lists": lists.run,
+    "rules": rules.run,
+    "volumes": volumes.run,
+}
 ON_A_CLOUD: dict[str, Callable[[Cloud], list[Row]]] = {
     "starts": starts.run,
     "many": many.run,

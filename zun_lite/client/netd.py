@@ -106,6 +106,25 @@ class NetdClient:
         """Unmount a volume and free its loop device; an older epoch than the holder's is a Conflict."""
         self.ask("detach", volume_id=volume_id, epoch=epoch)
 
+    def freeze(self, volume_id: str, path: str, seconds: int) -> None:
+        """Hold a volume still while its file is copied, for so long at most; thaw() ends it.
+
+        Conflict: another host has it.
+        """
+        self.ask("freeze", volume_id=volume_id, path=path, seconds=seconds)
+
+    def thaw(self, volume_id: str) -> bool:
+        """Let a volume go on; False: it went on before, and what was copied meanwhile is no snapshot."""
+        return self.ask("thaw", volume_id=volume_id)["held"]
+
+    def grow(self, volume_id: str) -> bool:
+        """Have a mounted volume fill its file; False: that happens when it is next mounted."""
+        return self.ask("grow", volume_id=volume_id)["grown"]
+
+    def settle(self, volume_id: str, path: str, fs_type: str) -> None:
+        """Mount a copied file once, so that its log is empty."""
+        self.ask("settle", volume_id=volume_id, path=path, fs_type=fs_type)
+
     def list(self) -> dict[str, Any]:
         """Records and kernel facts: see netd/census.py for the shape."""
         return self.ask("list")

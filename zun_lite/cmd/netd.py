@@ -7,6 +7,8 @@ import logging
 import os
 import signal
 import sys
+import threading
+import time
 from importlib.metadata import version
 
 from oslo_config import cfg
@@ -16,17 +18,20 @@ from zun_lite.common import config, crash, log
 from zun_lite.domain import errors
 from zun_lite.netd import namespaces
 from zun_lite.netd.census import Census
+from zun_lite.netd.copying import Copying
 from zun_lite.netd.dataplane import Dataplane
 from zun_lite.netd.locks import ObjectLocks
 from zun_lite.netd.nameservice import NameService
 from zun_lite.netd.operations import Operations
 from zun_lite.netd.server import Server
+from zun_lite.netd.stills import Stills
 from zun_lite.netd.store import Store
 from zun_lite.netd.volumes import Volumes
 from zun_lite.netd.wiring import Switchboard
 
 LOG = logging.getLogger(__name__)
 _STOP_SECONDS = 10.0
+_FENCE_SECONDS = 5.0
 
 
 def main() -> int:
@@ -58,15 +63,29 @@ def serve(conf: cfg.ConfigOpts) -> Server:
     store, locks = Store(conf.netd.store_dir), ObjectLocks()
     dataplane = Dataplane(conf.cluster, store, locks, NameService(), conf.netd.interval_seconds)
     switchboard = Switchboard(conf.cluster, store, locks, dataplane)
-    volumes = Volumes(os.path.realpath(conf.netd.mount_dir), store, locks)
+    stills = Stills()
+    volumes = Volumes(os.path.realpath(conf.netd.mount_dir), store, locks, store.host_id(), stills)
+    copying = Copying(volumes, store, locks, stills)
     census = Census(conf.cluster, store, switchboard, dataplane, volumes, os.path.realpath(conf.volume.pool_dir))
-    operations = Operations(version("zun_lite"), boot_id, switchboard, dataplane, volumes, census)
+    operations = Operations(version("zun_lite"), boot_id, switchboard, dataplane, volumes, copying, census)
     namespaces.prepare_folder()
     volumes.resume()
     census.sweep()
     dataplane.resume(switchboard.rejoin)
     server.start(operations.perform)
+    if conf.agent.pool_shared:
+        threading.Thread(target=_keep_fenced, args=(volumes,), name="fence", daemon=True).start()
     return server
+
+
+def _keep_fenced(volumes: Volumes) -> None:
+    """Other hosts see the files too, and may have been given one while this host was out of sight."""
+    while True:
+        time.sleep(_FENCE_SECONDS)
+        try:
+            volumes.fence()
+        except Exception:
+            LOG.exception("whose the volumes are could not be told")
 
 
 if __name__ == "__main__":

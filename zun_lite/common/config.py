@@ -70,6 +70,10 @@ network_opts = [
 volume_opts = [
     cfg.StrOpt("provider", default="embedded", choices=["embedded"], help="Who owns volumes."),
     cfg.StrOpt("pool_dir", help="Where a host keeps its volume files; default STATE_DIR/volumes."),
+    cfg.IntOpt("quota_volumes", default=100, min=-1, help="Volumes a project; -1 is no limit."),
+    cfg.IntOpt("quota_gigabytes", default=10000, min=-1, help="GiB of volumes and snapshots a project."),
+    cfg.IntOpt("quota_snapshots", default=100, min=-1, help="Snapshots a project."),
+    cfg.IntOpt("quota_per_volume_gigabytes", default=-1, min=-1, help="GiB of the largest volume."),
 ]
 image_opts = [
     cfg.StrOpt("dir", help="Where the image service keeps images; default STATE_DIR/images."),
@@ -109,6 +113,18 @@ agent_opts = [
     cfg.FloatOpt("resync_seconds", default=60.0, min=1.0, help="Compare everything with Docker this often."),
     cfg.IntOpt("parallel", default=4, min=1, help="Workloads worked on at once."),
     cfg.IntOpt("pull_timeout_seconds", default=600, min=1, help="An image pull may take this long."),
+    cfg.FloatOpt(
+        "pool_overcommit",
+        default=2.0,
+        min=1.0,
+        help="GiB of volumes that may be promised for each that the pool can hold; they take up only what is written.",
+    ),
+    cfg.FloatOpt("pool_reserve_gib", default=2.0, min=0.0, help="GiB of the volume pool that are never promised."),
+    cfg.BoolOpt(
+        "pool_shared",
+        default=False,
+        help="The volume pool is a directory that other hosts share, so that volumes may move between them.",
+    ),
     cfg.IntOpt("image_cache_max_gib", default=50, min=0, help="GiB of unused images that a host keeps."),
     cfg.IntOpt("image_cache_max_age_hours", default=336, min=0, help="Hours that a host keeps an unused image."),
 ]

@@ -57,6 +57,7 @@ POINTS = (
     "netd.store.before",
     "netd.store.after",
     "netd.prepare",
+    "netd.own.after",
     "netd.loop.after",
     "netd.mount.after",
     "netd.wire.begin",
@@ -75,7 +76,21 @@ POINTS = (
 )
 
 # on other paths than those of create and delete
-MORE_POINTS = ("agent.commit.before", "agent.commit.made", "agent.commit.sent")
+MORE_POINTS = (
+    "agent.commit.before",
+    "agent.commit.made",
+    "agent.commit.sent",
+    # volumes that are copied or grow
+    "agent.pool.staged",
+    "agent.pool.frozen",
+    "agent.pool.copied",
+    "agent.pool.renamed",
+    "agent.pool.grown",
+    "agent.pool.destroyed",
+    "netd.freeze.after",
+    "netd.grow.device",
+    "netd.settle.mounted",
+)
 
 _folder: str | None = None
 

@@ -12,6 +12,9 @@ from typing import Any
 
 from zun_lite.domain.stored import known, read
 
+# above every real one: ends all attachments of a volume that is to be removed
+EVERY_EPOCH = 2**53
+
 
 @dataclass(frozen=True)
 class Address:
@@ -59,6 +62,7 @@ class Attachment:
     epoch: grows with each attachment of the volume; an older one is refused where the file is.
     formatted: whether the volume has ever been given a file system; only False permits making one.
     target: absolute path in the container. owned: the volume was made for the workload and goes with it.
+    shared: the volume may be attached to several workloads at once.
     """
 
     volume_id: str
@@ -69,6 +73,7 @@ class Attachment:
     formatted: bool = False
     read_only: bool = False
     owned: bool = False
+    shared: bool = False
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Attachment:

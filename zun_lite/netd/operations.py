@@ -10,6 +10,10 @@
     stats    {container_id}                                    → {"ports": {port_id: counts}}
     attach   {an attachment's fields, path}                    → {"source": folder to bind}
     detach   {volume_id, epoch}                                → {}
+    freeze   {volume_id, path, seconds}                        → {}
+    thaw     {volume_id}                                       → {"held": whether it was still until now}
+    grow     {volume_id}                                       → {"grown": false: when it is next mounted}
+    settle   {volume_id, path, fs_type}                        → {}
     list     {}                                                → see census.py
 
 The runtime wrapper asks prepare before a container is made and wire before its process runs.
@@ -23,6 +27,7 @@ from zun_lite.common import crash
 from zun_lite.domain import errors
 from zun_lite.netd import requests
 from zun_lite.netd.census import Census
+from zun_lite.netd.copying import Copying
 from zun_lite.netd.dataplane import Dataplane
 from zun_lite.netd.volumes import Volumes
 from zun_lite.netd.wiring import Switchboard
@@ -40,12 +45,14 @@ class Operations:
         switchboard: Switchboard,
         dataplane: Dataplane,
         volumes: Volumes,
+        copying: Copying,
         census: Census,
     ) -> None:
         self._about = {"version": version, "boot_id": boot_id}
         self._switchboard = switchboard
         self._dataplane = dataplane
         self._volumes = volumes
+        self._copying = copying
         self._census = census
         self._table = {
             "hello": self._hello,
@@ -57,6 +64,10 @@ class Operations:
             "stats": self._stats,
             "attach": self._attach,
             "detach": self._detach,
+            "freeze": self._freeze,
+            "thaw": self._thaw,
+            "grow": self._grow,
+            "settle": self._settle,
             "list": self._list,
         }
 
@@ -108,6 +119,20 @@ class Operations:
 
     def _detach(self, body: Body) -> Body:
         self._volumes.detach(*requests.detachment(body))
+        return {}
+
+    def _freeze(self, body: Body) -> Body:
+        self._copying.freeze(*requests.freezing(body))
+        return {}
+
+    def _thaw(self, body: Body) -> Body:
+        return {"held": self._copying.thaw(requests.only_volume(body, "thaw"))}
+
+    def _grow(self, body: Body) -> Body:
+        return {"grown": self._copying.grow(requests.only_volume(body, "grow"))}
+
+    def _settle(self, body: Body) -> Body:
+        self._copying.settle(*requests.settling(body))
         return {}
 
     def _list(self, body: Body) -> Body:

@@ -22,6 +22,7 @@ FS_TYPES = ("xfs", "ext4")
 MAX_ENDPOINTS = 32
 MAX_VOLUMES = 64
 MAX_LIST = 256
+MAX_STILL_SECONDS = 3600
 _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _MAX_NUMBER = 2**63 - 1
@@ -67,6 +68,23 @@ def detachment(body: dict[str, Any]) -> tuple[str, int]:
     """The volume and the epoch of a detach request."""
     _only(body, ("volume_id", "epoch"), "detach")
     return _id(body, "volume_id"), _number(body, "epoch", 0, _MAX_NUMBER)
+
+
+def freezing(body: dict[str, Any]) -> tuple[str, str, int]:
+    """The volume, its file and the most seconds of a freeze request."""
+    _only(body, ("volume_id", "path", "seconds"), "freeze")
+    return _id(body, "volume_id"), _path(body), _number(body, "seconds", 1, MAX_STILL_SECONDS)
+
+
+def settling(body: dict[str, Any]) -> tuple[str, str, str]:
+    """The coming volume, its file and file system of a settle request."""
+    _only(body, ("volume_id", "path", "fs_type"), "settle")
+    return _id(body, "volume_id"), _path(body), _fs_type(body)
+
+
+def only_volume(body: dict[str, Any], operation: str) -> str:
+    _only(body, ("volume_id",), operation)
+    return _id(body, "volume_id")
 
 
 def plane(body: dict[str, Any]) -> HostPlane:
@@ -129,20 +147,25 @@ def _route(item: Any) -> tuple[str, str]:
 
 def _volume(body: Any) -> VolumeFile:
     _only(body, (*_names_of(Attachment), "path"), "a volume")
-    fs_type = body.get("fs_type", "xfs")
-    if fs_type not in FS_TYPES:
-        raise errors.Invalid(f"fs_type must be one of {', '.join(FS_TYPES)}")
     attachment = Attachment(
         volume_id=_id(body, "volume_id"),
         epoch=_number(body, "epoch", 0, _MAX_NUMBER),
         size_gib=_number(body, "size_gib", 0, 2**20),
         target=_target(body),
-        fs_type=fs_type,
+        fs_type=_fs_type(body),
         formatted=_truth(body, "formatted", False),
         read_only=_truth(body, "read_only", False),
         owned=_truth(body, "owned", False),
+        shared=_truth(body, "shared", False),
     )
     return VolumeFile(attachment, _path(body))
+
+
+def _fs_type(body: dict[str, Any]) -> str:
+    value = body.get("fs_type", "xfs")
+    if value not in FS_TYPES:
+        raise errors.Invalid(f"fs_type must be one of {', '.join(FS_TYPES)}")
+    return value
 
 
 def _only(body: Any, known: tuple[str, ...], what: str) -> None:

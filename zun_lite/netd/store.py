@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import threading
+import uuid
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from zun_lite.domain.wiring import Attachment, Endpoint
 
 LOG = logging.getLogger(__name__)
 _PLANE = "plane"
+_HOST = "host"
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,15 @@ class ContainerRecord:
 
 @dataclass(frozen=True)
 class VolumeRecord:
-    """A volume that is attached to this host, or was about to be."""
+    """A volume that is attached to this host, or was about to be.
+
+    epochs: the attachments that share it, where several may; the record's own attachment is the newest of them, with
+    the access that the mount has.
+    """
 
     attachment: Attachment
     path: str
+    epochs: tuple[int, ...] = ()
 
     @property
     def volume_id(self) -> str:
@@ -68,7 +75,7 @@ class VolumeRecord:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> VolumeRecord:
-        return cls(Attachment.from_json(body["attachment"]), body["path"])
+        return cls(Attachment.from_json(body["attachment"]), body["path"], tuple(body.get("epochs", ())))
 
 
 class Store:
@@ -90,6 +97,20 @@ class Store:
         for record in self._containers.values():
             self._index(None, record)
         self._volumes = {record.volume_id: record for record in self._load(self._volume_folder, VolumeRecord.from_json)}
+
+    def host_id(self) -> str:
+        """Who this host is to others that see the same volume files; made once, random."""
+        path = os.path.join(self._folder, f"{_HOST}.json")
+        try:
+            with open(path) as file:
+                return str(uuid.UUID(json.load(file)["host_id"]))
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            LOG.error("this host's id in %s cannot be read and is made anew: %s", path, error)
+        host_id = str(uuid.uuid4())
+        self._write(self._folder, _HOST, {"host_id": host_id})
+        return host_id
 
     def containers(self) -> list[ContainerRecord]:
         with self._guard:

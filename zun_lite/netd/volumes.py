@@ -4,7 +4,8 @@
 A file stands on a loop device, its file system is mounted at MOUNT_DIR/<volume id>, and what a
 container gets is the folder DATA in it: where the volume is not mounted that folder does not exist,
 so that Docker refuses to bind it instead of giving the tenant a folder of the host's.
-Never makes a file system. A record is written before anything is made.
+Never makes a file system. A record is written before anything is made. Whose a file is, among hosts
+that see the same one, is filelock.py's.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from dataclasses import dataclass
 from zun_lite.common import crash
 from zun_lite.domain import errors
 from zun_lite.domain.wiring import Attachment
-from zun_lite.netd import kernel, loops, mounts
-from zun_lite.netd.filelock import FileLock
+from zun_lite.netd import filelock, filemounts, filesystems, kernel, loops, mounts, sharing
 from zun_lite.netd.locks import ObjectLocks
+from zun_lite.netd.stills import Stills
 from zun_lite.netd.store import Store, VolumeRecord
 
 LOG = logging.getLogger(__name__)
 DATA = "data"
-# a volume made from a copy of another has the same file system id
-_OPTIONS = {"xfs": "nouuid", "ext4": ""}
 _LET_GO_SECONDS = 3.0
+_STILL_SECONDS = 20.0
+_SECTOR_BYTES, _PAGE_BYTES = 512, 4096
 
 
 @dataclass(frozen=True)
@@ -45,43 +46,49 @@ class VolumeState:
 
 
 class Volumes:
-    """The attached volumes; holds the locks of their files as long as they are attached."""
+    """The attached volumes of one host; host_id tells it from others that see the same files."""
 
-    def __init__(self, mount_dir: str, store: Store, locks: ObjectLocks) -> None:
+    def __init__(self, mount_dir: str, store: Store, locks: ObjectLocks, host_id: str, stills: Stills) -> None:
         self.mount_dir = mount_dir
         self._store = store
         self._locks = locks
-        self._held: dict[str, FileLock] = {}
+        self._host_id = host_id
+        self._stills = stills
+        # descriptors that keep files locked whose loop device was made by others
+        self._held: dict[str, int] = {}
 
     def attach(self, attachment: Attachment, path: str) -> str:
         """Mount a volume's file; answers the folder to bind."""
         volume_id = attachment.volume_id
         with self._locks.held("volume", volume_id):
+            self._wait_until_moving(volume_id)
             record = self._store.volume(volume_id)
-            if record is not None and attachment.epoch < record.epoch:
-                raise errors.Conflict(
-                    f"volume {volume_id} is held at epoch {record.epoch}; epoch {attachment.epoch} is over"
-                )
-            with _opened(path, attachment.read_only) as file_fd:
+            wanted = sharing.joined(record, attachment, path)
+            with filemounts.opened(path, wanted.attachment.read_only) as file_fd:
                 if record is not None and record.path != path:
                     self._refuse_other_file(record, file_fd)
-                self._hold(volume_id, path, attachment.epoch)
-                try:
-                    wanted = VolumeRecord(attachment, path)
-                    if record != wanted:
-                        self._store.save_volume(wanted)
-                    self._mount(attachment, path, file_fd)
-                    source = self._data_folder(volume_id, attachment.read_only)
-                except Exception:
-                    self._give_up(volume_id)
-                    raise
+                with filelock.changing(path, _LET_GO_SECONDS) as ownership:
+                    ownership.admit(self._host_id, attachment.epoch, attachment.shared, attachment.read_only)
+                    try:
+                        self._make_ready(wanted, file_fd)
+                        if not (attachment.shared and wanted.attachment.read_only):
+                            ownership.note(self._host_id, attachment.epoch)
+                        crash.point("netd.own.after")
+                        self._mount(wanted.attachment, path, file_fd)
+                        source = self._data_folder(volume_id, wanted.attachment.read_only)
+                    except Exception:
+                        self._give_up(volume_id, ownership)
+                        raise
         return source
 
     def detach(self, volume_id: str, epoch: int) -> None:
         """Unmount a volume and let its file go; refused while a container or a process has it."""
         crash.point("netd.detach.begin")
         with self._locks.held("volume", volume_id):
+            self._wait_until_moving(volume_id)
             record = self._store.volume(volume_id)
+            if record is not None and self._others_stay(record, epoch):
+                return
             if record is not None and epoch < record.epoch:
                 raise errors.Conflict(
                     f"volume {volume_id} is held at epoch {record.epoch}; epoch {epoch} has nothing to detach"
@@ -90,6 +97,7 @@ class Volumes:
             crash.point("netd.umount.after")
             if record is not None:
                 self._free_device(record)
+                self._give_back(record.path)
                 self._store.drop_volume(volume_id)
                 LOG.info("volume %s is detached", volume_id)
             self._remove_point(volume_id)
@@ -97,7 +105,7 @@ class Volumes:
             crash.point("netd.detach.end")
 
     def resume(self) -> None:
-        """Take the locks of mounted volumes again, and mount those that a reboot took away.
+        """Look after mounted volumes again, and mount those that a reboot took away.
 
         Docker refuses to start a container whose bound folder is missing, before any runtime is asked.
         """
@@ -105,18 +113,39 @@ class Volumes:
             record = state.record
             try:
                 if state.mounted:
-                    self._held[record.volume_id] = FileLock.take(record.path)
+                    # whoever held it still is gone
+                    filesystems.thaw(self.point(record.volume_id))
+                    self._lock_again(record)
                 else:
                     self.attach(record.attachment, record.path)
-            except errors.ZunError as error:
-                LOG.error("volume %s is recorded but not ours to use: %s", record.volume_id, error.message)
+            except (errors.ZunError, OSError) as error:
+                LOG.error("volume %s is recorded but not ours to use: %s", record.volume_id, error)
+        self.fence()
+
+    def fence(self) -> None:
+        """Let nothing more be written to volumes that another host took over with a newer attachment."""
+        for state in self.states():
+            record = state.record
+            try:
+                owner = filelock.owner(record.path)
+                if state.mounted and owner.epoch > record.epoch and owner.host_id != self._host_id:
+                    filesystems.shut_down(self.point(record.volume_id))
+                    LOG.error(
+                        "volume %s belongs to epoch %s by now; nothing more is written to it from here, where it is "
+                        "mounted at epoch %s",
+                        record.volume_id,
+                        owner.epoch,
+                        record.epoch,
+                    )
+            except (errors.ZunError, OSError) as error:
+                LOG.error("whose volume %s is cannot be told: %s", record.volume_id, error)
 
     def states(self) -> list[VolumeState]:
         """Every recorded volume as it is now."""
         found = {mount.point: mount for mount in mounts.here()}
         states = []
         for record in self._store.volumes():
-            mount = found.get(self._point(record.volume_id))
+            mount = found.get(self.point(record.volume_id))
             device = mount.source if mount else None
             states.append(VolumeState(record, device, self._source(record.volume_id), mount is not None))
         return states
@@ -128,44 +157,93 @@ class Volumes:
                 self._unmount(volume_id)
                 self._remove_point(volume_id)
 
-    def _mount(self, attachment: Attachment, path: str, file_fd: int) -> None:
-        point = self._point(attachment.volume_id)
+    @contextmanager
+    def staged(self, volume_id: str, path: str, fs_type: str) -> Iterator[str]:
+        """A file that is no volume yet, mounted for the length of the block; answers its loop device."""
+        attachment = Attachment(volume_id, 0, 0, "/", fs_type)
+        with self._locks.held("volume", volume_id):
+            if self._store.volume(volume_id) is not None:
+                raise errors.Conflict(f"volume {volume_id} is attached, and not to be made ready")
+            with filemounts.opened(path, False) as file_fd:
+                filelock.hold(file_fd, path, False, _LET_GO_SECONDS)
+                self._make_point(self.point(volume_id))
+                try:
+                    node = self._mount(attachment, path, file_fd)
+                    yield node
+                finally:
+                    self._unmount(volume_id)
+                    self._remove_point(volume_id)
+                    loops.is_gone(os.fstat(file_fd), _LET_GO_SECONDS, self._host_id)
+
+    def _make_ready(self, wanted: VolumeRecord, file_fd: int) -> None:
+        """Have the file locked for this access, and the record written; what was mounted for another access goes."""
         file = os.fstat(file_fd)
+        volume_id, read_only = wanted.volume_id, wanted.attachment.read_only
+        point = self.point(volume_id)
+        mount, loop = mounts.at(point), loops.on_file(file, self._host_id)
+        if loop is not None:
+            self._refuse_second_volume(point, loop, wanted.path)
+        if mount is not None:
+            if loop is None or loop.node != mount.source:
+                raise errors.Conflict(
+                    f"{mount.source} is mounted at {point}, which is not {wanted.path}; detach it first"
+                )
+            if mount.read_only != read_only:
+                self._unmount(volume_id)
+                self._let_go(volume_id)
+                loops.is_gone(file, _LET_GO_SECONDS, self._host_id)
+                loop = loops.on_file(file, self._host_id)
+        if loop is None or not loop.owner:
+            self._lock(volume_id, file_fd, wanted.path, read_only, kept=loop is not None)
+        if self._store.volume(volume_id) != wanted:
+            self._store.save_volume(wanted)
+
+    def _lock(self, volume_id: str, file_fd: int, path: str, read_only: bool, kept: bool) -> None:
+        """kept: no device of ours will keep the lock, so that this program has to."""
+        held = self._held.get(volume_id)
+        if held is not None and os.path.sameopenfile(held, file_fd):
+            return
+        filelock.hold(file_fd, path, read_only, _LET_GO_SECONDS)
+        if kept:
+            self._let_go(volume_id)
+            self._held[volume_id] = os.dup(file_fd)
+
+    def _lock_again(self, record: VolumeRecord) -> None:
+        """After a start: a device of ours still has the lock, one that others made never had."""
+        with filemounts.opened(record.path, record.attachment.read_only) as file_fd:
+            loop = loops.on_file(os.fstat(file_fd), self._host_id)
+            if loop is None or not loop.owner:
+                self._lock(record.volume_id, file_fd, record.path, record.attachment.read_only, kept=True)
+
+    def _refuse_second_volume(self, point: str, loop: loops.Loop, path: str) -> None:
+        for mount in mounts.here():
+            if mount.source == loop.node and mount.point != point and os.path.dirname(mount.point) == self.mount_dir:
+                raise errors.Conflict(f"volume file {path} is attached as {os.path.basename(mount.point)} already")
+
+    def _mount(self, attachment: Attachment, path: str, file_fd: int) -> str:
+        """Mount the file, whose lock is held, unless it is; answers the device."""
+        point = self.point(attachment.volume_id)
         mount = mounts.at(point)
         if mount is not None:
-            loop = loops.on_file(file)
-            if loop is None or loop.node != mount.source:
-                raise errors.Conflict(f"{mount.source} is mounted at {point}, which is not {path}; detach it first")
-            if mount.read_only == attachment.read_only:
-                return
-            self._unmount(attachment.volume_id)
-            loops.is_gone(file, _LET_GO_SECONDS)
+            return mount.source
         self._make_point(point)
-        loop = loops.on_file(file)
+        loop = loops.on_file(os.fstat(file_fd), self._host_id)
         if loop is not None:
             # two devices on one file would be two file systems at odds; on one device they are one
-            self._mount_device(attachment, loop.node, point)
-            return
+            filemounts.mount(attachment, loop.node, point)
+            return loop.node
         try:
-            with loops.made(file_fd, path, attachment.read_only) as node:
+            found = filesystems.described(file_fd)
+            sector_bytes = min(found.sector_bytes, _PAGE_BYTES) if found else _SECTOR_BYTES
+            with loops.made(file_fd, path, attachment.read_only, self._host_id, sector_bytes) as node:
                 crash.point("netd.loop.after")
-                self._mount_device(attachment, node, point)
+                filemounts.mount(attachment, node, point)
         except OSError as error:
             raise errors.Failed(f"no loop device for volume {attachment.volume_id}: {error.strerror}") from error
-
-    def _mount_device(self, attachment: Attachment, node: str, point: str) -> None:
-        flags = kernel.MS_NODEV | (kernel.MS_RDONLY if attachment.read_only else 0)
-        try:
-            kernel.mount(node, point, attachment.fs_type, flags, _OPTIONS[attachment.fs_type])
-        except OSError as error:
-            raise errors.Failed(
-                f"the kernel did not mount volume {attachment.volume_id} as {attachment.fs_type}: {_reason(error)}"
-            ) from error
-        crash.point("netd.mount.after")
-        LOG.info("volume %s is mounted from %s at epoch %s", attachment.volume_id, node, attachment.epoch)
+        return node
 
     def _unmount(self, volume_id: str) -> None:
-        point = self._point(volume_id)
+        point = self.point(volume_id)
         while (mount := mounts.at(point)) is not None:
             holders = self._wait_for_holders(mount)
             if holders:
@@ -193,44 +271,46 @@ class Volumes:
             file = os.stat(record.path, follow_symlinks=False)
         except FileNotFoundError:
             return
-        loop = loops.on_file(file)
+        loop = loops.on_file(file, self._host_id)
         if loop is None:
             return
         loops.free(loop.node)
-        if not loops.is_gone(file, _LET_GO_SECONDS):
+        if not loops.is_gone(file, _LET_GO_SECONDS, self._host_id):
             raise errors.Failed(f"volume {record.volume_id} is still in use through {loop.node}; stop what uses it")
 
-    def _hold(self, volume_id: str, path: str, epoch: int) -> None:
-        lock = self._held.get(volume_id)
-        fresh = lock is None or lock.path != path
-        if lock is None or fresh:
-            lock = FileLock.take(path)
-        try:
-            lock.advance(epoch)
-        except Exception:
-            if fresh:
-                lock.release()
-            raise
-        if fresh:
-            self._let_go(volume_id)
-            self._held[volume_id] = lock
+    def _others_stay(self, record: VolumeRecord, epoch: int) -> bool:
+        """Whether other attachments keep the volume; this one, if it was among them, is forgotten."""
+        left = sharing.without(record, epoch)
+        if left is not None and left != record:
+            self._store.save_volume(left)
+        return left is not None
+
+    def _give_back(self, path: str) -> None:
+        if os.path.exists(path):
+            with filelock.changing(path, _LET_GO_SECONDS) as ownership:
+                ownership.give_back(self._host_id)
 
     def _let_go(self, volume_id: str) -> None:
-        lock = self._held.pop(volume_id, None)
-        if lock is not None:
-            lock.release()
+        descriptor = self._held.pop(volume_id, None)
+        if descriptor is not None:
+            os.close(descriptor)
 
-    def _give_up(self, volume_id: str) -> None:
+    def _give_up(self, volume_id: str, ownership: filelock.Ownership) -> None:
         """After a failed attach: forget the volume unless it is mounted all the same."""
-        if mounts.at(self._point(volume_id)) is None:
+        if mounts.at(self.point(volume_id)) is None:
             self._remove_point(volume_id)
             self._store.drop_volume(volume_id)
             self._let_go(volume_id)
+            ownership.give_back(self._host_id)
+
+    def _wait_until_moving(self, volume_id: str) -> None:
+        if not self._stills.wait(volume_id, _STILL_SECONDS):
+            raise errors.Conflict(f"volume {volume_id} is being copied; try again when that has ended")
 
     def _refuse_other_file(self, record: VolumeRecord, file_fd: int) -> None:
         """A volume's file may be renamed while it is attached, not exchanged."""
-        mount = mounts.at(self._point(record.volume_id))
-        loop = loops.on_file(os.fstat(file_fd))
+        mount = mounts.at(self.point(record.volume_id))
+        loop = loops.on_file(os.fstat(file_fd), self._host_id)
         if mount is not None and (loop is None or loop.node != mount.source):
             raise errors.Conflict(f"volume {record.volume_id} is attached from {record.path}; detach it first")
 
@@ -246,7 +326,7 @@ class Volumes:
         os.chmod(point, 0o700)
 
     def _remove_point(self, volume_id: str) -> None:
-        point = self._point(volume_id)
+        point = self.point(volume_id)
         with contextlib.suppress(OSError):
             os.rmdir(os.path.join(point, DATA))
         try:
@@ -267,34 +347,8 @@ class Volumes:
             os.mkdir(source, 0o755)
         return source
 
-    def _point(self, volume_id: str) -> str:
+    def point(self, volume_id: str) -> str:
         return os.path.join(self.mount_dir, volume_id)
 
     def _source(self, volume_id: str) -> str:
-        return os.path.join(self._point(volume_id), DATA)
-
-
-@contextmanager
-def _opened(path: str, read_only: bool) -> Iterator[int]:
-    """The volume's file, which must be a regular one and no link to another."""
-    flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_RDONLY if read_only else os.O_RDWR)
-    try:
-        file_fd = os.open(path, flags)
-    except FileNotFoundError as error:
-        raise errors.NotFound(f"no volume file at {path}") from error
-    except OSError as error:
-        reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
-        raise errors.Invalid(f"{path} is not usable as a volume: {reason}") from error
-    try:
-        if not stat.S_ISREG(os.fstat(file_fd).st_mode):
-            raise errors.Invalid(f"{path} is not usable as a volume: it is no regular file")
-        yield file_fd
-    finally:
-        os.close(file_fd)
-
-
-def _reason(error: OSError) -> str:
-    """The kernel's reason; its number for "no file system found" says little to a reader."""
-    if error.errno == errno.EINVAL:
-        return "it holds no such file system, or a damaged one (invalid argument)"
-    return (error.strerror or str(error)).lower()
+        return os.path.join(self.point(volume_id), DATA)

@@ -13,7 +13,7 @@ from zun_lite.domain.plane import GroupState, HostPlane
 from zun_lite.domain.wiring import Endpoint
 
 PLUG = ("netd.store.before", "netd.store.after")
-PREPARE = ("netd.prepare", "netd.loop.after", "netd.mount.after")
+PREPARE = ("netd.prepare", "netd.own.after", "netd.loop.after", "netd.mount.after")
 WIRE = ("netd.wire.begin", "netd.wire.veth", "netd.wire.end")
 PLANE = ("netd.plane.stored", "netd.plane.network", "netd.plane.end")
 UNPLUG = ("netd.unplug.begin", "netd.unplug.end")
@@ -64,7 +64,7 @@ class CrashPointTests(NetdTestCase):
         self.check(DETACH)
 
     def test_attach_alone_can_be_repeated(self) -> None:
-        for point in ("netd.loop.after", "netd.mount.after"):
+        for point in ("netd.own.after", "netd.loop.after", "netd.mount.after"):
             volume, path = attachment(), str(self.host.volume_file(320))
             self.host.arm(point)
             source = self.survive(lambda v=volume, p=path: self.netd.attach(v, p))

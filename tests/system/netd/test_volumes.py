@@ -174,8 +174,8 @@ class FenceTests(VolumeTestCase):
 
     def test_a_file_that_another_process_holds_is_not_attached(self) -> None:
         path = self.host.volume_file()
-        with open(f"{path}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with open(path) as other:
+            fcntl.flock(other, fcntl.LOCK_SH)
             self.assertRaises(errors.Conflict, self.netd.attach, attachment(), str(path))
             self.assert_nothing_is_left()
 
@@ -185,14 +185,27 @@ class FenceTests(VolumeTestCase):
         path, volume = self.host.volume_file(), attachment()
         source = self.netd.attach(volume, str(path))
         Path(source, "note").write_text("kept")
+        with open(path) as other:
+            self.host.kill()
+            self.assertRaises(BlockingIOError, fcntl.flock, other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            self.host.start()
+            self.assertRaises(BlockingIOError, fcntl.flock, other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            self.assertEqual("kept", Path(source, "note").read_text())
+            self.netd.detach(volume.volume_id, 1)
+            fcntl.flock(other, fcntl.LOCK_EX)
+
+    def test_a_device_that_others_made_is_locked_by_netd_also_after_it_was_killed(self) -> None:
+        path, volume = self.host.volume_file(), attachment()
+        subprocess.run(["losetup", "--find", str(path)], check=True)
+        self.netd.attach(volume, str(path))
         self.host.kill()
         self.host.start()
 
-        with open(f"{path}.lock", "r+") as lock:
-            self.assertRaises(BlockingIOError, fcntl.flock, lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.assertEqual("kept", Path(source, "note").read_text())
+        with open(path) as other:
+            self.assertRaises(BlockingIOError, fcntl.flock, other, fcntl.LOCK_SH | fcntl.LOCK_NB)
             self.netd.detach(volume.volume_id, 1)
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(other, fcntl.LOCK_EX)
+        self.assert_nothing_is_left()
 
     def test_two_volumes_cannot_be_the_same_file(self) -> None:
         path = self.host.volume_file()

@@ -45,6 +45,7 @@ class FakeNetd:
         self.plugged: dict[str, tuple[str, int]] = {}
         self.ports: dict[str, tuple[str, ...]] = {}
         self.attached: dict[str, int] = {}
+        self.still: list[str] = []
         self.wired: list[tuple[str, int]] = []
         self.planes: list[HostPlane] = []
         self.refusals: dict[str, list[errors.ZunError]] = {}
@@ -84,6 +85,23 @@ class FakeNetd:
         if self.attached.get(volume_id, 0) > epoch:
             raise errors.Conflict("held at a newer epoch")
         self.attached.pop(volume_id, None)
+
+    def freeze(self, volume_id, path, seconds):
+        self._refuse("freeze")
+        self.still.append(volume_id)
+
+    def thaw(self, volume_id):
+        if volume_id not in self.still:
+            return False
+        self.still.remove(volume_id)
+        return True
+
+    def grow(self, volume_id):
+        self._refuse("grow")
+        return volume_id in self.attached
+
+    def settle(self, volume_id, path, fs_type):
+        self._refuse("settle")
 
     def _refuse(self, verb):
         waiting = self.refusals.get(verb)

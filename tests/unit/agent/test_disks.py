@@ -11,7 +11,7 @@ from pathlib import Path
 from unittest import mock
 
 from tests.unit.agent.fakes import FakeNetd, an_attachment
-from zun_lite.agent import disks
+from zun_lite.agent import pool
 from zun_lite.agent.disks import Disks
 from zun_lite.domain import errors
 
@@ -60,7 +60,7 @@ class DiskFiles(unittest.TestCase):
         self.assertEqual(self.path.stat().st_size, 1024**3)
 
     def test_a_failed_mkfs_leaves_no_file(self):
-        with mock.patch.dict(disks._MKFS, {"xfs": ("/bin/false",)}), self.assertRaises(errors.Failed) as caught:
+        with mock.patch.dict(pool._MKFS, {"xfs": ("/bin/false",)}), self.assertRaises(errors.Failed) as caught:
             self.disks.make(self.attachment, False)
         self.assertNotIn(str(self.pool), caught.exception.message)
         self.assertEqual(os.listdir(self.pool), [])

@@ -177,7 +177,7 @@ class AgentAtWork(AgentBase):
         agent.nudge()
         self.assert_state(workload.uuid, "running")
         self.assertTrue(self.api.wait_for(lambda: any(doomed in report.removed_volumes for report in self.api.reports)))
-        self.assertEqual([path.name for path in (self.folder / "volumes").iterdir()], [f"{named.volume_id}.img"])
+        self.assertEqual([path.name for path in (self.folder / "volumes").glob("*.img")], [f"{named.volume_id}.img"])
 
     def test_a_doomed_volume_goes_though_the_disk_is_full_and_the_set_is_written_later(self):
         doomed, in_the_way = names.new_id(), self.folder / "agent" / "desired.json.tmp"

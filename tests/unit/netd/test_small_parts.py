@@ -3,18 +3,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import tempfile
 import threading
 import uuid
 
 import testtools
 
-from zun_lite.domain import errors
 from zun_lite.domain.wiring import Address, Endpoint
 from zun_lite.netd import announce, mounts, names
-from zun_lite.netd.filelock import FileLock
 from zun_lite.netd.locks import ObjectLocks
 
 ID = "0123abcd-4567-89ab-cdef-0123456789ab"
@@ -57,51 +52,6 @@ class ObjectLockTests(testtools.TestCase):
             thread.join(10)
         self.assertTrue(entered.is_set())
         self.assertEqual({}, locks._locks)
-
-
-class FileLockTests(testtools.TestCase):
-    def setUp(self) -> None:
-        super().setUp()
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.path = os.path.join(folder.name, "volume.img")
-
-    def test_a_held_file_is_refused_until_it_is_released(self) -> None:
-        lock = FileLock.take(self.path)
-        self.assertRaises(errors.Conflict, FileLock.take, self.path)
-        lock.release()
-
-        FileLock.take(self.path).release()
-
-    def test_epochs_only_grow_and_outlive_the_lock(self) -> None:
-        lock = FileLock.take(self.path)
-        for epoch in (3, 3, 12):
-            lock.advance(epoch)
-        lock.release()
-        again = FileLock.take(self.path)
-        self.addCleanup(again.release)
-
-        self.assertRaises(errors.Conflict, again.advance, 11)
-        again.advance(12)
-
-    def test_an_unreadable_epoch_refuses_everybody(self) -> None:
-        with open(f"{self.path}.lock", "w") as file:
-            file.write("twelve")
-        lock = FileLock.take(self.path)
-        self.addCleanup(lock.release)
-
-        self.assertRaises(errors.Failed, lock.advance, 2**62)
-
-    def test_a_lock_that_is_a_link_is_refused(self) -> None:
-        os.symlink("/dev/null", f"{self.path}.lock")
-
-        self.assertRaises(errors.Failed, FileLock.take, self.path)
-
-    def test_the_lock_is_one_that_other_programs_see(self) -> None:
-        lock = FileLock.take(self.path)
-        self.addCleanup(lock.release)
-        with open(f"{self.path}.lock") as other:
-            self.assertRaises(BlockingIOError, fcntl.flock, other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class FrameTests(testtools.TestCase):
