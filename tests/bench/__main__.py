@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The measurements of `make bench`: python -m tests.bench [NAME...] prints one table.
 
-Names: reads, lists, rules, volumes, starts, many, memory, wrapper, up, lines. Needs root, wrk, fio, and what
-the tests need. A figure taken while others used the machine (last column, in cores) proves little.
+Names: reads, lists, rules, volumes, overlay, starts, networks, many, memory, wrapper, up, lines. Needs root, wrk,
+fio, and what the tests need. A figure taken while others used the machine (last column, in cores) proves little.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import idle, lists, many, measure, reads, rules, starts, volumes
+from tests.bench import idle, lists, many, measure, networks, reads, rules, starts, volumes
 from tests.bench.measure import Row
 from tests.cloud import Cloud
 from tests.docker_engine import PrivateDockerEngine
@@ -25,9 +25,11 @@ ALONE: dict[str, Callable[[], list[Row]]] = {
     "lists": lists.run,
     "rules": rules.run,
     "volumes": volumes.run,
+    "overlay": networks.over_hosts,
 }
 ON_A_CLOUD: dict[str, Callable[[Cloud], list[Row]]] = {
     "starts": starts.run,
+    "networks": networks.run,
     "many": many.run,
     "memory": idle.memory,
     "wrapper": idle.wrapper,

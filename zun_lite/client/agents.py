@@ -64,9 +64,7 @@ class AgentsClient:
         """A container's log as text. query: stdout, stderr, timestamps (bool), tail (int or "all"), since (epoch s)."""
         return self._send("GET", host_uuid, address, "logs", workload, request_id, 30.0, query=query)["output"]
 
-    def top(
-        self, host_uuid: str, address: str, workload: str, request_id: str, ps_args: str | None
-    ) -> dict[str, Any]:
+    def top(self, host_uuid: str, address: str, workload: str, request_id: str, ps_args: str | None) -> dict[str, Any]:
         query = {"ps_args": ps_args} if ps_args else None
         return self._send("GET", host_uuid, address, "top", workload, request_id, 15.0, query=query)
 
@@ -98,9 +96,7 @@ class AgentsClient:
         )
         _read(status, answer)
 
-    def resize(
-        self, host_uuid: str, address: str, workload: str, request_id: str, height: int, width: int
-    ) -> None:
+    def resize(self, host_uuid: str, address: str, workload: str, request_id: str, height: int, width: int) -> None:
         body = {"height": height, "width": width}
         self._send("POST", host_uuid, address, "resize", workload, request_id, 15.0, body=body)
 

@@ -243,9 +243,7 @@ ACTIONS: dict[str, Action] = {
         Action(
             "delete_stop",
             _statuses("Created", "Running", "Stopped", "Error", "Dead", "Deleted", "Deleting"),
-            lambda goal, status: replace(
-                goal, presence=ABSENT, power=OFF, stop_timeout_seconds=STOP_TIMEOUT_SECONDS
-            ),
+            lambda goal, status: replace(goal, presence=ABSENT, power=OFF, stop_timeout_seconds=STOP_TIMEOUT_SECONDS),
         ),
         Action(
             "delete_force",

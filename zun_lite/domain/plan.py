@@ -292,9 +292,7 @@ def _was_ended(done: Done, seen: Seen) -> bool:
     return done.ended_started_at != "" and done.ended_started_at == seen.started_at
 
 
-def _plan_wiring(
-    done: Done, seen: Seen, steps: tuple[Step, ...], ports: tuple[str, ...] | None
-) -> tuple[Step, ...]:
+def _plan_wiring(done: Done, seen: Seen, steps: tuple[Step, ...], ports: tuple[str, ...] | None) -> tuple[Step, ...]:
     """What runs is connected anew as it runs; of what lies still, it is enough to record the next start's wiring."""
     if ports is None or done.ports == ports or Step.PLUG in steps:
         return ()

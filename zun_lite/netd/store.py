@@ -94,6 +94,7 @@ class Store:
         }
         self._by_network: dict[str, dict[str, None]] = {}
         self._versions: dict[str, int] = {}
+        self._last_version = 0
         for record in self._containers.values():
             self._index(None, record)
         self._volumes = {record.volume_id: record for record in self._load(self._volume_folder, VolumeRecord.from_json)}
@@ -122,7 +123,7 @@ class Store:
             return [self._containers[item] for item in self._by_network.get(network_id, ())]
 
     def version_on(self, network_id: str) -> int:
-        """A number that changes with the records that name a network."""
+        """A number that changes with the records that name a network; 0 while none does."""
         with self._guard:
             return self._versions.get(network_id, 0)
 
@@ -180,12 +181,16 @@ class Store:
         """Keep up which records name which network."""
         for record in (before, after):
             for endpoint in record.endpoints if record else ():
-                self._versions[endpoint.network_id] = self._versions.get(endpoint.network_id, 0) + 1
+                self._last_version += 1
+                self._versions[endpoint.network_id] = self._last_version
         for endpoint in before.endpoints if before else ():
             self._by_network.get(endpoint.network_id, {}).pop(before.container_id, None)  # type: ignore[union-attr]
             if not self._by_network.get(endpoint.network_id):
                 self._by_network.pop(endpoint.network_id, None)
+                # no number comes twice, so that one of a network that nobody names need not be kept
+                self._versions.pop(endpoint.network_id, None)
         for endpoint in after.endpoints if after else ():
+            self._versions.setdefault(endpoint.network_id, self._last_version)
             self._by_network.setdefault(endpoint.network_id, {})[after.container_id] = None  # type: ignore[union-attr]
 
     def _load(self, folder: str, from_json: Any) -> list[Any]:
