@@ -306,6 +306,9 @@ def upgrade() -> None:
     op.create_index("ix_workloads_project_id_id", "workloads", ["project_id", "id"], unique=False)
     op.create_index("ix_workloads_project_id_name", "workloads", ["project_id", "name"], unique=False)
     op.create_index("ix_workloads_ready_presence", "workloads", ["ready", "presence"], unique=False)
+    if op.get_bind().dialect.name == "sqlite":
+        columns = ["project_id", "kind", "id", "uuid", "version", "host"]
+        op.create_index("ix_workloads_marks", "workloads", columns, unique=False)
 
     op.create_table(
         "ports",
