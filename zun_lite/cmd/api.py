@@ -111,7 +111,12 @@ class Server(BaseApplication):
 
 
 def _pre_fork(server: Any, worker: Any) -> None:
-    # What exists now is not looked at by later collections, so that its pages stay shared.
+    # What building the application left goes first; what exists then is not looked at by later collections, so
+    # that its pages stay shared.
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
     gc.freeze()
 
 

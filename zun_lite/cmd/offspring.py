@@ -33,6 +33,11 @@ SHARED = (
     "requests",
     "setproctitle",
     "sqlalchemy",
+    "sqlalchemy.dialects.sqlite.pysqlite",
+    "uvicorn.lifespan.on",
+    "uvicorn.protocols.http.auto",
+    "uvicorn.protocols.websockets.auto",
+    "websockets.asyncio.client",
 )
 """Libraries that most programs need. None of zun_lite's own modules is among them: those are read anew."""
 _POLL_SECONDS = 0.01
