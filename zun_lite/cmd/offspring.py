@@ -18,6 +18,7 @@ import site
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterable, Mapping
 
 SHARED = (
@@ -41,6 +42,7 @@ SHARED = (
 )
 """Libraries that most programs need. None of zun_lite's own modules is among them: those are read anew."""
 _POLL_SECONDS = 0.01
+_NOT_BORN = 70
 
 
 class Born(BaseException):
@@ -98,8 +100,13 @@ class Nursery:
         pid = os.fork()
         if pid:
             return Forked(pid)
-        os.setsid()
-        _take_over(title, environment, log)
+        try:
+            os.setsid()
+            _take_over(title, environment, log)
+        except BaseException:
+            # Whatever it was, this must not go on as a second parent.
+            traceback.print_exc()
+            os._exit(_NOT_BORN)
         raise Born(module)
 
     def _warm_up(self) -> None:

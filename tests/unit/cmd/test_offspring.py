@@ -23,3 +23,13 @@ class NurseryTest(unittest.TestCase):
         with mock.patch("os.fork") as fork, self.assertRaises(ImportError):
             Nursery(["zun_lite_has_no_such_library"]).fork("title", "module", {}, 2)
         fork.assert_not_called()
+
+    def test_a_child_that_cannot_begin_ends_and_is_no_second_parent(self) -> None:
+        parent = os.getpid()
+        with mock.patch("zun_lite.cmd.offspring._take_over", side_effect=OSError("no descriptors")):
+            try:
+                child = Nursery(["json"]).fork("title", "module", {}, 2)
+            finally:
+                if os.getpid() != parent:
+                    os._exit(0)
+        self.assertEqual(70, child.wait(timeout=10))
