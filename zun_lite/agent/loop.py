@@ -22,6 +22,7 @@ from zun_lite.agent.image_sources import ImageApi
 from zun_lite.agent.journal import Journal
 from zun_lite.agent.looks import Looks
 from zun_lite.agent.planes import PlaneApi, PlaneNetd, Planes
+from zun_lite.agent.pool import Pool
 from zun_lite.agent.reconciler import Reconciler
 from zun_lite.agent.removals import Removals
 from zun_lite.agent.reporter import Orders, Reporter
@@ -65,7 +66,7 @@ class HostNetd(Netd, PlaneNetd, Protocol):
 class Settings:
     """docker_runtime: what the engine must know by name for this host to take work.
 
-    underlay_address, external_bridge: see Inventory.
+    underlay_address, external_bridge: see Inventory. pool_...: see Pool.
     """
 
     pool_dir: str
@@ -78,6 +79,9 @@ class Settings:
     silent_after_seconds: float = 40.0
     parallel: int = 4
     images: ImageSettings = ImageSettings()
+    pool_overcommit: float = 2.0
+    pool_reserve_gib: float = 2.0
+    pool_shared: bool = False
     underlay_address: str | None = None
     external_bridge: str | None = None
 
@@ -92,7 +96,8 @@ class Agent:
         self._runtime = runtime
         self._settings = settings
         self._clock = clock
-        self._disks = Disks(settings.pool_dir, netd)
+        pool = Pool(settings.pool_dir, netd, settings.pool_overcommit, settings.pool_reserve_gib, settings.pool_shared)
+        self._disks = Disks(settings.pool_dir, netd, pool)
         self._journal = Journal(settings.journal_dir)
         self._looks = Looks(clock)
         self._worklist = Worklist(self._work, settings.parallel * _THREADS_A_LAUNCH, clock)

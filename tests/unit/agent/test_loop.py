@@ -164,6 +164,17 @@ class AgentAtWork(AgentBase):
         words = [pair for report in self.api.reports if not report.full for pair in report.workloads]
         self.assertEqual(len(words), len(set(words)))
 
+    def test_the_pool_is_bounded_as_the_host_was_told(self):
+        agent = self.start(pool_reserve_gib=float(10**9))
+        workload = a_workload(wiring=Wiring((), (an_attachment(),)))
+        self.api.put(workload)
+        agent.nudge()
+        self.assertTrue(
+            self.api.wait_for(lambda: "insufficient free space" in str(self.api.observed.get(workload.uuid))),
+            self.api.observed.get(workload.uuid),
+        )
+        self.assertEqual([], list((self.folder / "volumes").glob("*.img")))
+
     def test_a_doomed_volume_goes_unless_a_workload_names_it(self):
         doomed, named = names.new_id(), an_attachment()
         agent = self.start()
