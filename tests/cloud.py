@@ -256,7 +256,11 @@ class Cloud:
     # Faults.
 
     def pid(self, program: str) -> int:
-        return json.loads((self.state_dir / "run" / "supervisor.json").read_text())["children"][program]["pid"]
+        """The process that runs this program now; ProcessLookupError while the supervisor waits to start it again."""
+        pid = json.loads((self.state_dir / "run" / "supervisor.json").read_text())["children"][program]["pid"]
+        if pid is None:
+            raise ProcessLookupError(f"{program} is down and starts again soon")
+        return pid
 
     def kill(self, program: str) -> None:
         """kill -9 of one of netd, api, controller, agent; the supervisor brings it back."""
