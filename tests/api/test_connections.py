@@ -160,6 +160,31 @@ class ConnectionsTest(ApiTestCase):
         shown = self.get(f"/v1/containers/{self.uuid}")
         self.assertEqual(("Running", None), (shown["status"], shown["task_state"]))
 
+    def test_a_refused_network_ends_no_other_attach_that_is_under_way(self):
+        for refused, other in (("n2", "n3"), ("n5", "n4")):
+            with self.subTest(refused):
+                asked = {name: self.ask_to_join(name) for name in sorted((refused, other))}
+                self.means.networks.refusal = errors.InUse("The address is taken.")
+                self.means.networks.refuses = {refused}
+                self.controller.run_once()
+                self.means.networks.refusal = None
+                self.assertEqual(("Error", True), self.end_of(asked[refused]))
+                self.assertEqual((None, False), self.end_of(asked[other]))
+                self.act()
+                self.assertEqual((None, True), self.end_of(asked[other]))
+                self.assertEqual(("Error", True), self.end_of(asked[refused]))
+        self.assertEqual(["n1", "n3", "n4"], self.joined())
+
+    def ask_to_join(self, network: str) -> str:
+        """The request's id."""
+        answer = self.post("network_attach", {"network": network})
+        self.assertEqual(200, answer.status_code)
+        return answer.headers["X-Openstack-Request-Id"]
+
+    def end_of(self, request_id: str) -> tuple[str | None, bool]:
+        action = self.get(f"/v1/containers/{self.uuid}/container_actions/{request_id}")
+        return action["message"], action["finish_time"] is not None
+
     def test_a_change_while_ports_are_provided_is_not_lost(self):
         self.post("network_attach", {"network": "n2"})
         provide = self.means.networks.provide

@@ -26,7 +26,11 @@ GROUPS_IN = frozenset(("Created", "Running", "Stopped", "Paused"))
 
 def attach(means: Means, caller: Caller, workload: Workload, network: NetworkRequest) -> Workload:
     """network names what to join by id. Invalid: it is joined already."""
-    return _change(means, caller, workload, "network_attach", lambda spec: connections.joined(spec, network))
+
+    def join(spec: ContainerSpec) -> ContainerSpec:
+        return connections.joined(spec, network)
+
+    return _change(means, caller, workload, "network_attach", join, position_of=connections.next_position)
 
 
 def detach(means: Means, caller: Caller, workload: Workload, network_id: str) -> Workload:
@@ -68,7 +72,10 @@ def _change(
     action: str,
     respec: Callable[[ContainerSpec], ContainerSpec],
     allowed: frozenset[str] = EVERY_STATUS,
+    position_of: Callable[[ContainerSpec], int] | None = None,
 ) -> Workload:
+    """position_of: which network the action is about, by the spec as it was."""
+
     def accept(tx: sa.Connection) -> Workload:
         held, status = holding(tx, workload.uuid)
         check_state(status, held, action, allowed)
@@ -88,6 +95,7 @@ def _change(
             user_id=caller.user_id,
             action=action,
             generation=changed.generation,
+            network_position=position_of(held.spec) if position_of is not None else None,
         )
         return changed
 

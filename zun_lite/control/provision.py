@@ -140,7 +140,7 @@ def _leave(tx: sa.Connection, workload: Workload, network: NetworkRequest, reaso
         return
     networks = tuple(other for other in current.spec.networks if other.position != network.position)
     workloads.change(tx, current, current.goal, spec=replace(current.spec, networks=networks), ready=False)
-    actions.finish(tx, workload.uuid, workload.generation, failure=reason, action="network_attach")
+    actions.finish(tx, workload.uuid, workload.generation, failure=reason, network_position=network.position)
 
 
 def _give_up(tx: sa.Connection, workload: Workload, reason: str) -> None:

@@ -23,6 +23,8 @@ actions = sa.Table(
     sa.Column("action", sa.String(32), nullable=False),
     # NULL where the action changes no goal, and ends by end() alone.
     sa.Column("generation", sa.BigInteger),
+    # Of the network that it joins the workload to.
+    sa.Column("network_position", sa.Integer),
     sa.Column("started_at", Moment, nullable=False),
     sa.Column("finished_at", Moment),
     sa.Column("message", sa.String(255)),
@@ -41,6 +43,7 @@ class Action:
     user_id: str
     action: str
     generation: int | None
+    network_position: int | None
     started_at: datetime.datetime
     finished_at: datetime.datetime | None
     message: str | None
@@ -56,8 +59,12 @@ def begin(
     user_id: str,
     action: str,
     generation: int | None,
+    network_position: int | None = None,
 ) -> None:
-    """Record an accepted change, in the transaction that accepts it. generation: the goal's, if it changes that."""
+    """Record an accepted change, in the transaction that accepts it.
+
+    generation: the goal's, if it changes that. network_position: that of the one network that it is about.
+    """
     tx.execute(
         sa.insert(actions).values(
             request_id=request_id,
@@ -66,6 +73,7 @@ def begin(
             user_id=user_id,
             action=action,
             generation=generation,
+            network_position=network_position,
             started_at=utc_now(),
         )
     )
@@ -77,19 +85,19 @@ def finish(
     up_to_generation: int,
     *,
     failure: str | None = None,
-    action: str | None = None,
+    network_position: int | None = None,
 ) -> None:
     """Close every open action of the workload up to a generation; failure is the reason, if it failed.
 
-    action: those of this name alone.
+    network_position: the one alone that joins this network.
     """
     query = sa.update(actions).where(
         actions.c.workload_uuid == workload_uuid,
         actions.c.generation <= up_to_generation,
         actions.c.finished_at.is_(None),
     )
-    if action is not None:
-        query = query.where(actions.c.action == action)
+    if network_position is not None:
+        query = query.where(actions.c.network_position == network_position)
     tx.execute(query.values(finished_at=utc_now(), message="Error" if failure else None, reason=failure))
 
 

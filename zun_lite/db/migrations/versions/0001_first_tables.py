@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.Column("user_id", sa.String(length=64), nullable=False),
         sa.Column("action", sa.String(length=32), nullable=False),
         sa.Column("generation", sa.BigInteger(), nullable=True),
+        sa.Column("network_position", sa.Integer(), nullable=True),
         sa.Column("started_at", moment(), nullable=False),
         sa.Column("finished_at", moment(), nullable=True),
         sa.Column("message", sa.String(length=255), nullable=True),
