@@ -54,7 +54,9 @@ class NetworksTest(NetworkApiTestCase):
             ({"admin_state_up": "perhaps"}, "admin_state_up", "boolean"),
             ({"mtu": 9001}, "mtu", "range"),
             ({"mtu": 20}, "mtu", "68"),
-            ({"provider:segmentation_id": 5}, "provider:segmentation_id", "not supported"),
+            ({"provider:segmentation_id": 0}, "provider:segmentation_id", "range"),
+            ({"provider:physical_network": "wire"}, "provider:physical_network", "not supported"),
+            ({"provider:network_type": "vlan"}, "provider:network_type", "'vxlan'"),
             ({"port_security_enabled": "perhaps"}, "port_security_enabled", "boolean"),
         ):
             self.denied(400, "HTTPBadRequest", self.post("network", "admin", **fields), *words)

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from zun_lite.db import listing, revisions
-from zun_lite.db.engine import Moment, metadata, text_type
+from zun_lite.db.engine import Json, Moment, metadata, text_type
 from zun_lite.db.qos import qos_policies
 from zun_lite.db.records import Records
 
@@ -34,6 +34,7 @@ networks = sa.Table(
     sa.Column("port_security", sa.Boolean, nullable=False),
     sa.Column("is_default", sa.Boolean, nullable=False),
     sa.Column("qos_policy", sa.String(36), sa.ForeignKey(qos_policies.c.uuid), index=True),
+    sa.Column("zone_hints", Json, nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("updated_at", Moment, nullable=False),
@@ -54,6 +55,7 @@ class Network:
     """One record. vni: its segment's number, unique in the cloud and not given out twice. mtu: bytes.
 
     port_security: of new ports, where their maker says nothing. qos_policy: of its ports that have none.
+    zone_hints: what its maker wished; it is on every host that needs it.
     """
 
     id: int
@@ -69,12 +71,13 @@ class Network:
     port_security: bool
     is_default: bool
     qos_policy: str | None
+    zone_hints: tuple[str, ...]
     revision: int
     created_at: datetime.datetime
     updated_at: datetime.datetime
 
 
-_records = Records(networks, COLUMNS, lambda row: Network(**row))
+_records = Records(networks, COLUMNS, lambda row: Network(**{**row, "zone_hints": tuple(row["zone_hints"])}))
 get, page, update, delete, count = _records.get, _records.page, _records.update, _records.delete, _records.count
 
 
@@ -92,7 +95,10 @@ def insert(
     port_security: bool = True,
     is_default: bool = False,
     qos_policy: str | None = None,
+    zone_hints: Iterable[str] = (),
+    vni: int | None = None,
 ) -> Network:
+    """vni: this one, or the next that nobody ever had."""
     values = {
         "project_id": project_id,
         "name": name,
@@ -101,10 +107,11 @@ def insert(
         "shared": shared,
         "external": external,
         "mtu": mtu,
-        "vni": _next_vni(tx),
+        "vni": _next_vni(tx) if vni is None else vni,
         "port_security": port_security,
         "is_default": is_default,
         "qos_policy": qos_policy,
+        "zone_hints": list(zone_hints),
     }
     return _records.add(tx, uuid, values)
 
@@ -125,10 +132,12 @@ def policies(tx: sa.Connection, uuids: Iterable[str]) -> dict[str, str]:
 
 def _next_vni(tx: sa.Connection) -> int:
     # A number that only grows: a host that still holds a deleted network cannot take the next one for it.
-    revisions.raise_one(tx, "vni")
-    number = FIRST_VNI - 1 + revisions.current(tx, "vni")
-    if number <= LAST_VNI:
-        return number
+    number = 0
+    while number <= LAST_VNI:
+        revisions.raise_one(tx, "vni")
+        number = FIRST_VNI - 1 + revisions.current(tx, "vni")
+        if number <= LAST_VNI and not page(tx, [networks.c.vni == number]):
+            return number
     after = networks.alias()
     gap = (
         sa.select(networks.c.vni + 1)

@@ -32,7 +32,8 @@ subnets = sa.Table(
     sa.Column("pools", Json, nullable=False),
     sa.Column("dns", Json, nullable=False),
     sa.Column("routes", Json, nullable=False),
-    sa.Column("ipv6_mode", sa.String(32)),
+    sa.Column("ipv6_address_mode", sa.String(32)),
+    sa.Column("ipv6_ra_mode", sa.String(32)),
     sa.Column("subnet_pool", sa.String(36), sa.ForeignKey(subnet_pools.c.uuid), index=True),
     sa.Column("free_from", sa.String(40), nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
@@ -52,6 +53,8 @@ COLUMNS: Mapping[str, sa.ColumnElement[Any]] = {
     "shared": networks.c.shared,
 }  # fmt: skip
 
+AUTOMATIC_MODES = frozenset(("slaac", "dhcpv6-stateless"))
+
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -59,7 +62,7 @@ IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 class Subnet:
     """One record. pools: (first, last) addresses to allot from, ascending. routes: (destination, nexthop).
 
-    ipv6_mode: as Neutron's ipv6_address_mode and ipv6_ra_mode, both. shared: its network's.
+    shared: its network's.
     subnet_pool: where its CIDR was taken from.
     free_from: no address of the pools below this key (see zun_lite.db.ports.key_of) is free.
     """
@@ -77,7 +80,8 @@ class Subnet:
     pools: tuple[tuple[str, str], ...]
     dns: tuple[str, ...]
     routes: tuple[tuple[str, str], ...]
-    ipv6_mode: str | None
+    ipv6_address_mode: str | None
+    ipv6_ra_mode: str | None
     subnet_pool: str | None
     free_from: str
     revision: int
@@ -88,6 +92,11 @@ class Subnet:
     @property
     def network(self) -> IpNetwork:
         return ipaddress.ip_network(self.cidr)
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether addresses follow from ports' MACs, so that none is chosen."""
+        return bool({self.ipv6_address_mode, self.ipv6_ra_mode} & AUTOMATIC_MODES)
 
 
 def scope(uuid: str) -> str:
@@ -109,7 +118,8 @@ def insert(
     pools: Sequence[tuple[str, str]],
     dns: Sequence[str],
     routes: Sequence[tuple[str, str]],
-    ipv6_mode: str | None,
+    ipv6_address_mode: str | None = None,
+    ipv6_ra_mode: str | None = None,
     subnet_pool: str | None = None,
 ) -> Subnet:
     revisions.raise_one(tx, scope(uuid))
@@ -127,7 +137,8 @@ def insert(
             pools=list(pools),
             dns=list(dns),
             routes=list(routes),
-            ipv6_mode=ipv6_mode,
+            ipv6_address_mode=ipv6_address_mode,
+            ipv6_ra_mode=ipv6_ra_mode,
             subnet_pool=subnet_pool,
             free_from="",
             revision=1,

@@ -20,6 +20,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from zun_lite.common import eui64
 from zun_lite.domain.plane import DNS_ADDRESS, DNS_ADDRESS_V6, GroupState, PortState
 from zun_lite.domain.wiring import Endpoint
 from zun_lite.netd import grouprules
@@ -265,9 +266,7 @@ def named_groups(which: Combination, groups: dict[str, GroupState]) -> set[str]:
 
 def link_local(mac: str) -> str:
     """The address that a kernel gives an interface by its MAC."""
-    octets = bytearray.fromhex(mac.replace(":", ""))
-    octets[0] ^= 2
-    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + octets[:3] + b"\xff\xfe" + octets[3:]))
+    return str(eui64.address(eui64.LINK_LOCAL, mac))
 
 
 def script(before: dict[object, Part], after: dict[object, Part]) -> str:

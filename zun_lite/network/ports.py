@@ -8,6 +8,7 @@ is found. Errors bear Neutron's types.
 
 from __future__ import annotations
 
+import ipaddress
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from zun_lite.common import eui64
 from zun_lite.db import floating_ips, networks, planes, ports, revisions, security_groups, subnets, tags
+from zun_lite.db.routers import INTERFACE_OWNER
 from zun_lite.domain import errors
 from zun_lite.domain.names import new_id
 from zun_lite.network import cidr, groups
@@ -49,6 +52,7 @@ def create_port(
 ) -> ports.Port:
     """fixed_ips: None is one address of each IP version that the network has; empty is none.
 
+    Besides, there is the one that follows from the MAC in each subnet of such addresses.
     security_group_ids: None is the project's default group. values: further columns of ports.insert().
     """
     values.setdefault("port_security", network.port_security)
@@ -60,9 +64,9 @@ def create_port(
             f"Unable to complete operation for network {network.uuid}. The mac address {mac} is in use.",
             kind="MacAddressInUse",
         )
-    choices = _lock_choices(tx, network, fixed_ips)
-    uuid = new_id()
     mac = mac or _free_mac(tx, network.uuid)
+    choices = _lock_choices(tx, network, fixed_ips, mac, values.get("device_owner", ""))
+    uuid = new_id()
     ports.insert(tx, uuid=uuid, network_uuid=network.uuid, project_id=project_id, mac=mac, **values)
     _allot(tx, network, uuid, choices)
     if security_group_ids is None:
@@ -86,16 +90,17 @@ def change_port(
     port = hold_port(tx, port)
     relied_on = [name for name in ("device_id", "device_owner", "host") if name in changes]
     moving = [name for name in relied_on if changes[name] != getattr(port, name)]
-    if port.workload_uuid is not None and (moving or _changes_addresses(port, fixed_ips)):
+    readdressed = _changes_addresses(tx, port, fixed_ips)
+    if port.workload_uuid is not None and (moving or readdressed):
         raise _in_use(port)
     guarding = {"port_security", "address_pairs", "qos_policy"} & set(changes)
-    if is_of_service(port) and (moving or guarding or security_group_ids or _changes_addresses(port, fixed_ips)):
+    if is_of_service(port) and (moving or guarding or security_group_ids or readdressed):
         raise _in_use(port)
-    if fixed_ips is not None and _changes_addresses(port, fixed_ips):
+    if readdressed:
         _check_not_floating(tx, port)
         network = networks.get(tx, port.network_uuid)
         assert network is not None
-        choices = _lock_choices(tx, network, fixed_ips)
+        choices = _lock_choices(tx, network, fixed_ips, port.mac, port.device_owner)
         ports.give_back(tx, port)
         _allot(tx, network, port.uuid, choices)
     _check_security(
@@ -159,20 +164,55 @@ class Choice:
     subnet_ids: tuple[str, ...]
 
 
-def _lock_choices(tx: sa.Connection, network: networks.Network, fixed_ips: Sequence[Wanted] | None) -> list[Choice]:
+def _lock_choices(
+    tx: sa.Connection, network: networks.Network, fixed_ips: Sequence[Wanted] | None, mac: str, device_owner: str
+) -> list[Choice]:
     """What may be chosen from, with its subnets locked until the transaction ends."""
     known = subnets.of_network(tx, network.uuid)
+    following = _following(known, mac, device_owner)
+    known = [subnet for subnet in known if subnet.uuid not in following]
     if fixed_ips is None:
         versions = sorted({subnet.ip_version for subnet in known})
         choices = [
             Choice(None, tuple(each.uuid for each in known if each.ip_version == version)) for version in versions
         ]
     else:
-        choices = [_choice(network, known, wanted) for wanted in fixed_ips]
+        choices = [_choice(network, known, wanted) for wanted in fixed_ips if not _follows(known, following, wanted)]
+    # Exact wishes first, so that no free choice takes what one of them names.
+    choices = sorted(choices, key=lambda choice: choice.ip is None)
+    choices += [Choice(ip, (uuid,)) for uuid, ip in following.items()]
     for uuid in sorted({uuid for choice in choices for uuid in choice.subnet_ids}):
         revisions.raise_one(tx, subnets.scope(uuid))
-    # Exact wishes first, so that no free choice takes what one of them names.
-    return sorted(choices, key=lambda choice: choice.ip is None)
+    return choices
+
+
+def _follows(known: Sequence[subnets.Subnet], following: Mapping[str, str], wanted: Wanted) -> bool:
+    """Whether the wish is for an address that the port has by its MAC. known: the other subnets."""
+    if wanted.ip_address is None:
+        unwished = wanted.subnet_id is None and not any(subnet.ip_version == wanted.version for subnet in known)
+        return wanted.subnet_id in following or (unwished and wanted.version == 6 and bool(following))
+    address = cidr.parse_ip(wanted.ip_address, "fixed_ips")
+    for subnet_uuid, ip in following.items():
+        if str(address) == ip:
+            return wanted.subnet_id in (None, subnet_uuid)
+        if address in ipaddress.ip_network(f"{ip}/64", strict=False):
+            raise errors.Invalid(
+                f"IPv6 address {address} cannot be directly assigned to a port on subnet {subnet_uuid} as the subnet "
+                "is configured for automatic addresses.",
+                kind="AllocationOnAutoAddressSubnet",
+            )
+    return False
+
+
+def _following(known: Sequence[subnets.Subnet], mac: str, device_owner: str) -> dict[str, str]:
+    """The addresses that a port has by its MAC, by subnet; a router's leg and a floating IP have theirs chosen."""
+    if device_owner in (INTERFACE_OWNER, floating_ips.OWNER):
+        return {}
+    return {
+        subnet.uuid: str(eui64.address(subnet.network, mac))
+        for subnet in known
+        if subnet.is_automatic and isinstance(subnet.network, ipaddress.IPv6Network)
+    }
 
 
 def _allot(tx: sa.Connection, network: networks.Network, port_uuid: str, choices: Iterable[Choice]) -> None:
@@ -262,10 +302,11 @@ def _check_not_floating(tx: sa.Connection, port: ports.Port) -> None:
         )
 
 
-def _changes_addresses(port: ports.Port, fixed_ips: Sequence[Wanted] | None) -> bool:
+def _changes_addresses(tx: sa.Connection, port: ports.Port, fixed_ips: Sequence[Wanted] | None) -> bool:
     """Whether the wish differs from what the port has; one that it fulfils is none."""
     if fixed_ips is None:
         return False
+    following = _following(subnets.of_network(tx, port.network_uuid), port.mac, port.device_owner)
     has = list(port.addresses)
     for wanted in fixed_ips:
         for address in has:
@@ -274,7 +315,7 @@ def _changes_addresses(port: ports.Port, fixed_ips: Sequence[Wanted] | None) -> 
                 break
         else:
             return True
-    return bool(has)
+    return any(address.subnet_uuid not in following for address in has)
 
 
 def _free_mac(tx: sa.Connection, network_uuid: str) -> str:

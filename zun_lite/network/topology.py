@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from zun_lite.db import networks, planes, ports, qos, revisions, subnets, tags
+from zun_lite.db.routers import INTERFACE_OWNER
 from zun_lite.domain import errors
 from zun_lite.domain.names import new_id
 from zun_lite.network import cidr
@@ -33,8 +34,12 @@ def create_network(
     port_security: bool = True,
     is_default: bool = False,
     qos_policy: str | None = None,
+    zone_hints: Sequence[str] = (),
+    vni: int | None = None,
 ) -> networks.Network:
-    """qos_policy: None is the project's default one, where it has one."""
+    """qos_policy: None is the project's default one, where it has one. vni: None is one that nobody ever had."""
+    if vni is not None and networks.page(tx, [networks.networks.c.vni == vni]):
+        raise errors.InUse(f"Unable to create the network. The tunnel ID {vni} is in use.", kind="TunnelIdInUse")
     if qos_policy is None:
         default = qos.default_of(tx, project_id)
         qos_policy = default.uuid if default is not None else None
@@ -51,6 +56,8 @@ def create_network(
         port_security=port_security,
         is_default=is_default,
         qos_policy=qos_policy,
+        zone_hints=zone_hints,
+        vni=vni,
     )
 
 
@@ -104,7 +111,8 @@ def create_subnet(
     dns: Sequence[str] = (),
     routes: Sequence[tuple[str, str]] = (),
     enable_dhcp: bool = True,
-    ipv6_mode: str | None = None,
+    ipv6_address_mode: str | None = None,
+    ipv6_ra_mode: str | None = None,
     subnet_pool: str | None = None,
 ) -> subnets.Subnet:
     """choose_gateway: take the first host where gateway_ip is None; else None means no gateway.
@@ -117,8 +125,7 @@ def create_subnet(
         gateway_ip = str(gateway)
     elif choose_gateway:
         gateway_ip = _chosen_gateway(block, pools)
-    if ipv6_mode is not None and block.version == 4:
-        raise cidr.bad_input("ipv6_address_mode and ipv6_ra_mode are for subnets of IP version 6 only.")
+    _check_modes(block, ipv6_address_mode, ipv6_ra_mode, enable_dhcp)
     allot_from = (
         cidr.default_pools(block, gateway_ip) if pools is None else cidr.checked_pools(block, pools, gateway_ip)
     )
@@ -148,19 +155,30 @@ def create_subnet(
         pools=allot_from,
         dns=dns,
         routes=routes,
-        ipv6_mode=ipv6_mode,
+        ipv6_address_mode=ipv6_address_mode,
+        ipv6_ra_mode=ipv6_ra_mode,
         subnet_pool=subnet_pool,
     )
 
 
 def change_subnet(tx: sa.Connection, subnet: subnets.Subnet, changes: Mapping[str, Any]) -> subnets.Subnet:
     """changes: by column name. What containers were wired with stays as it was; new ports get the new values."""
+    revisions.raise_one(tx, subnets.scope(subnet.uuid))
     wanted = dict(changes)
     if wanted.get("gateway_ip") is not None:
         gateway = cidr.parse_ip(wanted["gateway_ip"], "gateway_ip")
         cidr.check_gateway(subnet.network, gateway)
-        cidr.check_gateway_outside(subnet.pools, str(gateway))
         wanted["gateway_ip"] = str(gateway)
+    gateway_ip = wanted.get("gateway_ip", subnet.gateway_ip)
+    if gateway_ip != subnet.gateway_ip:
+        _check_gateway_free(tx, subnet)
+    if "pools" in wanted:
+        wanted["pools"] = cidr.checked_pools(subnet.network, wanted["pools"], gateway_ip)
+        wanted["free_from"] = ""
+    else:
+        cidr.check_gateway_outside(subnet.pools, gateway_ip)
+    if wanted.get("enable_dhcp") is False:
+        _check_modes(subnet.network, subnet.ipv6_address_mode, subnet.ipv6_ra_mode, False)
     if "routes" in wanted:
         cidr.check_routes(wanted["routes"], subnet.network)
     if wanted:
@@ -182,6 +200,35 @@ def delete_subnet(tx: sa.Connection, subnet: subnets.Subnet) -> None:
     subnets.delete(tx, subnet.uuid)
     tags.remove_all(tx, subnet.uuid)
     planes.network_changed(tx, subnet.network_uuid)
+
+
+def _check_modes(block: cidr.Network, address_mode: str | None, ra_mode: str | None, enable_dhcp: bool) -> None:
+    modes = {address_mode, ra_mode} - {None}
+    if not modes:
+        return
+    if block.version == 4:
+        raise cidr.bad_input("ipv6_address_mode and ipv6_ra_mode are for subnets of IP version 6 only.")
+    if not enable_dhcp:
+        raise cidr.bad_input("ipv6_ra_mode or ipv6_address_mode cannot be set when enable_dhcp is set to False.")
+    if len(modes) > 1:
+        raise cidr.bad_input("ipv6_ra_mode and ipv6_address_mode must be the same when both are given.")
+    if modes & subnets.AUTOMATIC_MODES and block.prefixlen != 64:
+        raise cidr.bad_input(
+            f"Invalid CIDR {block} for IPv6 address mode. Addresses follow from MACs by EUI-64, which requires the "
+            "prefix to be /64."
+        )
+
+
+def _check_gateway_free(tx: sa.Connection, subnet: subnets.Subnet) -> None:
+    """No router has the gateway's address, by which containers were wired."""
+    if subnet.gateway_ip is None:
+        return
+    for leg in ports.page(tx, [ports.on_subnet(subnet.uuid), ports.on_address(subnet.gateway_ip)]):
+        if leg.device_owner == INTERFACE_OWNER:
+            raise errors.InUse(
+                f"Current gateway ip {subnet.gateway_ip} already in use by port {leg.uuid}. Unable to update.",
+                kind="GatewayIpInUse",
+            )
 
 
 def _chosen_gateway(block: cidr.Network, pools: Sequence[cidr.Pool] | None) -> str | None:

@@ -14,8 +14,9 @@ from zun_lite.api.network import bodies, kinds, queries, views
 from zun_lite.api.network.bodies import Attribute
 from zun_lite.api.network.kinds import Clauses, Kind
 from zun_lite.api.network.queries import Filter, Query
+from zun_lite.api.network.views import NETWORK_TYPE
 from zun_lite.api.services import Services
-from zun_lite.db import networks, subnets
+from zun_lite.db import hosts, networks, subnets
 from zun_lite.db.networks import Network as Record
 from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
@@ -58,11 +59,11 @@ def attributes(max_mtu: int) -> dict[str, Attribute]:
         "project_id": Attribute("", bodies.text),
         "tenant_id": Attribute("", bodies.text),
         "port_security_enabled": Attribute("port_security", bodies.boolean, change=True),
-        "availability_zone_hints": Attribute("", bodies.one_of([])),
+        "availability_zone_hints": Attribute("zone_hints", bodies.texts),
         "is_default": Attribute("is_default", bodies.boolean, change=True, admin=True),
-        "provider:network_type": Attribute("", bodies.one_of("vxlan")),
+        "provider:network_type": Attribute("", bodies.one_of(NETWORK_TYPE), admin=True),
         "provider:physical_network": Attribute("", bodies.one_of()),
-        "provider:segmentation_id": Attribute("", bodies.one_of()),
+        "provider:segmentation_id": Attribute("vni", bodies.integer(1, networks.LAST_VNI), admin=True),
         "qos_policy_id": Attribute("qos_policy", bodies.identifier_or_null, change=True, null=True),
         "dns_domain": Attribute("", bodies.one_of(""), change=True),
         "vlan_transparent": Attribute("", bodies.one_of(False)),
@@ -75,8 +76,11 @@ def _views(tx: sa.Connection, found: Sequence[Record], caller: Caller) -> list[d
 
 
 def _clauses(tx: sa.Connection, query: Query, caller: Caller) -> Clauses:
-    # every network is active
-    return [sa.false()] if "status" in query.others and "ACTIVE" not in query.others["status"] else []
+    """What every network is like."""
+    like = {"status": "ACTIVE"}
+    if caller.is_admin:
+        like |= {"provider:network_type": NETWORK_TYPE, "provider:physical_network": ""}
+    return [sa.false() for key, value in like.items() if value not in query.others.get(key, (value,))]
 
 
 def _check_owner(caller: Caller, network: Record) -> None:
@@ -158,4 +162,8 @@ def check_policy(
 
 def _create(tx: sa.Connection, caller: Caller, project_id: str, values: dict[str, Any]) -> Record:
     check_policy(tx, caller, project_id, values)
+    known = {host.availability_zone for host in hosts.every(tx)}
+    for zone in values.get("zone_hints", ()):
+        if zone not in known:
+            raise errors.NotFound(f"AvailabilityZone {zone} could not be found.", kind="AvailabilityZoneNotFound")
     return topology.create_network(tx, project_id, **values)

@@ -56,11 +56,11 @@ ATTRIBUTES = {
     "description": Attribute("description", bodies.text, change=True),
     "gateway_ip": Attribute("gateway_ip", bodies.gateway, change=True, null=True),
     "enable_dhcp": Attribute("enable_dhcp", bodies.boolean, change=True),
-    "allocation_pools": Attribute("pools", bodies.pools),
+    "allocation_pools": Attribute("pools", bodies.pools, change=True),
     "dns_nameservers": Attribute("dns", bodies.addresses, change=True),
     "host_routes": Attribute("routes", bodies.routes, change=True),
-    "ipv6_address_mode": Attribute("address_mode", bodies.one_of(*topology.IPV6_MODES)),
-    "ipv6_ra_mode": Attribute("ra_mode", bodies.one_of(*topology.IPV6_MODES)),
+    "ipv6_address_mode": Attribute("ipv6_address_mode", bodies.one_of(*topology.IPV6_MODES)),
+    "ipv6_ra_mode": Attribute("ipv6_ra_mode", bodies.one_of(*topology.IPV6_MODES)),
     "project_id": Attribute("", bodies.text),
     "tenant_id": Attribute("", bodies.text),
     "subnetpool_id": Attribute("subnet_pool", bodies.identifier),
@@ -131,10 +131,6 @@ def _read(item: dict[str, Any], caller: Caller) -> dict[str, Any]:
         raise _bad_subnet("allocation_pools allowed only for specific subnet requests")
     # null says "no gateway"; a field left out says "choose one".
     values["choose_gateway"] = "gateway_ip" not in values
-    modes = {values.pop(name, None) for name in ("address_mode", "ra_mode")} - {None}
-    if len(modes) > 1:
-        raise cidr.bad_input("ipv6_ra_mode and ipv6_address_mode must be the same when both are given.")
-    values["ipv6_mode"] = modes.pop() if modes else None
     return values
 
 

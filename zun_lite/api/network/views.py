@@ -14,6 +14,8 @@ from zun_lite.db.subnet_pools import SubnetPool
 from zun_lite.db.subnets import Subnet
 from zun_lite.network.qos import BANDWIDTH_LIMIT
 
+NETWORK_TYPE = "vxlan"
+
 
 def network(record: Network, subnet_ids: Sequence[str], *, admin: bool) -> dict[str, Any]:
     view = {
@@ -31,7 +33,7 @@ def network(record: Network, subnet_ids: Sequence[str], *, admin: bool) -> dict[
         "mtu": record.mtu,
         "subnets": list(subnet_ids),
         "port_security_enabled": record.port_security,
-        "availability_zone_hints": [],
+        "availability_zone_hints": list(record.zone_hints),
         "availability_zones": [],
         "ipv4_address_scope": None,
         "ipv6_address_scope": None,
@@ -40,7 +42,7 @@ def network(record: Network, subnet_ids: Sequence[str], *, admin: bool) -> dict[
     }
     if admin:
         view |= {
-            "provider:network_type": "vxlan",
+            "provider:network_type": NETWORK_TYPE,
             "provider:physical_network": None,
             "provider:segmentation_id": record.vni,
         }
@@ -62,8 +64,8 @@ def subnet(record: Subnet) -> dict[str, Any]:
         "allocation_pools": [{"start": first, "end": last} for first, last in record.pools],
         "dns_nameservers": list(record.dns),
         "host_routes": [{"destination": destination, "nexthop": nexthop} for destination, nexthop in record.routes],
-        "ipv6_address_mode": record.ipv6_mode,
-        "ipv6_ra_mode": record.ipv6_mode,
+        "ipv6_address_mode": record.ipv6_address_mode,
+        "ipv6_ra_mode": record.ipv6_ra_mode,
         "subnetpool_id": record.subnet_pool,
         "service_types": [],
         "tags": [],
