@@ -9,6 +9,7 @@ import sqlalchemy as sa
 import testtools
 
 from zun_lite.db.engine import Database
+from zun_lite.domain import errors
 
 
 class ConnectTest(testtools.TestCase):
@@ -35,3 +36,28 @@ class ConnectTest(testtools.TestCase):
         for scheme in ("postgresql", "mariadb"):
             said = self.said_to_driver(f"{scheme}://user@db.example/zun?connect_timeout=30")
             self.assertEqual(30, int(said["connect_timeout"]), scheme)
+
+    def test_a_url_that_cannot_be_one_is_refused_without_its_password(self) -> None:
+        for url, said in (
+            ("foo", "is not a database's URL"),
+            ("postgresql://user:pass/word@db.example:port/zun", "is not a database's URL"),
+            ("oracle://user:password@db.example/zun", "names oracle; zun_lite keeps its records in sqlite"),
+            ("postgresql+nodriver://user:password@db.example/zun", "is not a database's URL"),
+        ):
+            refused = self.assertRaises(errors.Invalid, Database, url)
+            self.assertIn(said, refused.message)
+            self.assertNotIn("pass/word", refused.message)
+            self.assertNotIn("user:password", refused.message)
+
+    def test_a_database_that_does_not_answer_is_named_in_one_line(self) -> None:
+        for url in (
+            "postgresql://user:secret@127.0.0.1:1/zun",
+            "mysql://user:secret@127.0.0.1:1/zun",
+            "sqlite:////no/zun",
+        ):
+            db = Database(url)
+            self.addCleanup(db.close)
+            refused = self.assertRaises(errors.Unavailable, db.reach)
+            self.assertIn(f"The database at {db.name} cannot be used: ", refused.message)
+            self.assertNotIn("\n", refused.message)
+            self.assertNotIn("secret", refused.message)

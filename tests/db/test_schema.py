@@ -12,8 +12,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from tests.databases import DatabaseTestCase, on_every_database
-from zun_lite.db import schema
+from zun_lite.db import schema, version
 from zun_lite.db.engine import Database, metadata
+from zun_lite.domain import errors
 
 
 @on_every_database
@@ -38,17 +39,17 @@ class SchemaTest(DatabaseTestCase):
 
     def test_a_second_sync_does_nothing(self):
         db = self.empty()
-        self.assertIsNone(schema.current(db))
+        self.assertIsNone(version.current(db))
         schema.sync(db)
-        version = schema.current(db)
+        there = version.current(db)
         schema.sync(db)
-        self.assertEqual(version, schema.current(db))
+        self.assertEqual(there, version.current(db))
 
     def test_two_syncs_at_once_both_end_well(self):
         db = self.empty()
         url = db.engine.url.render_as_string(hide_password=False)
-        script = "import sys; from zun_lite.db import schema; from zun_lite.db.engine import Database\n"
-        script += "db = Database(sys.argv[1]); schema.sync(db); print(schema.current(db))"
+        script = "import sys; from zun_lite.db import schema, version; from zun_lite.db.engine import Database\n"
+        script += "db = Database(sys.argv[1]); schema.sync(db); print(version.current(db))"
         both = [
             subprocess.Popen([sys.executable, "-c", script, url], env=os.environ, stdout=-1, stderr=-1)
             for _ in range(2)
@@ -56,6 +57,27 @@ class SchemaTest(DatabaseTestCase):
         said = [process.communicate() for process in both]
         self.assertEqual([0, 0], [process.returncode for process in both], said)
         self.assertEqual(1, len({out for out, _ in said}))
+
+    def test_the_newest_version_is_the_last_of_the_migrations(self):
+        db = self.empty()
+        schema.sync(db)
+        self.assertEqual(version.NEWEST, version.current(db))
+        version.check(db)
+
+    def test_a_schema_of_another_version_is_refused_with_what_to_do(self):
+        db = self.empty()
+        with self.assertRaisesRegex(errors.Conflict, "has no tables yet; run `zun-lite-manage db sync`"):
+            version.check(db)
+        schema.sync(db)
+        for there, remedy in (("0000", "needs 0001; stop the API"), ("9999", "used by a newer one")):
+            with db.transaction() as tx:
+                tx.execute(sa.text("UPDATE alembic_version SET version_num = :there"), {"there": there})
+            with self.assertRaisesRegex(errors.Conflict, remedy) as caught:
+                version.check(db)
+            self.assertNotIn("password", caught.exception.message)
+        with self.assertRaisesRegex(errors.Conflict, "used by a newer one"):
+            schema.sync(db)
+        self.assertEqual("9999", version.current(db))
 
     def empty(self) -> Database:
         db = Database(self.make_empty_database())

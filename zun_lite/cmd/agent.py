@@ -32,8 +32,9 @@ from zun_lite.agent.server import make_app
 from zun_lite.agent.streams.opened import OpenExecs
 from zun_lite.client import node
 from zun_lite.client.netd import NetdClient
+from zun_lite.cmd import begin
 from zun_lite.cmd.processes import raise_open_files
-from zun_lite.common import config, crash, grants, log
+from zun_lite.common import crash, grants
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors
 
@@ -46,8 +47,7 @@ WS_PING_SECONDS = 30.0
 
 
 def main() -> int:
-    conf = config.load(sys.argv[1:], prog="zun-lite-agent")
-    log.set_up("zun-lite-agent", debug=conf.debug)
+    conf = begin.configured("zun-lite-agent", sys.argv[1:])
     crash.arm(conf.state_dir)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -21,8 +21,10 @@ from oslo_config import cfg
 
 from zun_lite.api.app import create_app
 from zun_lite.api.services import Services
-from zun_lite.cmd.means import build_means
-from zun_lite.common import config, crash, grants, log
+from zun_lite.cmd import begin
+from zun_lite.cmd.means import build_means, check_schema
+from zun_lite.common import crash, grants
+from zun_lite.domain import errors
 from zun_lite.identity.embedded import EmbeddedIdentity
 from zun_lite.identity.keys import TokenKeys
 
@@ -35,11 +37,15 @@ _MALLOPT = {"arena_max": (-8, 2), "mmap_threshold": (-3, 1024 * 1024), "trim_thr
 
 
 def main() -> int:
-    conf = config.load(sys.argv[1:], prog="zun-lite-api")
-    log.set_up("zun-lite-api", debug=conf.debug)
+    conf = begin.configured("zun-lite-api", sys.argv[1:])
     crash.arm(conf.state_dir)
     _spare_memory()
-    Server(conf, build_services(conf)).run()
+    try:
+        services = build_services(conf)
+    except errors.ZunError as error:
+        begin.refuse("zun-lite-api", error)
+    check_schema("zun-lite-api", services.means.db)
+    Server(conf, services).run()
     return 0
 
 

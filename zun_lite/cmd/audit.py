@@ -18,7 +18,7 @@ from oslo_config import cfg
 from zun_lite.agent.runtime.base import Limits as ContainerLimits
 from zun_lite.agent.runtime.docker import DockerRuntime
 from zun_lite.client.netd import NetdClient
-from zun_lite.common import config
+from zun_lite.cmd import begin
 from zun_lite.db import books, hosts
 from zun_lite.db.engine import Database
 from zun_lite.domain import errors
@@ -31,7 +31,7 @@ NOT_SETTLED = "not settled: "
 
 def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
-    conf = config.load([], prog="zun-lite-audit")
+    conf = begin.configured("zun-lite-audit")
     try:
         found, read = audit(conf, arguments.wait)
     except errors.ZunError as error:
@@ -47,6 +47,7 @@ def audit(conf: cfg.ConfigOpts, wait_seconds: float) -> tuple[list[Finding], Boo
     """What is found, once nothing is under way or the time is over; and the books that were read."""
     db = Database(conf.database.connection)
     try:
+        db.reach()
         waiting = _settle(db, wait_seconds)
         with db.read() as tx:
             host = hosts.by_name(tx, conf.agent.host_name)

@@ -6,15 +6,16 @@ from __future__ import annotations
 import signal
 import sys
 
-from zun_lite.cmd.means import build_means
-from zun_lite.common import config, crash, log
+from zun_lite.cmd import begin
+from zun_lite.cmd.means import build_means, check_schema
+from zun_lite.common import crash
 from zun_lite.common.wake import Sleeper, Waker
 from zun_lite.control.loop import Controller
+from zun_lite.domain import errors
 
 
 def main() -> int:
-    conf = config.load(sys.argv[1:], prog="zun-lite-controller")
-    log.set_up("zun-lite-controller", debug=conf.debug)
+    conf = begin.configured("zun-lite-controller", sys.argv[1:])
     crash.arm(conf.state_dir)
     stopping: list[bool] = []
     sleeper = Sleeper(conf.controller.wake_socket)
@@ -25,7 +26,12 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    Controller(build_means(conf)).run(sleeper, conf.controller.interval_seconds, stopping)
+    try:
+        means = build_means(conf)
+    except errors.ZunError as error:
+        begin.refuse("zun-lite-controller", error)
+    check_schema("zun-lite-controller", means.db)
+    Controller(means).run(sleeper, conf.controller.interval_seconds, stopping)
     return 0
 
 

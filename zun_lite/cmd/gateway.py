@@ -15,8 +15,9 @@ import uvicorn
 from oslo_config import cfg
 
 from zun_lite.client.streams import StreamsClient
+from zun_lite.cmd import begin
 from zun_lite.cmd.processes import raise_open_files
-from zun_lite.common import config, grants, log
+from zun_lite.common import grants
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors
 from zun_lite.domain.origins import Origins
@@ -33,8 +34,7 @@ BACKLOG = 1024
 
 
 def main() -> int:
-    conf = config.load(sys.argv[1:], prog="zun-lite-gateway")
-    log.set_up("zun-lite-gateway", debug=conf.debug)
+    conf = begin.configured("zun-lite-gateway", sys.argv[1:])
     raise_open_files()
     try:
         server = build(conf)

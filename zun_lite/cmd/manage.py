@@ -14,11 +14,11 @@ from typing import Any
 
 from oslo_config import cfg
 
+from zun_lite.cmd import begin, purge
 from zun_lite.cmd import hosts as host_verbs
-from zun_lite.cmd import purge
-from zun_lite.common import config, grants, log
+from zun_lite.common import grants
 from zun_lite.common import secrets as secret_keys
-from zun_lite.db import hosts, schema
+from zun_lite.db import hosts, schema, version
 from zun_lite.db import identity as rows
 from zun_lite.db.engine import Database
 from zun_lite.domain import errors
@@ -30,8 +30,7 @@ TOKEN_MINUTES = 15
 
 def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
-    conf = config.load([], prog="zun-lite-manage")
-    log.set_up("zun-lite-manage", debug=conf.debug)
+    conf = begin.configured("zun-lite-manage")
     try:
         arguments.run(conf, arguments)
     except errors.ZunError as error:
@@ -42,20 +41,20 @@ def main(argv: list[str] | None = None) -> int:
 
 def db_sync(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     """Make the schema, or bring it up to date."""
-    db = Database(conf.database.connection)
+    db = _database(conf, of_any_version=True)
     schema.sync(db)
-    print(schema.current(db))
+    print(version.current(db))
 
 
 def db_version(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     """Print the version of the schema."""
-    print(schema.current(Database(conf.database.connection)) or "none")
+    print(version.current(_database(conf, of_any_version=True)) or "none")
 
 
 def bootstrap(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     """Make keys, schema, first users and clouds.yaml, each only where it is missing."""
     os.makedirs(conf.state_dir, mode=0o700, exist_ok=True)
-    db = Database(conf.database.connection)
+    db = _database(conf, of_any_version=True)
     schema.sync(db)
     grants.make_key(conf.grants.key_file)
     secret_keys.make_key(conf.registry.key_file)
@@ -80,7 +79,7 @@ def _admin_project(tx: Any) -> str:
 
 def host_token(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     """Print a token with which one host may join once, within 15 minutes."""
-    db = Database(conf.database.connection)
+    db = _database(conf)
     token = secrets.token_urlsafe(32)
     name = arguments.name or conf.agent.host_name or socket.gethostname()
 
@@ -93,7 +92,7 @@ def host_token(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
 
 def host_list(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     """Print the hosts."""
-    db = Database(conf.database.connection)
+    db = _database(conf)
     with db.read() as tx:
         known = hosts.every(tx)
     rows = [
@@ -119,6 +118,15 @@ def host_list(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
         notes += [f"problem: {row['problem']}"] if row["problem"] else []
         place = f"{row['name']}  {row['state']}  {row['availability_zone']}  {row['address']}  {row['seen_at']}"
         print(f"{place}  {'; '.join(notes)}".rstrip())
+
+
+def _database(conf: cfg.ConfigOpts, *, of_any_version: bool = False) -> Database:
+    """Invalid, Unavailable, Conflict: it cannot be used."""
+    db = Database(conf.database.connection)
+    db.reach()
+    if not of_any_version:
+        version.check(db)
+    return db
 
 
 def _write_clouds(path: str, api_url: str, passwords: dict[str, str]) -> None:

@@ -3,20 +3,28 @@
 
 from __future__ import annotations
 
+import logging
+
+import sqlalchemy as sa
 from oslo_config import cfg
 
 from zun_lite.client.agents import AgentsClient
+from zun_lite.cmd import begin
 from zun_lite.common import grants
 from zun_lite.common.clock import Clock
 from zun_lite.common.secrets import SecretBox
 from zun_lite.common.wake import Waker
 from zun_lite.control.means import Means
+from zun_lite.db import version
 from zun_lite.db.engine import Database
+from zun_lite.domain import errors
 from zun_lite.domain.resources import Limits, Ratios
 from zun_lite.image.embedded import EmbeddedImages
 from zun_lite.network.embedded import EmbeddedNetworks
 from zun_lite.network.quotas import NetworkQuotas
 from zun_lite.volume.embedded import EmbeddedVolumes
+
+LOG = logging.getLogger(__name__)
 
 
 def build_means(conf: cfg.ConfigOpts) -> Means:
@@ -40,6 +48,19 @@ def build_means(conf: cfg.ConfigOpts) -> Means:
         allowed_registries=frozenset(name.lower() for name in conf.image.allowed_registries),
         network_quotas=quotas,
     )
+
+
+def check_schema(program: str, db: Database) -> None:
+    """End the process where the database is another version's; one that does not answer yet is waited for."""
+    try:
+        version.check(db)
+    except errors.Conflict as error:
+        begin.refuse(program, error)
+    except sa.exc.SQLAlchemyError as error:
+        LOG.warning("the database at %s does not answer yet: %s", db.name, error)
+    finally:
+        # Before a fork nothing may be connected.
+        db.close()
 
 
 def network_quotas(conf: cfg.ConfigOpts) -> NetworkQuotas:

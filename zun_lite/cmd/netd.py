@@ -13,8 +13,9 @@ from importlib.metadata import version
 
 from oslo_config import cfg
 
+from zun_lite.cmd import begin
 from zun_lite.cmd.processes import raise_open_files
-from zun_lite.common import config, crash, log
+from zun_lite.common import crash
 from zun_lite.domain import errors
 from zun_lite.netd import namespaces
 from zun_lite.netd.census import Census
@@ -35,8 +36,7 @@ _FENCE_SECONDS = 5.0
 
 
 def main() -> int:
-    conf = config.load(sys.argv[1:], prog="zun-lite-netd")
-    log.set_up("zun-lite-netd", debug=conf.debug)
+    conf = begin.configured("zun-lite-netd", sys.argv[1:])
     crash.arm(conf.state_dir)
     # a volume takes one, a network four of the program that answers for names
     raise_open_files()

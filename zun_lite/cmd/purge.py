@@ -13,6 +13,7 @@ from oslo_config import cfg
 from zun_lite.cmd.means import build_means
 from zun_lite.control import purge
 from zun_lite.control.means import Means
+from zun_lite.db import version
 from zun_lite.domain import errors
 
 LOOK_EVERY_SECONDS = 0.5
@@ -20,7 +21,7 @@ LOOK_EVERY_SECONDS = 0.5
 
 def project_purge(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     """Remove all that a deleted project left behind: containers, ports, networks, volumes, images, ..."""
-    means = build_means(conf)
+    means = _means(conf)
     project_id = arguments.project
     if purge.exists(means, project_id) and not arguments.existing:
         raise errors.Conflict(
@@ -45,7 +46,7 @@ def db_purge(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     """Forget the actions of containers that are gone, when they ended so many days ago."""
     if arguments.older_than < 0:
         raise errors.Invalid("--older-than must be at least 0 days.")
-    count = purge.forget_actions(build_means(conf), arguments.older_than)
+    count = purge.forget_actions(_means(conf), arguments.older_than)
     print(f"{count} actions forgotten")
 
 
@@ -65,6 +66,13 @@ def add_db_purge_parser(verbs: Any) -> None:
     parser = verbs.add_parser("purge", help=db_purge.__doc__)
     parser.add_argument("--older-than", type=float, required=True, metavar="DAYS", help="ended so many days ago")
     parser.set_defaults(run=db_purge)
+
+
+def _means(conf: cfg.ConfigOpts) -> Means:
+    means = build_means(conf)
+    means.db.reach()
+    version.check(means.db)
+    return means
 
 
 def _purge(means: Means, project_id: str, wait_seconds: float) -> int:

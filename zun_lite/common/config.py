@@ -13,6 +13,8 @@ from collections.abc import Sequence
 
 from oslo_config import cfg
 
+from zun_lite.common import config_check
+
 DEFAULT_STATE_DIR = "/var/lib/zun_lite"
 POLICY_FILE = "/etc/zun_lite/policy.yaml"
 
@@ -209,24 +211,39 @@ def load(args: Sequence[str] = (), *, state_dir: str | None = None, prog: str = 
 
     state_dir: overrides; else ZUN_LITE_STATE_DIR; else what the file says.
     The file is --config-file in args, else ZUN_LITE_CONFIG, else STATE_DIR/zun_lite.conf and
-    /etc/zun_lite/zun_lite.conf where they exist.
+    /etc/zun_lite/zun_lite.conf where they exist. Invalid: what is in them cannot be understood.
     """
-    conf = cfg.ConfigOpts()
-    for group, opts in GROUPS.items():
-        conf.register_opts(opts, group=group)
+    conf = empty()
     state_dir = state_dir or os.environ.get("ZUN_LITE_STATE_DIR")
-    named = os.environ.get("ZUN_LITE_CONFIG")
-    if named:
-        files = [named]
-    else:
-        usual = [] if state_dir else ["/etc/zun_lite/zun_lite.conf"]
-        usual.append(f"{state_dir or DEFAULT_STATE_DIR}/zun_lite.conf")
-        files = [path for path in usual if os.path.exists(path)]
-    conf(list(args), project="zun_lite", prog=prog, default_config_files=files, default_config_dirs=[])
+    found = files(state_dir)
+    try:
+        conf(list(args), project="zun_lite", prog=prog, default_config_files=found, default_config_dirs=[])
+    except (cfg.Error, UnicodeDecodeError) as error:
+        raise config_check.unreadable(error, found) from error
+    config_check.check(conf, GROUPS)
     if state_dir:
         conf.set_override("state_dir", state_dir)
     derive(conf)
     return conf
+
+
+def empty() -> cfg.ConfigOpts:
+    """Every option, none of them read yet."""
+    conf = cfg.ConfigOpts()
+    for group, opts in GROUPS.items():
+        conf.register_opts(opts, group=group)
+    return conf
+
+
+def files(state_dir: str | None = None) -> list[str]:
+    """The files that are read unless --config-file names others."""
+    named = os.environ.get("ZUN_LITE_CONFIG")
+    if named:
+        return [named]
+    state_dir = state_dir or os.environ.get("ZUN_LITE_STATE_DIR")
+    usual = [] if state_dir else ["/etc/zun_lite/zun_lite.conf"]
+    usual.append(f"{state_dir or DEFAULT_STATE_DIR}/zun_lite.conf")
+    return [path for path in usual if os.path.exists(path)]
 
 
 def derive(conf: cfg.ConfigOpts) -> None:

@@ -33,6 +33,7 @@ metadata = sa.MetaData(
 )
 
 _SQLITE_OUT_OF_SERVICE = ("readonly database", "database or disk is full", "disk I/O error", "unable to open database")
+_BACKENDS = ("sqlite", "postgresql", "mysql", "mariadb")
 # How long a server that is silent is waited for, in each driver's words; an operator's URL may say otherwise.
 _PATIENCE: dict[str, dict[str, int]] = {
     "psycopg": {
@@ -102,8 +103,25 @@ class Database:
     """One database by its SQLAlchemy URL. Safe to build before a fork: it connects when first used."""
 
     def __init__(self, url: str) -> None:
+        """Invalid: the URL is none, or names a database that is not supported or whose driver is missing."""
         self.engine = _make_engine(url)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
+
+    @property
+    def name(self) -> str:
+        """Its URL without the password."""
+        return self.engine.url.render_as_string(hide_password=True)
+
+    def reach(self) -> None:
+        """Unavailable, with the reason in one line: it does not answer, or does not let us in."""
+        try:
+            with self.engine.connect():
+                return
+        except sa.exc.SQLAlchemyError as error:
+            reason = " ".join(str(getattr(error, "orig", None) or error).split())
+            raise errors.Unavailable(
+                f"The database at {self.name} cannot be used: {reason}; start it, or correct [database] connection."
+            ) from error
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -178,8 +196,27 @@ def is_out_of_service(error: sa.exc.SQLAlchemyError) -> bool:
 
 
 def _make_engine(url: str) -> sa.Engine:
-    parsed = sa.make_url(url)
-    backend = parsed.get_backend_name()
+    try:
+        parsed = sa.make_url(url)
+        backend = parsed.get_backend_name()
+        return _engine_of(parsed, backend)
+    except (sa.exc.ArgumentError, ValueError) as error:
+        raise errors.Invalid(
+            "[database] connection is not a database's URL, such as sqlite:////var/lib/zun_lite/zun_lite.sqlite or "
+            "postgresql://USER:PASSWORD@HOST/DATABASE; a password's own special characters are written as %XX."
+        ) from error
+    except ImportError as error:
+        extra = {"postgresql": "[postgresql]", "mysql": "[mysql]", "mariadb": "[mysql]"}.get(backend, "")
+        raise errors.Invalid(
+            f"The driver of {parsed.drivername} is not installed ({error}); `pip install 'zun_lite{extra}'` brings it."
+        ) from error
+
+
+def _engine_of(parsed: sa.URL, backend: str) -> sa.Engine:
+    if backend not in _BACKENDS:
+        raise errors.Invalid(
+            f"[database] connection names {backend}; zun_lite keeps its records in {', '.join(_BACKENDS)}."
+        )
     if backend == "sqlite":
         engine = sa.create_engine(parsed, connect_args={"timeout": 15, "check_same_thread": False})
         sa.event.listen(engine, "connect", _prepare_sqlite)

@@ -12,6 +12,7 @@ import alembic.command
 import alembic.config
 import sqlalchemy as sa
 
+from zun_lite.db import version as version_of
 from zun_lite.db.engine import Database, metadata
 from zun_lite.domain import errors
 
@@ -29,20 +30,14 @@ for _name in TABLES:
 def sync(db: Database, version: str = "head") -> None:
     """Bring the schema to this version; does nothing when it is there. One transaction where the database can.
 
-    Of two at the same time the second waits for the first.
+    Of two at the same time the second waits for the first. Conflict: the schema is a newer zun_lite's.
     """
     config = _alembic()
+    if (version_of.current(db) or "") > version_of.NEWEST:
+        version_of.check(db)
     with db.engine.begin() as connection, _alone(connection):
         config.attributes["connection"] = connection
         alembic.command.upgrade(config, version)
-
-
-def current(db: Database) -> str | None:
-    """The version of the schema that is there, None before the first sync."""
-    with db.engine.connect() as connection:
-        if not sa.inspect(connection).has_table("alembic_version"):
-            return None
-        return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def create_all(db: Database) -> None:
