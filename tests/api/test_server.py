@@ -32,7 +32,7 @@ class ServerTest(unittest.TestCase):
             stream.write(f"[api]\nport = {cls.port}\nmax_body_bytes = 65536\nsilent_seconds = 1\nthreads = 2\n")
         conf = config.load([], state_dir=folder.name)
         db = Database(conf.database.connection)
-        schema.create_all(db)
+        schema.sync(db)
         bootstrap(db, conf.identity.key_dir, "admin's", "demo's")
         db.close()
         cls.url = conf.api.public_url

@@ -13,7 +13,7 @@ import alembic.config
 import sqlalchemy as sa
 
 from zun_lite.db import version as version_of
-from zun_lite.db.engine import Database, metadata
+from zun_lite.db.engine import Database
 from zun_lite.domain import errors
 
 # The modules of this package that have tables; to import them is to have them in metadata.
@@ -38,12 +38,6 @@ def sync(db: Database, version: str = "head") -> None:
     with db.engine.begin() as connection, _alone(connection):
         config.attributes["connection"] = connection
         alembic.command.upgrade(config, version)
-
-
-def create_all(db: Database) -> None:
-    """The newest schema at once, without versions; for tests."""
-    with db.engine.begin() as connection:
-        metadata.create_all(connection)
 
 
 @contextmanager
