@@ -77,3 +77,10 @@ class DockerCase(unittest.TestCase):
         container_id = self.runtime.create(order)
         self.runtime.start(container_id)
         return container_id
+
+    def output_of(self, order: Order) -> str:
+        """What the order's container says in its life, which must be short."""
+        self.run_order(order)
+        self.engine.api.wait(names.docker_name(order.uuid), timeout=30)
+        options = {"stdout": True, "stderr": True, "timestamps": False, "tail": None, "since": 0}
+        return self.runtime.logs(order.uuid, max_bytes=100_000, **options).decode()

@@ -11,12 +11,13 @@ import time
 from dataclasses import replace
 
 from tests.agent.engine import DockerCase
+from tests.confinement import loose_ends
 from tests.docker_engine import BUSYBOX_TAG
 from zun_lite.agent.runtime.base import Bind, Limits
 from zun_lite.agent.runtime.docker import DockerRuntime
-from zun_lite.agent.runtime.docker_config import CAPABILITIES
 from zun_lite.agent.runtime.docker_images import DockerImages
 from zun_lite.domain import errors, names
+from zun_lite.domain.security_profile import CAPABILITIES
 from zun_lite.domain.spec import RestartPolicy
 
 
@@ -29,7 +30,7 @@ class Containers(DockerCase):
         self.assertEqual((host["Memory"], host["MemorySwap"]), (48 * 1024**2, 48 * 1024**2))
         self.assertEqual(host["PidsLimit"], 1024)
         self.assertEqual((host["CapDrop"], sorted(host["CapAdd"])), (["ALL"], sorted(CAPABILITIES)))
-        self.assertEqual(host["SecurityOpt"], ["no-new-privileges"])
+        self.assertEqual([], loose_ends(found, runtime="runc"))
         self.assertEqual(host["NetworkMode"], "none")
         self.assertFalse(host["Privileged"])
         self.assertEqual(host["LogConfig"], {"Type": "json-file", "Config": {"max-file": "3", "max-size": "10m"}})

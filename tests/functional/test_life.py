@@ -10,6 +10,7 @@ from typing import Any
 
 import docker.errors
 
+from tests.confinement import loose_ends
 from tests.functional.case import PATIENT, CloudTestCase
 from zun_lite.domain.lifecycle import ACTIONS
 
@@ -82,6 +83,7 @@ class VerbsTest(CloudTestCase):
         self.assertEqual((0, ""), self.execute(uuid, "sh -c 'echo kept > /data/file; echo lost > /tmp/file'"))
         shown = self.do(uuid, "rebuild", "Running")
         self.assertNotEqual(before, self.one_in_docker(uuid)["Id"])
+        self.assertEqual([], loose_ends(self.one_in_docker(uuid)))
         self.assertEqual(record["addresses"], shown["addresses"])
         self.assertEqual((0, "kept\n"), self.execute(uuid, "cat /data/file"))
         self.assertNotEqual(0, self.execute(uuid, "cat /tmp/file")[0])

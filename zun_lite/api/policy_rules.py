@@ -31,6 +31,12 @@ _CONTAINERS = (
     ("container:create:privileged", NOBODY, "Ask for a privileged container.", "POST /v1/containers"),
     ("container:create:requested_destination", ADMIN, "Name the host of a new container.", "POST /v1/containers"),
     ("container:create:image_pull_policy", ADMIN, "Name the pull policy of a new container.", "POST /v1/containers"),
+    (
+        "container:create:security_profile",
+        OWNER,
+        "Pick one of the operator's security profiles.",
+        "POST /v1/containers; POST /v1/capsules",
+    ),
     ("container:delete", OWNER, "Delete a container.", f"DELETE {_ONE}"),
     ("container:delete_all_projects", ADMIN, "Delete a container of any project.", f"DELETE {_ONE}"),
     ("container:delete_force", ADMIN, "Delete a container by force.", f"DELETE {_ONE}"),

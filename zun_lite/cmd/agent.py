@@ -34,7 +34,7 @@ from zun_lite.client import node
 from zun_lite.client.netd import NetdClient
 from zun_lite.cmd import begin
 from zun_lite.cmd.processes import raise_open_files
-from zun_lite.common import crash, grants
+from zun_lite.common import crash, grants, security_profiles
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors
 
@@ -78,7 +78,10 @@ def run(conf: cfg.ConfigOpts, join_token: str | None, stopping: threading.Event)
     limits = Limits(conf.container.pids_limit, conf.container.log_max_mib, conf.container.log_max_files)
     etc = EtcFiles(os.path.join(conf.agent.journal_dir, "etc"))
     files = GivenFiles(os.path.join(conf.agent.journal_dir, "files"))
-    runtime = DockerRuntime(conf.agent.docker_socket, conf.cluster, conf.agent.docker_runtime, limits, etc, files)
+    profiles = security_profiles.load(conf.container.security_profiles)
+    runtime = DockerRuntime(
+        conf.agent.docker_socket, conf.cluster, conf.agent.docker_runtime, limits, etc, files, profiles
+    )
     agent = Agent(
         node.NodeClient(conf.agent.api_url, identity.host_uuid, key, clock),
         runtime,

@@ -179,6 +179,10 @@ container_opts = [
     cfg.IntOpt("log_max_mib", default=10, min=1, help="Size of one log file."),
     cfg.IntOpt("log_max_files", default=3, min=1, help="Log files kept a container."),
     cfg.IntOpt("execute_timeout_seconds", default=15, min=1, help="An execute may take this long."),
+    cfg.StrOpt(
+        "security_profiles",
+        help="YAML file of the security profiles that users may pick; default STATE_DIR/security_profiles.yaml.",
+    ),
 ]
 
 GROUPS: dict[str | None, Sequence[cfg.Opt]] = {
@@ -265,6 +269,7 @@ def derive(conf: cfg.ConfigOpts) -> None:
         ("netd", "mount_dir", "mounts"),
         ("gateway", "key_file", "keys/gateway.key"),
         ("grants", "key_file", "keys/grant.key"),
+        ("container", "security_profiles", "security_profiles.yaml"),
     ):
         conf.set_default(option, f"{state}/{path}", group=group)
     if state == DEFAULT_STATE_DIR and os.path.exists(POLICY_FILE) and not os.path.exists(conf.api.policy_file):

@@ -12,6 +12,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from zun_lite.domain import security_profile
 from zun_lite.domain.resources import Resources
 from zun_lite.domain.stored import known, read
 
@@ -147,6 +148,11 @@ class ContainerSpec:
         """The labels, like disk=fast, that its host must have: hints named label:KEY ask for them."""
         asked = [(name, value) for name, value in self.hints.items() if name.startswith(LABEL_HINT)]
         return tuple(f"{name.removeprefix(LABEL_HINT)}={value}" for name, value in asked)
+
+    @property
+    def security_profile(self) -> str | None:
+        """How it is confined, if not as everybody: the name of an operator's profile, out of the hint of that name."""
+        return self.hints.get(security_profile.HINT)
 
     @property
     def claim(self) -> Resources:

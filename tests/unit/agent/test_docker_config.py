@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import unittest
 from pathlib import Path
@@ -11,10 +12,11 @@ import docker
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zun_lite.agent.runtime import docker_config
+from zun_lite.agent.runtime import docker_config, seccomp
 from zun_lite.agent.runtime.base import Bind, Limits, Order
 from zun_lite.agent.runtime.docker_config import Traits, free_cores
 from zun_lite.domain import errors, names
+from zun_lite.domain.security_profile import CAPABILITIES, SecurityProfile
 from zun_lite.domain.spec import ContainerSpec, FileRequest, Healthcheck, NetworkRequest, RestartPolicy
 
 PLAIN = Traits(8.0)
@@ -56,8 +58,9 @@ class ConfigTest(unittest.TestCase):
         made = self.host_config(spec, traits=Traits(8.0, sizes_disks), cores=(1, 2))
         self.assertFalse(made.get("Privileged", False))
         self.assertEqual("none", made["NetworkMode"])
-        self.assertEqual((["ALL"], sorted(docker_config.CAPABILITIES)), (made["CapDrop"], sorted(made["CapAdd"])))
-        self.assertEqual(["no-new-privileges"], made["SecurityOpt"])
+        self.assertEqual((["ALL"], sorted(CAPABILITIES)), (made["CapDrop"], sorted(made["CapAdd"])))
+        self.assertEqual(["no-new-privileges", f"seccomp={seccomp.profile()}"], made["SecurityOpt"])
+        self.assertEqual(list(docker_config.MASKED_PATHS), made["MaskedPaths"])
         self.assertEqual(["/pool/volume/data"], [mount["Source"] for mount in made["Mounts"]])
         self.assertTrue(made["Runtime"].startswith("zun-lite"))
         self.assertEqual(made["Memory"], made["MemorySwap"])
@@ -79,6 +82,44 @@ class ConfigTest(unittest.TestCase):
         made = docker_config.container_config(self.api, "home", order, host, network_disabled=True)
         ours = {value for name, value in vars(names).items() if name.startswith("LABEL_")}
         self.assertEqual(set(), ours - made["Labels"].keys())
+
+    def test_b2_no_call_that_opens_the_kernel_is_in_the_filter(self):
+        """B2."""
+        rules = json.loads(seccomp.profile())["syscalls"]
+        allowed = {name for rule in rules if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]}
+        for name in (
+            *(
+                "bpf",
+                "perf_event_open",
+                "mount",
+                "umount2",
+                "pivot_root",
+                "move_mount",
+                "fsopen",
+                "open_tree",
+                "unshare",
+            ),
+            *("setns", "keyctl", "add_key", "request_key", "userfaultfd", "io_uring_setup", "io_uring_enter", "syslog"),
+            *("io_uring_register", "init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load"),
+            *("reboot", "swapon", "iopl", "ioperm", "open_by_handle_at", "quotactl", "acct", "settimeofday", "clone3"),
+            *("clock_settime", "sethostname", "lookup_dcookie", "fanotify_init", "socketcall", "modify_ldt", "vm86"),
+        ):
+            self.assertNotIn(name, allowed)
+        conditions = {rule["names"][0]: rule["includes"]["caps"] for rule in rules if "includes" in rule}
+        self.assertEqual(["CAP_SYS_CHROOT"], conditions["chroot"])
+        self.assertEqual([1, 2, 10, 16, 17], [r["args"][0]["value"] for r in rules if r["names"] == ["socket"]])
+        listed = [name for rule in rules if "args" not in rule for name in rule["names"]]
+        self.assertEqual(len(listed), len(set(listed)))
+
+    def test_apparmor_is_used_where_the_host_has_it(self):
+        host = docker_config.traits({"NCPU": 1, "SecurityOptions": ["name=apparmor", "name=seccomp,profile=default"]})
+        options = self.host_config(ContainerSpec("demo"), traits=host)["SecurityOpt"]
+        self.assertEqual("apparmor=docker-default", options[-1])
+        order = Order(names.new_id(), 1, 1, ContainerSpec("demo"))
+        own = SecurityProfile(apparmor="ours", capabilities=("CHOWN",), seccomp="{}")
+        made = docker_config.host_config(self.api, order, Limits(), "zun-lite", host, (), profile=own)
+        self.assertEqual(["no-new-privileges", "seccomp={}", "apparmor=ours"], made["SecurityOpt"])
+        self.assertEqual(["CHOWN"], made["CapAdd"])
 
     def test_privileged_is_a_matter_of_the_spec_alone(self):
         self.assertTrue(self.host_config(ContainerSpec("demo", privileged=True))["Privileged"])

@@ -14,7 +14,7 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +30,7 @@ from zun_lite.agent.runtime.files import GivenFiles
 from zun_lite.agent.runtime.processes import belongs_to, end_tree
 from zun_lite.domain import errors, names
 from zun_lite.domain.resources import Resources
+from zun_lite.domain.security_profile import SecurityProfile
 
 LOG = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class DockerRuntime:
 
     etc: writes what Docker's network sandbox would; without it, containers get such a sandbox.
     files: keeps the files that users gave to their containers; without it, containers get none.
+    profiles: the security profiles that users may pick, by name.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class DockerRuntime:
         limits: Limits,
         etc: EtcFiles | None = None,
         files: GivenFiles | None = None,
+        profiles: Mapping[str, SecurityProfile] | None = None,
     ) -> None:
         self._socket = socket
         self._cluster = cluster
@@ -63,6 +66,7 @@ class DockerRuntime:
         self._limits = limits
         self._etc = etc
         self._files = files
+        self._profiles = profiles or {}
         self._connecting = threading.Lock()
         self._client: _Client | None = None
         self._dedicating = threading.Lock()
@@ -282,11 +286,13 @@ class DockerRuntime:
             raise errors.Failed("The container went away.") from error
 
     def _create(self, order: Order) -> str:
+        profile = self._profile(order)
         order = replace(order, binds=(*order.binds, *self._write_files(order)))
         etc_binds = self._etc.write(order) if self._etc is not None else ()
         with self._asking(_CHANGE_SECONDS) as api, self._cores(api, order) as cores:
+            binds = (*order.binds, *etc_binds)
             host = docker_config.host_config(
-                api, order, self._limits, self._runtime, self._traits(api), (*order.binds, *etc_binds), cores
+                api, order, self._limits, self._runtime, self._traits(api), binds, cores, profile
             )
             config = docker_config.container_config(
                 api, self._cluster, order, host, cores, network_disabled=self._etc is not None
@@ -295,6 +301,17 @@ class DockerRuntime:
                 return api.create_container_from_config(config, names.docker_name(order.own_uuid))["Id"]
             except docker.errors.APIError as error:
                 raise words.create_error(_translate(error), order.spec.image, host["Runtime"]) from error
+
+    def _profile(self, order: Order) -> SecurityProfile:
+        """How it is confined. Invalid: as this host does not know how to."""
+        name = order.spec.security_profile
+        if name is None:
+            return docker_config.USUAL
+        if name not in self._profiles:
+            raise errors.Invalid(
+                f"The host of the container has no security profile {name!r}; its operator names them in a file."
+            )
+        return self._profiles[name]
 
     def _write_files(self, order: Order) -> tuple[Bind, ...]:
         if self._files is None or not order.spec.files:

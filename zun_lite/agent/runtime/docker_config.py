@@ -14,25 +14,34 @@ from typing import Any
 import docker
 import docker.types
 
-from zun_lite.agent.runtime import docker_running, words
+from zun_lite.agent.runtime import docker_running, seccomp, words
 from zun_lite.agent.runtime.base import Bind, Limits, Order
 from zun_lite.domain import errors, names
+from zun_lite.domain.security_profile import SecurityProfile
 from zun_lite.domain.spec import Healthcheck
 
-CAPABILITIES = (
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "NET_BIND_SERVICE",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-)
 # lets any user ping without CAP_NET_RAW, where the ping program knows datagram sockets (busybox's does not)
 SYSCTLS = {"net.ipv4.ping_group_range": "0 2147483647"}
+# What of the machine's state containers neither see nor change; said here, as older engines' lists are shorter.
+MASKED_PATHS = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+)
+READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+# Where programs write that expect to be able to; bounded by the container's memory.
+SCRATCH = {"/tmp": "rw,nosuid,nodev,mode=1777", "/run": "rw,nosuid,nodev,mode=755"}
+APPARMOR_PROFILE = "docker-default"
+USUAL = SecurityProfile()
 _NANOSECONDS = 10**9
 # storage drivers that hold a container's own disk to a size; overlay2 can on xfs with project quotas
 _SIZED_DRIVERS = ("btrfs", "devicemapper", "zfs")
@@ -40,10 +49,14 @@ _SIZED_DRIVERS = ("btrfs", "devicemapper", "zfs")
 
 @dataclass(frozen=True)
 class Traits:
-    """What of a host matters for its containers. sizes_disks: Docker holds a container's disk to a size."""
+    """What of a host matters for its containers. sizes_disks: Docker holds a container's disk to a size.
+
+    apparmor: the host has AppArmor.
+    """
 
     cpus: float
     sizes_disks: bool = False
+    apparmor: bool = False
 
 
 def traits(info: dict[str, Any]) -> Traits:
@@ -54,7 +67,8 @@ def traits(info: dict[str, Any]) -> Traits:
         and facts.get("Backing Filesystem") == "xfs"
         and has_project_quotas(info.get("DockerRootDir") or "/")
     )
-    return Traits(float(info["NCPU"]), sized)
+    security = {part for option in info.get("SecurityOptions") or () for part in option.split(",")}
+    return Traits(float(info["NCPU"]), sized, "name=apparmor" in security)
 
 
 def has_project_quotas(folder: str, mounts: str = "/proc/self/mounts") -> bool:
@@ -129,11 +143,12 @@ def host_config(
     traits: Traits,
     binds: tuple[Bind, ...],
     cores: tuple[int, ...] = (),
+    profile: SecurityProfile = USUAL,
 ) -> dict[str, Any]:
-    """All that a container may do to its host. binds: with those of the order's."""
+    """All that a container may do to its host. binds: with those of the order's. profile: how it is confined."""
     spec = order.spec
     policy = spec.restart_policy
-    return api.create_host_config(
+    made = api.create_host_config(
         runtime=docker_runtime(spec.runtime, runtime),
         network_mode=f"container:{order.joins}" if order.joins else "none",
         ipc_mode=f"container:{order.joins}" if order.joins else "shareable" if order.shareable else None,
@@ -144,7 +159,7 @@ def host_config(
         memswap_limit=f"{spec.memory_mib}m",
         storage_opt={"size": f"{spec.disk_gib}G"} if spec.disk_gib and traits.sizes_disks else None,
         pids_limit=limits.pids,
-        **_rights(spec.privileged),
+        **({"privileged": True} if spec.privileged else _rights(profile, traits)),
         sysctls=None if order.joins else dict(SYSCTLS),
         restart_policy={"Name": policy.name, "MaximumRetryCount": policy.maximum_retry_count} if policy else None,
         log_config=docker.types.LogConfig(
@@ -157,13 +172,24 @@ def host_config(
         ],
         dns=None if order.joins else list(order.dns) or None,
     )
+    if not spec.privileged:
+        # docker-py's own call knows neither
+        made |= {"MaskedPaths": list(MASKED_PATHS), "ReadonlyPaths": list(READ_ONLY_PATHS)}
+    return made
 
 
-def _rights(privileged: bool) -> dict[str, Any]:
-    """privileged: the operator's policy let its user have every right on the host."""
-    if privileged:
-        return {"privileged": True}
-    return {"cap_drop": ["ALL"], "cap_add": list(CAPABILITIES), "security_opt": ["no-new-privileges"]}
+def _rights(profile: SecurityProfile, traits: Traits) -> dict[str, Any]:
+    """Of everyone but the privileged, whom the operator's policy let have every right on the host."""
+    options = ["no-new-privileges", f"seccomp={profile.seccomp or seccomp.profile()}"]
+    if traits.apparmor:
+        options.append(f"apparmor={profile.apparmor or APPARMOR_PROFILE}")
+    return {
+        "cap_drop": ["ALL"],
+        "cap_add": list(profile.capabilities),
+        "security_opt": options,
+        "read_only": profile.read_only_root,
+        "tmpfs": dict(SCRATCH) if profile.read_only_root else None,
+    }
 
 
 def _port(text: str) -> tuple[int, str]:

@@ -17,7 +17,7 @@ from zun_lite.api import media, policy
 from zun_lite.api.container import sizes
 from zun_lite.api.container.capsule_schema import POLICIES, TemplateSchema
 from zun_lite.api.container.request import CreateReader
-from zun_lite.domain import errors, names
+from zun_lite.domain import errors, names, security_profile
 from zun_lite.domain.caller import Caller
 from zun_lite.domain.capsule import ALWAYS, Member, MemberMount
 
@@ -64,6 +64,9 @@ class TemplateReader:
         name = metadata.get("name") or names.made_up_name("capsule")
         labels = metadata.get("labels") or {}
         _refuse_reserved(labels)
+        annotations = metadata.get("annotations") or {}
+        # what a create says by a hint, a template says by an annotation of that name, for all its containers
+        hints = {name: value for name, value in annotations.items() if name == security_profile.HINT}
         volumes = tuple(_volume(f"spec.volumes.{i}", item) for i, item in enumerate(spec.get("volumes") or []))
         known = [volume.name for volume in volumes]
         for twice in {item for item in known if known.count(item) > 1}:
@@ -71,7 +74,7 @@ class TemplateReader:
         taken: set[str] = set()
         members, init_members = (
             tuple(
-                self._member(caller, f"spec.{field}.{number}", item, _member_name(name, taken), known)
+                self._member(caller, f"spec.{field}.{number}", item, _member_name(name, taken), known, hints)
                 for number, item in enumerate(spec.get(field) or [])
             )
             for field in ("containers", "initContainers")
@@ -87,17 +90,26 @@ class TemplateReader:
             volumes=volumes,
             restart_policy=POLICIES[asked] if asked else ALWAYS,
             labels=labels,
-            annotations=metadata.get("annotations") or {},
+            annotations=annotations,
             availability_zone=template.get("availabilityZone"),
         )
 
-    def _member(self, caller: Caller, where: str, item: dict[str, Any], name: str, volumes: list[str]) -> Member:
+    def _member(
+        self,
+        caller: Caller,
+        where: str,
+        item: dict[str, Any],
+        name: str,
+        volumes: list[str],
+        hints: dict[str, str],
+    ) -> Member:
         mounts = item.get("volumeMounts") or []
         for mount in mounts:
             if mount["name"] not in volumes:
                 raise errors.Invalid(f"{where} mounts the volume {mount['name']}, which spec.volumes does not name.")
         try:
-            request = self._containers.read(caller, _as_container(caller, item, mounts), NEWEST_MINOR)
+            body = {**_as_container(caller, item, mounts), "hints": hints}
+            request = self._containers.read(caller, body, NEWEST_MINOR)
         except errors.Invalid as error:
             raise errors.Invalid(f"{where}: {error.message}", kind=error.kind) from error
         return Member(

@@ -18,6 +18,7 @@ from zun_lite.api import policy
 from zun_lite.api.container import mounts, nets, schema, sizes
 from zun_lite.api.container.mounts import WantedMount
 from zun_lite.api.container.nets import WantedNet
+from zun_lite.common import security_profiles
 from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
 from zun_lite.domain.spec import SHARED, ContainerSpec, Healthcheck, RestartPolicy
@@ -41,11 +42,15 @@ class CreateRequest:
 
 
 class CreateReader:
-    """Reads bodies of POST /v1/containers. options: the group [container] of the configuration."""
+    """Reads bodies of POST /v1/containers. options: the group [container] of the configuration.
+
+    Invalid: the operator's security profiles cannot be read.
+    """
 
     def __init__(self, options: cfg.ConfigOpts.GroupAttr) -> None:
         self._schema = schema.CreateSchema()
         self._options = options
+        self._profiles = security_profiles.load(options.security_profiles)
 
     def read(self, caller: Caller, body: dict[str, Any], minor: int) -> CreateRequest:
         """Invalid, Forbidden."""
@@ -82,6 +87,7 @@ class CreateReader:
         )
         if spec.auto_remove and spec.restart_policy and spec.restart_policy.name != "no":
             raise errors.Invalid("auto_remove and restart_policy exclude each other; leave one out.")
+        self._check_profile(caller, spec)
         groups = tuple(dict.fromkeys(body.get("security_groups") or ()))
         if groups and spec.exposed_ports:
             raise errors.Invalid("exposed_ports and security_groups exclude each other; leave one out.")
@@ -94,6 +100,21 @@ class CreateReader:
             registry=body.get("registry") or None,
             host=body.get("host") or None,
         )
+
+    def _check_profile(self, caller: Caller, spec: ContainerSpec) -> None:
+        """Invalid, Forbidden: the security profile that the hint names, if any, is not to be had."""
+        name = spec.security_profile
+        if name is None:
+            return
+        policy.enforce(caller, "container:create:security_profile", caller.project_id)
+        profile = self._profiles.get(name)
+        if profile is None:
+            known = ", ".join(sorted(self._profiles)) or "none"
+            raise errors.Invalid(f"There is no security profile '{name}'; the operator of this cloud named: {known}.")
+        if profile.rule is not None:
+            policy.enforce(caller, profile.rule, caller.project_id)
+        if spec.privileged:
+            raise errors.Invalid("privileged and a security profile exclude each other; leave one out.")
 
     def _memory_mib(self, value: Any) -> int:
         return self._options.default_memory if value is None else sizes.memory_mib(value, self._options)
