@@ -29,6 +29,7 @@ from zun_lite.db.engine import metadata
 from zun_lite.db.idempotency import KeptAnswer, Key
 from zun_lite.db.listing import WHOLE
 from zun_lite.db.registered_networks import RegisteredNetwork
+from zun_lite.db.volume_types import LOCAL
 from zun_lite.domain.desired import Report
 from zun_lite.domain.lifecycle import ABSENT, Observed
 from zun_lite.domain.names import new_id
@@ -36,7 +37,7 @@ from zun_lite.domain.spec import MountRequest, NetworkRequest
 from zun_lite.network import floating, qos, routers, subnet_pools, topology
 from zun_lite.network import ports as port_rules
 from zun_lite.network.embedded import EmbeddedNetworks
-from zun_lite.volume.embedded import LOCAL, EmbeddedVolumes
+from zun_lite.volume.embedded import EmbeddedVolumes
 
 
 @on_every_database
@@ -199,6 +200,7 @@ class TablesTest(unittest.TestCase):
             *("host_images", "idempotency_keys", "images", "networks", "ports", "quotas", "registered_networks"),
             *("registries", "security_groups", "security_group_rules", "subnets", "volumes", "workloads"),
             *("floating_ips", "network_quotas", "qos_policies", "routers", "subnet_pools"),
+            *("volume_attachments", "volume_snapshots", "volume_type_access"),
         }
         # Actions are kept for the audit, until db purge; grants of streams end by themselves within minutes.
         kept = {"actions", "stream_grants"}

@@ -17,6 +17,7 @@ from zun_lite.domain.names import new_id
 from zun_lite.domain.spec import MountRequest
 from zun_lite.domain.wiring import Attachment
 from zun_lite.volume import embedded
+from zun_lite.volume import volumes as rules
 
 PROJECT, OTHER = "p" * 32, "q" * 32
 HOST, HOST_2 = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
@@ -63,7 +64,7 @@ class VolumesTest(DatabaseTestCase):
         return self.provider.provide(workload, PROJECT, host, position, request)
 
     def delete(self, uuid: str) -> None:
-        self.db.transact(lambda tx: embedded.delete(tx, self.read(uuid)))
+        self.db.transact(lambda tx: rules.delete(tx, self.read(uuid)))
 
     def revision(self, host: str = HOST) -> int:
         with self.db.read() as tx:
@@ -189,7 +190,7 @@ class VolumesTest(DatabaseTestCase):
                 known = self.read(uuid)
                 starting.wait(30)
                 try:
-                    self.db.transact(lambda tx: embedded.delete(tx, known))
+                    self.db.transact(lambda tx: rules.delete(tx, known))
                 except errors.Invalid:
                     return "refused"
                 return "deleted"

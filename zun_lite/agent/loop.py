@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -29,11 +29,12 @@ from zun_lite.agent.reporter import Orders, Reporter
 from zun_lite.agent.runtime.base import Event, Runtime
 from zun_lite.agent.runtime.image_base import EngineImages
 from zun_lite.agent.steps import Netd, Performer
+from zun_lite.agent.volume_keeping import VolumeKeeping
 from zun_lite.agent.worklist import Worklist
 from zun_lite.common import crash
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors
-from zun_lite.domain.desired import DesiredSet, Inventory, Report
+from zun_lite.domain.desired import VOLUME, DesiredSet, Inventory, Report, VolumeNews
 
 LOG = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class HostNetd(Netd, PlaneNetd, Protocol):
 class Settings:
     """docker_runtime: what the engine must know by name for this host to take work.
 
-    underlay_address, external_bridge: see Inventory. pool_...: see Pool.
+    underlay_address, external_bridge, pool_shared: see Inventory. pool_overcommit, pool_reserve_gib: see Room.
     """
 
     pool_dir: str
@@ -79,11 +80,11 @@ class Settings:
     silent_after_seconds: float = 40.0
     parallel: int = 4
     images: ImageSettings = ImageSettings()
+    underlay_address: str | None = None
+    external_bridge: str | None = None
     pool_overcommit: float = 2.0
     pool_reserve_gib: float = 2.0
     pool_shared: bool = False
-    underlay_address: str | None = None
-    external_bridge: str | None = None
 
 
 class Agent:
@@ -96,8 +97,10 @@ class Agent:
         self._runtime = runtime
         self._settings = settings
         self._clock = clock
-        pool = Pool(settings.pool_dir, netd, settings.pool_overcommit, settings.pool_reserve_gib, settings.pool_shared)
-        self._disks = Disks(settings.pool_dir, netd, pool)
+        self._pool = Pool(
+            settings.pool_dir, netd, settings.pool_overcommit, settings.pool_reserve_gib, settings.pool_shared
+        )
+        self._disks = Disks(settings.pool_dir, netd, self._pool)
         self._journal = Journal(settings.journal_dir)
         self._looks = Looks(clock)
         self._worklist = Worklist(self._work, settings.parallel * _THREADS_A_LAUNCH, clock)
@@ -113,6 +116,7 @@ class Agent:
             alone=self._worklist.alone,
             tell=self._reporter.image,
         )
+        self._volumes = VolumeKeeping(self._pool, self._reporter.volume)
         self._planes = Planes(api, netd, self._hears_the_api, settings.interval_seconds)
         performer = Performer(
             runtime,
@@ -162,6 +166,7 @@ class Agent:
         self._beat_now.set()
         self._events.stop()
         self._planes.stop()
+        self._volumes.stop()
         ended = self._worklist.stop(timeout_seconds)
         self._reporter.stop()
         return ended
@@ -245,6 +250,7 @@ class Agent:
         for uuid in self._reconciler.accept(fetched):
             self._worklist.mark(uuid)
         self._images.accept(fetched)
+        self._volumes.accept(fetched.volumes)
         self._revision = fetched.revision
         self._write_set(fetched)
         self._destroy(fetched.doomed_volumes)
@@ -272,6 +278,8 @@ class Agent:
                 # the same revision is asked for again, so that it is tried again
                 self._revision = None
                 LOG.warning("volume %s cannot be removed yet: %s", volume_id, error.message)
+                if not isinstance(error, errors.Unavailable):
+                    self._reporter.volume(VolumeNews(volume_id, VOLUME, 0, error.message))
 
     def _keep_plane(self) -> None:
         self._registered.wait()
@@ -354,8 +362,14 @@ class Agent:
             None if known else f"The host's Docker Engine does not know the runtime {self._settings.docker_runtime}."
         )
         settings = self._settings
-        return inventory.take(
+        found = inventory.take(
             engine, settings.pool_dir, settings.docker_runtime, settings.underlay_address, settings.external_bridge
+        )
+        return replace(
+            found,
+            pool_dir=settings.pool_dir,
+            pool_shared=settings.pool_shared,
+            pool_free_gib=self._pool.free_gib(),
         )
 
     def _heard(self) -> None:

@@ -16,7 +16,7 @@ from typing import Protocol
 from zun_lite.common import crash
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors
-from zun_lite.domain.desired import ImageNews, Inventory, Report
+from zun_lite.domain.desired import ImageNews, Inventory, Report, VolumeNews
 from zun_lite.domain.lifecycle import Observed
 
 LOG = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ class Reporter:
         self._due: dict[str, float] = {}
         self._removed: set[str] = set()
         self._images: dict[str, ImageNews] = {}
+        self._volumes: dict[tuple[str, str], VolumeNews] = {}
         self._inventory: Inventory | None = None
         self._full = False
         self._stopping = False
@@ -76,6 +77,11 @@ class Reporter:
     def image(self, news: ImageNews) -> None:
         with self._changed:
             self._images[news.uuid] = news
+            self._changed.notify()
+
+    def volume(self, news: VolumeNews) -> None:
+        with self._changed:
+            self._volumes[news.kind, news.uuid] = news
             self._changed.notify()
 
     def report_all(self, inventory: Inventory) -> None:
@@ -139,7 +145,7 @@ class Reporter:
     def _seconds_to_next(self) -> float | None:
         now = self._clock.monotonic()
         quiet_for = self._sent_at + COALESCE_SECONDS - now
-        if self._full or self._removed or self._images:
+        if self._full or self._removed or self._images or self._volumes:
             return quiet_for
         return max(min(self._due.values()) - now, quiet_for) if self._due else None
 
@@ -153,17 +159,19 @@ class Reporter:
             ready = [uuid for uuid, due in self._due.items() if due <= now]
             for uuid in ready:
                 del self._due[uuid]
-            if not ready and not self._removed and not self._images:
+            if not ready and not self._removed and not self._images and not self._volumes:
                 return None
             pairs = tuple((uuid, self._latest[uuid]) for uuid in ready)
-            images = tuple(self._images.values())
-            return Report(self._boot_id, None, False, pairs, tuple(sorted(self._removed)), images)
+            return Report(self._boot_id, None, False, pairs, *self._besides())
 
     def _whole(self, inventory: Inventory) -> Report:
         with self._changed:
             pairs = tuple(self._latest.items())
-            images = tuple(self._images.values())
-            return Report(self._boot_id, inventory, True, pairs, tuple(sorted(self._removed)), images)
+            return Report(self._boot_id, inventory, True, pairs, *self._besides())
+
+    def _besides(self) -> tuple[tuple[str, ...], tuple[ImageNews, ...], tuple[VolumeNews, ...]]:
+        """What is told of volumes and images."""
+        return tuple(sorted(self._removed)), tuple(self._images.values()), tuple(self._volumes.values())
 
     def _deliver(self, report: Report) -> None:
         try:
@@ -178,10 +186,12 @@ class Reporter:
 
     def _deliver_singly(self, report: Report, error: errors.ZunError) -> Orders:
         """One bad word must not keep all others from being heard."""
-        if len(report.workloads) + len(report.removed_volumes) + len(report.images) <= 1:
+        said = len(report.workloads) + len(report.removed_volumes) + len(report.images) + len(report.volumes)
+        if said <= 1:
             LOG.error("the API refuses a report for good, it is dropped: %s: %s", report.workloads, error.message)
             self._removed.difference_update(report.removed_volumes)
             self._forget_images(report.images)
+            self._forget_volumes(report.volumes)
             return []
         orders: Orders = []
         for pair in report.workloads:
@@ -204,6 +214,12 @@ class Reporter:
             except errors.Invalid as refused:
                 LOG.error("the API refuses what is said of image %s: %s", news.uuid, refused.message)
                 self._forget_images((news,))
+        for said_of in report.volumes:
+            try:
+                orders += self._send(Report(self._boot_id, None, False, (), volumes=(said_of,)))
+            except errors.Invalid as refused:
+                LOG.error("the API refuses what is said of %s %s: %s", said_of.kind, said_of.uuid, refused.message)
+                self._forget_volumes((said_of,))
         return orders
 
     def _send(self, report: Report) -> Orders:
@@ -216,6 +232,7 @@ class Reporter:
             self._told.update({uuid: observed for uuid, observed in report.workloads if uuid in self._latest})
             self._removed.difference_update(report.removed_volumes)
             self._forget_images(report.images)
+            self._forget_volumes(report.volumes)
         return orders
 
     def _forget_images(self, images: tuple[ImageNews, ...]) -> None:
@@ -223,6 +240,11 @@ class Reporter:
         for news in images:
             if self._images.get(news.uuid) == news:
                 del self._images[news.uuid]
+
+    def _forget_volumes(self, volumes: tuple[VolumeNews, ...]) -> None:
+        for news in volumes:
+            if self._volumes.get((news.kind, news.uuid)) == news:
+                del self._volumes[news.kind, news.uuid]
 
     def _put_back(self, report: Report) -> None:
         now = self._clock.monotonic()

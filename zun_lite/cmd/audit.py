@@ -25,7 +25,7 @@ from zun_lite.domain import errors
 from zun_lite.domain.audit import Books, ContainerFact, Finding, HostFacts, NetdFact, judge, unsettled
 from zun_lite.domain.resources import Limits, Ratios
 
-SUFFIX = ".img"
+SUFFIX, SNAPSHOT_SUFFIX = ".img", ".snap"
 NOT_SETTLED = "not settled: "
 
 
@@ -78,10 +78,10 @@ def _look(conf: cfg.ConfigOpts, host_uuid: str) -> HostFacts:
     runtime = DockerRuntime(conf.agent.docker_socket, conf.cluster, conf.agent.docker_runtime, ContainerLimits())
     said: dict[str, Any] = NetdClient(conf.netd.socket).list()
     pool = conf.volume.pool_dir
-    files = [name for name in os.listdir(pool) if name.endswith(SUFFIX)] if os.path.isdir(pool) else []
+    files = os.listdir(pool) if os.path.isdir(pool) else []
     strays = [f"{kind} {name}" for kind, names in said["strays"].items() for name in names]
     strays += [f"foreign link {name}" for name in said.get("foreign", ())]
-    staged = [name for name in os.listdir(pool) if name.endswith(".tmp")] if os.path.isdir(pool) else []
+    staged = [name for name in files if name.endswith(".tmp")]
     return HostFacts(
         host=host_uuid,
         containers=tuple(
@@ -99,9 +99,15 @@ def _look(conf: cfg.ConfigOpts, host_uuid: str) -> HostFacts:
             for record in said["records"]
         ),
         mounted=tuple(volume["volume_id"] for volume in said["volumes"] if volume["mounted"]),
-        volume_files=tuple(name.removesuffix(SUFFIX) for name in files),
+        volume_files=_ids(files, SUFFIX),
         strays=tuple(strays + [f"volume file {name}" for name in staged]),
+        snapshot_files=_ids(files, SNAPSHOT_SUFFIX),
+        pool_shared=conf.agent.pool_shared,
     )
+
+
+def _ids(files: list[str], suffix: str) -> tuple[str, ...]:
+    return tuple(name.removesuffix(suffix) for name in files if name.endswith(suffix))
 
 
 def _print(found: list[Finding], read: Books, *, as_json: bool) -> None:

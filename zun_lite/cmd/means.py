@@ -23,6 +23,7 @@ from zun_lite.image.embedded import EmbeddedImages
 from zun_lite.network.embedded import EmbeddedNetworks
 from zun_lite.network.quotas import NetworkQuotas
 from zun_lite.volume.embedded import EmbeddedVolumes
+from zun_lite.volume.quotas import VolumeQuotas
 
 LOG = logging.getLogger(__name__)
 
@@ -31,11 +32,11 @@ def build_means(conf: cfg.ConfigOpts) -> Means:
     """Connects to nothing yet, so that it may be called before a fork."""
     clock = Clock()
     db = Database(conf.database.connection)
-    quotas = network_quotas(conf)
+    quotas, of_volumes = network_quotas(conf), volume_quotas(conf)
     return Means(
         db=db,
         networks=EmbeddedNetworks(db, quotas),
-        volumes=EmbeddedVolumes(db),
+        volumes=EmbeddedVolumes(db, of_volumes),
         images=EmbeddedImages(db, conf.image.dir, conf.image.max_size_gib, conf.image.project_gib),
         secrets=SecretBox(conf.registry.key_file),
         agents=AgentsClient(grants.make_key(conf.grants.key_file), clock),
@@ -47,6 +48,7 @@ def build_means(conf: cfg.ConfigOpts) -> Means:
         execute_timeout_seconds=conf.container.execute_timeout_seconds,
         allowed_registries=frozenset(name.lower() for name in conf.image.allowed_registries),
         network_quotas=quotas,
+        volume_quotas=of_volumes,
     )
 
 
@@ -75,5 +77,17 @@ def network_quotas(conf: cfg.ConfigOpts) -> NetworkQuotas:
             "floatingip": conf.network.quota_floating_ips,
             "security_group": conf.network.quota_security_groups,
             "security_group_rule": conf.network.quota_security_group_rules,
+        }
+    )
+
+
+def volume_quotas(conf: cfg.ConfigOpts) -> VolumeQuotas:
+    """What a project may have of volumes and snapshots when nothing is set for it."""
+    return VolumeQuotas(
+        {
+            "volumes": conf.volume.quota_volumes,
+            "gigabytes": conf.volume.quota_gigabytes,
+            "snapshots": conf.volume.quota_snapshots,
+            "per_volume_gigabytes": conf.volume.quota_per_volume_gigabytes,
         }
     )

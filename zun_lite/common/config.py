@@ -72,6 +72,10 @@ network_opts = [
 volume_opts = [
     cfg.StrOpt("provider", default="embedded", choices=["embedded"], help="Who owns volumes."),
     cfg.StrOpt("pool_dir", help="Where a host keeps its volume files; default STATE_DIR/volumes."),
+    cfg.IntOpt("quota_volumes", default=100, min=-1, help="Volumes a project; -1 is no limit."),
+    cfg.IntOpt("quota_gigabytes", default=10000, min=-1, help="GiB of volumes and snapshots a project."),
+    cfg.IntOpt("quota_snapshots", default=100, min=-1, help="Snapshots a project."),
+    cfg.IntOpt("quota_per_volume_gigabytes", default=-1, min=-1, help="GiB of the largest volume."),
 ]
 image_opts = [
     cfg.StrOpt("dir", help="Where the image service keeps images; default STATE_DIR/images."),

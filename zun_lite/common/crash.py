@@ -81,6 +81,8 @@ MORE_POINTS = (
     "agent.commit.made",
     "agent.commit.sent",
     # volumes that are copied or grow
+    "agent.volume.before",
+    "agent.volume.done",
     "agent.pool.staged",
     "agent.pool.frozen",
     "agent.pool.copied",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from zun_lite.control.means import Means
-from zun_lite.db import host_images, hosts, revisions, volumes, workloads
+from zun_lite.db import host_images, hosts, revisions, volume_snapshots, volumes, workloads
 from zun_lite.db.hosts import Host
 from zun_lite.domain import errors, names
 from zun_lite.domain.resources import Resources
@@ -78,11 +78,11 @@ def remove(means: Means, name: str) -> None:
     def work(tx: sa.Connection) -> None:
         host = _held(tx, name)
         placed = workloads.containers_on_hosts(tx, [host.uuid]).get(host.uuid, 0)
-        kept = volumes.count_on_host(tx, host.uuid)
+        kept = volumes.count_on_host(tx, host.uuid) + volume_snapshots.count_on_host(tx, host.uuid)
         if placed or kept:
             raise errors.InUse(
-                f"Host {name} cannot be forgotten: {placed} containers are placed on it and {kept} volumes lie there; "
-                "delete them first."
+                f"Host {name} cannot be forgotten: {placed} containers are placed on it and {kept} volumes or "
+                "snapshots lie there; delete them first."
             )
         host_images.forget_host(tx, host.uuid)
         hosts.remove(tx, host.uuid)

@@ -15,6 +15,7 @@ from zun_lite.image.base import ImageProvider
 from zun_lite.network.base import NetworkProvider
 from zun_lite.network.quotas import NetworkQuotas
 from zun_lite.volume.base import VolumeProvider
+from zun_lite.volume.quotas import VolumeQuotas
 
 
 @dataclass(frozen=True)
@@ -38,3 +39,4 @@ class Means:
     execute_timeout_seconds: int = 15
     allowed_registries: frozenset[str] = frozenset()
     network_quotas: NetworkQuotas = NetworkQuotas()
+    volume_quotas: VolumeQuotas = VolumeQuotas()

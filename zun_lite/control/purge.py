@@ -37,6 +37,9 @@ from zun_lite.db import (
     security_groups,
     subnet_pools,
     subnets,
+    volume_attachments,
+    volume_quotas,
+    volume_types,
     volumes,
     workloads,
 )
@@ -48,7 +51,7 @@ from zun_lite.network import ports as port_rules
 from zun_lite.network import qos as qos_rules
 from zun_lite.network import routers as router_rules
 from zun_lite.network import subnet_pools as pool_rules
-from zun_lite.volume import embedded
+from zun_lite.volume import volumes as volume_rules
 
 WHO = "zun-lite-manage"
 Record = TypeVar("Record")
@@ -149,9 +152,11 @@ def _drop_volume(means: Means, uuid: str) -> str:
             return "is gone"
         if volume.status == volumes.DELETING:
             return "is on its way out"
-        if volume.attachments:
-            raise errors.InUse("A container has it.")
-        embedded.delete(tx, volume)
+        for attachment in volume.attachments:
+            if attachment.workload_uuid is not None:
+                raise errors.InUse("A container has it.")
+            volume_attachments.remove(tx, attachment.uuid)
+        volume_rules.delete(tx, volume, cascade=True, force=True)
         return "is deleted" if volume.host is None else "is ordered away from its host"
 
     return means.db.transact(work)
@@ -219,6 +224,8 @@ def _settings(means: Means, project_id: str) -> Iterator[Leftover]:
         entrusted = registries.page(tx, project_id, {}, WHOLE)
         has_quota = bool(quotas.of_project(tx, project_id))
         has_network_quota = bool(network_quotas.of_project(tx, project_id))
+        has_volume_quota = bool(volume_quotas.of_project(tx, project_id))
+        has_types = volume_types.are_open_to(tx, project_id)
         known = registered_networks.count_of_project(tx, project_id)
         keys = idempotency.count_of_project(tx, project_id)
     for registry in entrusted:
@@ -226,6 +233,8 @@ def _settings(means: Means, project_id: str) -> Iterator[Leftover]:
     for kind, there, remove in (
         ("quota", has_quota, quotas.reset_project),
         ("quota of networks", has_network_quota, network_quotas.reset_project),
+        ("quota of volumes", has_volume_quota, volume_quotas.reset_project),
+        ("access to volume types", has_types, volume_types.forget_project),
         ("registered networks", known, registered_networks.remove_of_project),
         ("idempotency keys", keys, idempotency.forget_project),
     ):

@@ -22,6 +22,7 @@ from zun_lite.db.workloads import Workload
 from zun_lite.domain import names
 from zun_lite.domain.desired import DesiredSet, Inventory, Report
 from zun_lite.domain.lifecycle import ABSENT, OFF, PRESENT, Observed, carried_out, failed
+from zun_lite.volume import orders as volume_orders
 
 LOG = logging.getLogger(__name__)
 CHUNK = 50
@@ -76,6 +77,7 @@ def desired_set(means: Means, host: Host) -> DesiredSet:
             tuple(volumes.doomed(tx, host.uuid)),
             tuple(host_images.orders(tx, host.uuid)),
             tuple(commit.orders(tx, [workload.uuid for workload in placed])),
+            tuple(volume_orders.for_host(tx, host.uuid)),
         )
 
 
@@ -100,6 +102,8 @@ def _take_host(tx: sa.Connection, host: Host, report: Report) -> None:
     for news in report.images:
         if not commit.take_news(tx, host, news):
             host_images.take_news(tx, host, news)
+    for said in report.volumes:
+        volume_orders.take_news(tx, host.uuid, said)
     # As it is now: it may have been lost since the report began to be read.
     current = hosts.get(tx, host.uuid, lock=True)
     if current is None or report.inventory is None or not report.full:

@@ -8,8 +8,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from zun_lite.db import actions, hosts, images, ports, quotas, volumes, workloads
-from zun_lite.domain.audit import Books, PortEntry, VolumeEntry, WorkloadEntry
+from zun_lite.db import (
+    actions,
+    hosts,
+    images,
+    ports,
+    quotas,
+    volume_attachments,
+    volume_snapshots,
+    volumes,
+    workloads,
+)
+from zun_lite.domain.audit import Books, PortEntry, SnapshotEntry, VolumeEntry, WorkloadEntry
 from zun_lite.domain.capsule import CapsuleSpec
 from zun_lite.domain.resources import Resources
 from zun_lite.domain.spec import ContainerSpec
@@ -25,6 +35,7 @@ def read(tx: sa.Connection) -> Books:
         open_actions=tuple((row.workload_uuid, row.action) for row in tx.execute(_open_actions())),
         default_quota=quotas.of_class(tx, quotas.DEFAULT_CLASS),
         quotas=quotas.of_every_project(tx),
+        snapshots=tuple(_snapshots(tx)),
     )
 
 
@@ -75,19 +86,30 @@ def _ports(tx: sa.Connection) -> list[PortEntry]:
 
 def _volumes(tx: sa.Connection) -> list[VolumeEntry]:
     attached = defaultdict(list)
-    for row in tx.execute(sa.select(volumes.volume_attachments)):
-        attached[row.volume_uuid].append(row.workload_uuid)
+    by_clients: dict[str, int] = defaultdict(int)
+    for row in tx.execute(sa.select(volume_attachments.volume_attachments)):
+        if row.workload_uuid is None:
+            by_clients[row.volume_uuid] += 1
+        else:
+            attached[row.volume_uuid].append(row.workload_uuid)
     return [
         VolumeEntry(
             volume_id=row.uuid,
             host=row.host,
             status=row.status,
             formatted=row.formatted,
-            multi_attach=False,
+            multi_attach=row.multiattach,
             attached_to=tuple(attached[row.uuid]),
+            shared=row.shared,
+            held_by_clients=by_clients[row.uuid],
         )
         for row in tx.execute(sa.select(volumes.volumes))
     ]
+
+
+def _snapshots(tx: sa.Connection) -> list[SnapshotEntry]:
+    rows = tx.execute(sa.select(volume_snapshots.volume_snapshots))
+    return [SnapshotEntry(row.uuid, row.host, row.status, row.shared) for row in rows]
 
 
 def _open_actions() -> sa.Select[Any]:

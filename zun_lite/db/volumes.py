@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes and their attachments: the tables and their queries.
+"""Volumes: the table and its queries, and what an attachment does to a volume.
 
-A volume has no host until it is first attached; from then on its file is there. It has one writer:
-`writer` is the volume's id while an attachment may write, and unique. Each attachment gets the next
-epoch of its volume, a number that never falls, so that an older attachment can be told from it.
+A volume has no host until it is first attached, or made out of another one; from then on its file is
+there. It has one writer: `writer` is the volume's id while an attachment may write, and unique. Each
+attachment gets the next epoch of its volume, a number that never falls, so that an older one can be
+told from it. Whoever decides by what a volume is holds its row first (`held`).
 """
 
 from __future__ import annotations
@@ -15,11 +16,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from zun_lite.db import listing, revisions
+from zun_lite.db import listing, revisions, volume_attachments
 from zun_lite.db.engine import Moment, metadata, text_type, utc_now
-from zun_lite.domain.names import new_id
+from zun_lite.db.volume_attachments import AttachmentRow
 
-AVAILABLE, IN_USE, DELETING, ERROR = "available", "in-use", "deleting", "error"
+CREATING, AVAILABLE, RESERVED, ATTACHING = "creating", "available", "reserved", "attaching"
+IN_USE, DETACHING, EXTENDING, DELETING = "in-use", "detaching", "extending", "deleting"
+ERROR, ERROR_EXTENDING, ERROR_DELETING = "error", "error_extending", "error_deleting"
+DOOMED = (DELETING, ERROR_DELETING)
+STATUSES = (
+    CREATING, AVAILABLE, RESERVED, ATTACHING, IN_USE, DETACHING, EXTENDING, DELETING,
+    ERROR, ERROR_EXTENDING, ERROR_DELETING,
+)  # fmt: skip
 
 volumes = sa.Table(
     "volumes",
@@ -31,36 +39,32 @@ volumes = sa.Table(
     sa.Column("name", text_type(255), nullable=False),
     sa.Column("description", text_type(255)),
     sa.Column("size_gib", sa.Integer, nullable=False),
-    sa.Column("status", sa.String(16), nullable=False),
-    sa.Column("volume_type", sa.String(255), nullable=False),
+    # What size_gib is to become; the two differ while the volume is extended. Quota counts this one.
+    sa.Column("wanted_gib", sa.Integer, nullable=False),
+    sa.Column("status", sa.String(24), nullable=False),
+    sa.Column("volume_type", text_type(255), nullable=False),
     sa.Column("availability_zone", sa.String(255), nullable=False),
     sa.Column("fs_type", sa.String(16), nullable=False),
     sa.Column("formatted", sa.Boolean, nullable=False),
+    sa.Column("multiattach", sa.Boolean, nullable=False),
+    sa.Column("read_only", sa.Boolean, nullable=False),
+    sa.Column("bootable", sa.Boolean, nullable=False),
+    sa.Column("snapshot_id", sa.String(36), index=True),
+    sa.Column("source_volid", sa.String(36), index=True),
     sa.Column("host", sa.String(36)),
+    sa.Column("shared", sa.Boolean, nullable=False),
+    sa.Column("file_wanted", sa.Boolean, nullable=False),
     sa.Column("epoch", sa.BigInteger, nullable=False),
+    # Which order its host was given last; what it says of an older one is not believed.
+    sa.Column("attempt", sa.BigInteger, nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("problem", sa.Text),
     # The workload that the volume was made for, and goes with; NULL for a user's own.
     sa.Column("made_for", sa.String(36)),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("updated_at", Moment),
     sa.Index(None, "project_id", "name"),
     sa.Index(None, "host", "status"),
-)
-
-volume_attachments = sa.Table(
-    "volume_attachments",
-    metadata,
-    sa.Column("uuid", sa.String(36), primary_key=True),
-    sa.Column("volume_uuid", sa.String(36), sa.ForeignKey("volumes.uuid"), nullable=False, index=True),
-    sa.Column("workload_uuid", sa.String(36), nullable=False),
-    sa.Column("position", sa.Integer, nullable=False),
-    sa.Column("epoch", sa.BigInteger, nullable=False),
-    sa.Column("host", sa.String(36), nullable=False),
-    sa.Column("target", sa.Text, nullable=False),
-    sa.Column("read_only", sa.Boolean, nullable=False),
-    sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("writer", sa.String(36), unique=True),
-    sa.Column("attached_at", Moment, nullable=False),
-    sa.UniqueConstraint("workload_uuid", "position"),
 )
 
 volume_metadata = sa.Table(
@@ -78,26 +82,13 @@ COLUMNS: Mapping[str, sa.ColumnElement[Any]] = {
 
 
 @dataclass(frozen=True)
-class AttachmentRow:
-    """One use of a volume by a workload. target: the path in the container. state: attached."""
-
-    uuid: str
-    volume_uuid: str
-    workload_uuid: str
-    position: int
-    epoch: int
-    host: str
-    target: str
-    read_only: bool
-    state: str
-    attached_at: datetime.datetime
-
-
-@dataclass(frozen=True)
 class Volume:
     """One record. host: the uuid of the host that has the volume's file, None before its first use.
 
-    epoch: that of its latest attachment. formatted: it was given a file system.
+    wanted_gib: the size that it is to get. epoch: that of its latest attachment. formatted: it was given a
+    file system. shared: its file is where several hosts see it, so that another one may take it over.
+    file_wanted: its host is to make the file before anything is attached. attempt: the number of the
+    latest order to its host. problem: why that failed. version: grows whenever somebody holds it.
     """
 
     id: int
@@ -107,13 +98,24 @@ class Volume:
     name: str
     description: str | None
     size_gib: int
+    wanted_gib: int
     status: str
     volume_type: str
     availability_zone: str
     fs_type: str
     formatted: bool
+    multiattach: bool
+    read_only: bool
+    bootable: bool
+    snapshot_id: str | None
+    source_volid: str | None
     host: str | None
+    shared: bool
+    file_wanted: bool
     epoch: int
+    attempt: int
+    version: int
+    problem: str | None
     made_for: str | None
     created_at: datetime.datetime
     updated_at: datetime.datetime | None
@@ -139,8 +141,14 @@ def insert(
     availability_zone: str = "nova",
     fs_type: str = "xfs",
     made_for: str | None = None,
+    status: str = AVAILABLE,
+    multiattach: bool = False,
+    snapshot_id: str | None = None,
+    source_volid: str | None = None,
+    host: str | None = None,
+    shared: bool = False,
 ) -> None:
-    """A volume that is available at once: there is nothing to make before its first use."""
+    """An empty volume is available at once: there is nothing to make before its first use."""
     tx.execute(
         sa.insert(volumes).values(
             uuid=uuid,
@@ -149,13 +157,23 @@ def insert(
             name=name,
             description=description,
             size_gib=size_gib,
-            status=AVAILABLE,
+            wanted_gib=size_gib,
+            status=status,
             volume_type=volume_type,
             availability_zone=availability_zone,
             fs_type=fs_type,
             formatted=False,
-            host=None,
+            multiattach=multiattach,
+            read_only=False,
+            bootable=False,
+            snapshot_id=snapshot_id,
+            source_volid=source_volid,
+            host=host,
+            shared=shared,
+            file_wanted=False,
             epoch=0,
+            attempt=1,
+            version=1,
             made_for=made_for,
             created_at=utc_now(),
         )
@@ -165,6 +183,12 @@ def insert(
 def get(tx: sa.Connection, uuid: str) -> Volume | None:
     found = page(tx, [volumes.c.uuid == uuid])
     return found[0] if found else None
+
+
+def held(tx: sa.Connection, uuid: str) -> Volume | None:
+    """The volume as it is, and as nobody else changes it until the transaction ends."""
+    tx.execute(sa.update(volumes).where(volumes.c.uuid == uuid).values(version=volumes.c.version + 1))
+    return get(tx, uuid)
 
 
 def belonging_to(project_id: str | None) -> sa.ColumnElement[bool]:
@@ -189,7 +213,7 @@ def page(
         query = query.offset(offset).limit(2**31 - 1)
     rows = listing.page(tx, query, volumes, wanted, listing.exact(COLUMNS, filters or {}))
     uuids = [row["uuid"] for row in rows]
-    attached = _attachments_of(tx, uuids)
+    attached = volume_attachments.of_volumes(tx, uuids)
     said = _metadata_of(tx, uuids)
     return [
         Volume(**row, attachments=tuple(attached.get(row["uuid"], ())), metadata=tuple(said.get(row["uuid"], ())))
@@ -215,19 +239,6 @@ def drop_metadata(tx: sa.Connection, uuid: str, key: str) -> bool:
     return tx.execute(sa.delete(volume_metadata).where(mine)).rowcount == 1
 
 
-def attachment_at(tx: sa.Connection, workload_uuid: str, position: int) -> AttachmentRow | None:
-    query = _select_attachments().where(
-        volume_attachments.c.workload_uuid == workload_uuid, volume_attachments.c.position == position
-    )
-    row = tx.execute(query).mappings().first()
-    return AttachmentRow(**row) if row else None
-
-
-def attachments_of_workload(tx: sa.Connection, workload_uuid: str) -> list[AttachmentRow]:
-    query = _select_attachments().where(volume_attachments.c.workload_uuid == workload_uuid)
-    return [AttachmentRow(**row) for row in tx.execute(query.order_by(volume_attachments.c.volume_uuid)).mappings()]
-
-
 def attach(
     tx: sa.Connection,
     volume_uuid: str,
@@ -237,71 +248,96 @@ def attach(
     host: str,
     target: str,
     read_only: bool,
+    shared: bool = False,
 ) -> int | None:
-    """Give an available volume to a workload on a host, the volume's own or its first.
+    """Give a volume to a workload on a host: the volume's own, its first, or another one that shares its pool.
 
-    The attachment's epoch; None: the volume is not available, or its file is on another host.
+    shared: whether that host's pool is shared. The attachment's epoch; None: the volume cannot be had there.
     """
-    taken = tx.execute(
-        sa.update(volumes)
-        .where(
-            volumes.c.uuid == volume_uuid,
-            volumes.c.status == AVAILABLE,
-            sa.or_(volumes.c.host.is_(None), volumes.c.host == host),
-        )
-        .values(status=IN_USE, host=host, epoch=volumes.c.epoch + 1, updated_at=utc_now())
-    )
-    if taken.rowcount != 1:
+    volume = held(tx, volume_uuid)
+    if volume is None or not may_take(volume) or not _is_reached(volume, host, shared=shared):
         return None
-    epoch = tx.execute(sa.select(volumes.c.epoch).where(volumes.c.uuid == volume_uuid)).scalar_one()
-    tx.execute(
-        sa.insert(volume_attachments).values(
-            uuid=new_id(),
-            volume_uuid=volume_uuid,
-            workload_uuid=workload_uuid,
-            position=position,
-            epoch=epoch,
-            host=host,
-            target=target,
-            read_only=read_only,
-            state="attached",
-            writer=volume_uuid,
-            attached_at=utc_now(),
-        )
+    volume_attachments.insert(
+        tx,
+        volume_uuid,
+        volume.project_id,
+        volume.epoch + 1,
+        workload_uuid=workload_uuid,
+        position=position,
+        host=host,
+        target=target,
+        read_only=read_only,
+        writer=None if volume.multiattach else volume_uuid,
     )
-    return epoch
+    update(tx, volume_uuid, {"status": IN_USE, "host": host, "shared": shared, "epoch": volume.epoch + 1})
+    return volume.epoch + 1
+
+
+def may_take(volume: Volume) -> bool:
+    """Whether one more may have it now."""
+    return volume.status == AVAILABLE or (volume.multiattach and volume.status == IN_USE)
+
+
+def _is_reached(volume: Volume, host: str, *, shared: bool) -> bool:
+    if volume.host in (None, host):
+        return True
+    # Two hosts with one file system mounted would destroy it.
+    return volume.shared and shared and not volume.attachments
 
 
 def detach(tx: sa.Connection, attachment: AttachmentRow) -> None:
-    """End an attachment; the volume is available again. Done twice, the second changes nothing."""
-    ended = tx.execute(sa.delete(volume_attachments).where(volume_attachments.c.uuid == attachment.uuid))
-    if ended.rowcount == 1:
-        tx.execute(
-            sa.update(volumes)
-            .where(volumes.c.uuid == attachment.volume_uuid, volumes.c.status == IN_USE)
-            .values(status=AVAILABLE, updated_at=utc_now())
-        )
+    """End an attachment; after the last one the volume is available again. Done twice, the second changes nothing."""
+    held(tx, attachment.volume_uuid)
+    if volume_attachments.remove(tx, attachment.uuid):
+        settle(tx, attachment.volume_uuid)
 
 
-def doom(tx: sa.Connection, uuid: str) -> bool:
-    """Mark a volume that nothing uses for removal by its host. False: it is in use, or gone."""
-    done = tx.execute(
-        sa.update(volumes)
-        .where(volumes.c.uuid == uuid, volumes.c.status.in_((AVAILABLE, ERROR)))
-        .values(status=DELETING, updated_at=utc_now())
-    )
-    return done.rowcount == 1
+def settle(tx: sa.Connection, uuid: str) -> None:
+    """The status of a volume that is in nobody's hands but its users', by what these do with it."""
+    volume = get(tx, uuid)
+    if volume is None or volume.status not in (AVAILABLE, RESERVED, ATTACHING, IN_USE, DETACHING):
+        return
+    status = status_by_use(volume)
+    if status != volume.status:
+        update(tx, uuid, {"status": status})
+
+
+def status_by_use(volume: Volume) -> str:
+    """What the attachments say, the busiest of them first."""
+    states = {attachment.state for attachment in volume.attachments}
+    for state, status in (
+        (volume_attachments.ATTACHED, IN_USE),
+        (volume_attachments.ATTACHING, ATTACHING),
+        (volume_attachments.RESERVED, RESERVED),
+        (volume_attachments.DETACHING, DETACHING),
+    ):
+        if state in states:
+            return status
+    return AVAILABLE
+
+
+def order(tx: sa.Connection, volume: Volume, status: str, **changes: Any) -> None:
+    """The volume's host, if there is one, is to do something about it, which the status says."""
+    update(tx, volume.uuid, {"status": status, "attempt": volume.attempt + 1, "problem": None, **changes})
+    host = changes.get("host", volume.host)
+    if host is not None:
+        revisions.raise_one(tx, revisions.host(host))
 
 
 def remove(tx: sa.Connection, uuid: str) -> None:
     """Forget a doomed volume."""
     tx.execute(sa.delete(volume_metadata).where(volume_metadata.c.volume_uuid == uuid))
-    tx.execute(sa.delete(volumes).where(volumes.c.uuid == uuid, volumes.c.status == DELETING))
+    tx.execute(sa.delete(volumes).where(volumes.c.uuid == uuid, volumes.c.status.in_(DOOMED)))
 
 
 def doomed(tx: sa.Connection, host: str) -> list[str]:
-    """Ids of the volumes whose file on this host is to be removed."""
-    query = sa.select(volumes.c.uuid).where(volumes.c.host == host, volumes.c.status == DELETING)
+    """Ids of the volumes whose file on this host is to be removed. Those with snapshots wait for these to go."""
+    snapshots = sa.table("volume_snapshots", sa.column("volume_uuid"))
+    query = sa.select(volumes.c.uuid).where(
+        volumes.c.host == host,
+        volumes.c.status.in_(DOOMED),
+        sa.not_(sa.exists().where(snapshots.c.volume_uuid == volumes.c.uuid)),
+    )
     return list(tx.execute(query.order_by(volumes.c.id)).scalars())
 
 
@@ -325,24 +361,45 @@ def count_on_host(tx: sa.Connection, host: str) -> int:
     return tx.execute(sa.select(sa.func.count()).where(volumes.c.host == host)).scalar_one()
 
 
+def ordered(tx: sa.Connection, host: str) -> list[Volume]:
+    """Those about which the host is to do something else than removing them."""
+    wanted = sa.or_(
+        volumes.c.status.in_((CREATING, EXTENDING)),
+        sa.and_(volumes.c.file_wanted, volumes.c.formatted.is_(False)),
+    )
+    rows = tx.execute(sa.select(volumes).where(volumes.c.host == host, wanted).order_by(volumes.c.id)).mappings()
+    return [Volume(**row) for row in rows]
+
+
+def copies_of(tx: sa.Connection, *, volume_uuid: str | None = None, snapshot_uuid: str | None = None) -> int:
+    """How many volumes are being made out of it."""
+    origin = volumes.c.source_volid == volume_uuid if volume_uuid else volumes.c.snapshot_id == snapshot_uuid
+    return tx.execute(sa.select(sa.func.count()).where(origin, volumes.c.status == CREATING)).scalar_one()
+
+
+def of_type(tx: sa.Connection, name: str) -> int:
+    """How many volumes have that type."""
+    return tx.execute(sa.select(sa.func.count()).where(volumes.c.volume_type == name)).scalar_one()
+
+
+def rename_type(tx: sa.Connection, before: str, after: str) -> None:
+    tx.execute(sa.update(volumes).where(volumes.c.volume_type == before).values(volume_type=after))
+
+
 def usage(tx: sa.Connection, project_id: str) -> tuple[int, int]:
     """(volumes, GiB) of a project."""
-    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(volumes.c.size_gib), 0))
+    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(volumes.c.wanted_gib), 0))
     count, size = tx.execute(query.where(volumes.c.project_id == project_id)).one()
     return count, int(size)
 
 
-def _select_attachments() -> sa.Select[Any]:
-    return sa.select(*(column for column in volume_attachments.c if column.name != "writer"))
-
-
-def _attachments_of(tx: sa.Connection, uuids: Sequence[str]) -> dict[str, list[AttachmentRow]]:
-    found: dict[str, list[AttachmentRow]] = {}
-    for some in listing.in_parts(uuids):
-        query = _select_attachments().where(volume_attachments.c.volume_uuid.in_(some))
-        for row in tx.execute(query.order_by(volume_attachments.c.epoch)).mappings():
-            found.setdefault(row["volume_uuid"], []).append(AttachmentRow(**row))
-    return found
+def usage_by_type(tx: sa.Connection, project_id: str) -> dict[str, tuple[int, int]]:
+    """(volumes, GiB) of a project, by volume type."""
+    query = sa.select(
+        volumes.c.volume_type, sa.func.count(), sa.func.coalesce(sa.func.sum(volumes.c.wanted_gib), 0)
+    ).group_by(volumes.c.volume_type)
+    rows = tx.execute(query.where(volumes.c.project_id == project_id))
+    return {name: (count, int(size)) for name, count, size in rows}
 
 
 def _metadata_of(tx: sa.Connection, uuids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:

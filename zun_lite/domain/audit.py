@@ -63,7 +63,10 @@ class PortEntry:
 
 @dataclass(frozen=True)
 class VolumeEntry:
-    """attached_to: uuids of the workloads with a live attachment."""
+    """attached_to: uuids of the workloads with a live attachment. shared: its file is in a pool of several hosts.
+
+    held_by_clients: attachments that clients of the Block Storage API made.
+    """
 
     volume_id: str
     host: str | None
@@ -71,6 +74,18 @@ class VolumeEntry:
     formatted: bool
     multi_attach: bool
     attached_to: tuple[str, ...]
+    shared: bool = False
+    held_by_clients: int = 0
+
+
+@dataclass(frozen=True)
+class SnapshotEntry:
+    """host: whose pool has its file, None if it has none."""
+
+    snapshot_id: str
+    host: str | None
+    status: str
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +102,7 @@ class Books:
     open_actions: tuple[tuple[str, str], ...]
     default_quota: dict[str, int] = field(default_factory=dict)
     quotas: dict[str, dict[str, int]] = field(default_factory=dict)
+    snapshots: tuple[SnapshotEntry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,9 +129,10 @@ class NetdFact:
 
 @dataclass(frozen=True)
 class HostFacts:
-    """What one host really holds. volume_files: ids of volumes with a file in its pool.
+    """What one host really holds. volume_files: ids of volumes with a file in its pool; snapshot_files: likewise.
 
-    mounted: ids of the volumes that are mounted. strays: what netd found that bears our names and has no record.
+    pool_shared: other hosts see the same pool. mounted: ids of the volumes that are mounted. strays: what netd
+    found that bears our names and has no record.
     """
 
     host: str
@@ -124,6 +141,8 @@ class HostFacts:
     mounted: tuple[str, ...]
     volume_files: tuple[str, ...]
     strays: tuple[str, ...] = field(default=())
+    snapshot_files: tuple[str, ...] = ()
+    pool_shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,10 +161,12 @@ def unsettled(books: Books) -> list[str]:
         elif not given_up and (entry.task_state or not entry.ready or entry.observed is None):
             waiting.append(f"{entry.uuid} is {entry.status}, {entry.task_state or 'not provided for'}")
     waiting += [f"volume {volume.volume_id} is {volume.status}" for volume in books.volumes if volume.status in _MOVING]
+    waiting += [f"snapshot {item.snapshot_id} is {item.status}" for item in books.snapshots if item.status in _MOVING]
     return waiting
 
 
-_MOVING = ("creating", "attaching", "detaching", "deleting")
+_MOVING = ("creating", "extending", "deleting")
+_MAY_BE_EITHER = ("extending", "error", "error_extending")
 
 
 def judge(books: Books, hosts: Iterable[HostFacts], limits: Limits, ratios: Ratios) -> list[Finding]:
@@ -236,7 +257,10 @@ def _volumes(books: Books, hosts: list[HostFacts]) -> Iterator[Finding]:
     for volume in books.volumes:
         if len(volume.attached_to) > 1 and not volume.multi_attach:
             yield Finding("I7", f"volume {volume.volume_id} is attached {len(volume.attached_to)} times")
-        if bool(volume.attached_to) != (volume.status in ("in-use", "attaching", "detaching")):
+        # what a client of its own has reserved or attached is in no container
+        taken = volume.status in ("in-use", "reserved", "attaching", "detaching")
+        had = bool(volume.attached_to) or volume.held_by_clients > 0
+        if had != taken and volume.status not in _MAY_BE_EITHER:
             yield Finding(
                 "I3", f"volume {volume.volume_id} is {volume.status} with {len(volume.attached_to)} attachments"
             )
@@ -252,8 +276,22 @@ def _volumes(books: Books, hosts: list[HostFacts]) -> Iterator[Finding]:
             if held is None or not held.attached_to:
                 yield Finding("I3", f"host {host.host}: volume {volume_id} is mounted and attached to nothing")
         for volume in books.volumes:
-            if volume.host == host.host and volume.formatted and volume.volume_id not in host.volume_files:
+            here = volume.host == host.host or (volume.shared and host.pool_shared)
+            if here and volume.formatted and volume.volume_id not in host.volume_files:
                 yield Finding("I11", f"host {host.host}: the file of volume {volume.volume_id} is gone")
+    yield from _snapshots(books, hosts)
+
+
+def _snapshots(books: Books, hosts: list[HostFacts]) -> Iterator[Finding]:
+    known = {snapshot.snapshot_id for snapshot in books.snapshots}
+    for host in hosts:
+        for snapshot_id in host.snapshot_files:
+            if snapshot_id not in known:
+                yield Finding("I3", f"host {host.host}: the file of snapshot {snapshot_id} has no record")
+        for snapshot in books.snapshots:
+            here = snapshot.host == host.host or (snapshot.shared and host.pool_shared and snapshot.host is not None)
+            if here and snapshot.status == "available" and snapshot.snapshot_id not in host.snapshot_files:
+                yield Finding("I11", f"host {host.host}: the file of snapshot {snapshot.snapshot_id} is gone")
 
 
 def _claims(books: Books, limits: Limits, ratios: Ratios) -> Iterator[Finding]:

@@ -93,6 +93,43 @@ class ImageNews:
     gone: bool = False
 
 
+VOLUME, SNAPSHOT = "volume", "snapshot"
+MAKE, COPY, GROW, TAKE, DESTROY = "make", "copy", "grow", "take", "destroy"
+
+
+@dataclass(frozen=True)
+class VolumeOrder:
+    """What a host is to do about a volume or a snapshot in its pool; done when it is there, or gone.
+
+    kind: volume or snapshot. act: make (an empty volume), copy (a volume out of the volume or snapshot
+    source_id), grow (to size_gib), take (a snapshot of the volume source_id), destroy (a snapshot).
+    attempt: grows with each order about it. made: the volume is known to have its file.
+    """
+
+    uuid: str
+    kind: str
+    act: str
+    attempt: int
+    size_gib: int
+    fs_type: str = "xfs"
+    source_kind: str = ""
+    source_id: str = ""
+    made: bool = False
+
+
+@dataclass(frozen=True)
+class VolumeNews:
+    """What became of a VolumeOrder, of which attempt; or of a doomed volume that cannot be removed, attempt 0.
+
+    problem: why it failed; None: it is done.
+    """
+
+    uuid: str
+    kind: str
+    attempt: int
+    problem: str | None = None
+
+
 @dataclass(frozen=True)
 class Login:
     """What a host needs to pull by a registry. It is kept in memory, for as long as the pull takes."""
@@ -114,6 +151,7 @@ class DesiredSet:
     doomed_volumes: tuple[str, ...] = ()
     kept_images: tuple[KeptImage, ...] = ()
     commits: tuple[CommitOrder, ...] = ()
+    volumes: tuple[VolumeOrder, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -122,6 +160,7 @@ class DesiredSet:
             "doomed_volumes": list(self.doomed_volumes),
             "kept_images": [asdict(item) for item in self.kept_images],
             "commits": [asdict(item) for item in self.commits],
+            "volumes": [asdict(item) for item in self.volumes],
         }
 
     @classmethod
@@ -132,6 +171,7 @@ class DesiredSet:
             tuple(body.get("doomed_volumes", ())),
             tuple(read(KeptImage, item) for item in body.get("kept_images", ())),
             tuple(read(CommitOrder, item) for item in body.get("commits", ())),
+            tuple(read(VolumeOrder, item) for item in body.get("volumes", ())),
         )
 
 
@@ -140,7 +180,8 @@ class Inventory:
     """What a host is: its capacity and its engine. disk_gib counts the volume pool's file system.
 
     underlay_address: where other hosts' tunnels end, None where it is alone. external_bridge: the machine's
-    bridge by which its routers lead out, None where they go by the host's own way.
+    bridge by which its routers lead out, None where they go by the host's own way. pool_dir: the volume pool;
+    pool_shared: other hosts that say so have the same one; pool_free_gib: what is free there.
     """
 
     capacity: Resources
@@ -153,6 +194,9 @@ class Inventory:
     labels: tuple[str, ...] = ()
     underlay_address: str | None = None
     external_bridge: str | None = None
+    pool_dir: str = ""
+    pool_shared: bool = False
+    pool_free_gib: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -171,7 +215,7 @@ class Report:
     """An agent's message. full: it speaks of every workload the host has, not only of changed ones.
 
     workloads: (uuid, observed) pairs. removed_volumes: doomed volumes whose file is gone.
-    images: what became of images that were to be kept or made.
+    images: what became of images that were to be kept or made. volumes: likewise of volumes and snapshots.
     """
 
     boot_id: str
@@ -180,6 +224,7 @@ class Report:
     workloads: tuple[tuple[str, Observed], ...]
     removed_volumes: tuple[str, ...] = ()
     images: tuple[ImageNews, ...] = ()
+    volumes: tuple[VolumeNews, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -189,6 +234,7 @@ class Report:
             "workloads": [{"uuid": uuid, "observed": observed.to_json()} for uuid, observed in self.workloads],
             "removed_volumes": list(self.removed_volumes),
             "images": [asdict(item) for item in self.images],
+            "volumes": [asdict(item) for item in self.volumes],
         }
 
     @classmethod
@@ -205,4 +251,5 @@ class Report:
             workloads=tuple(pairs),
             removed_volumes=tuple(body.get("removed_volumes", ())),
             images=tuple(read(ImageNews, item) for item in body.get("images", ())),
+            volumes=tuple(read(VolumeNews, item) for item in body.get("volumes", ())),
         )

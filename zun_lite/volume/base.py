@@ -14,7 +14,7 @@ class VolumeProvider(Protocol):
     """Look-ups use the caller's rights; provide and release act for the service, idempotent by workload."""
 
     def resolve(self, caller: Caller, ident: str) -> tuple[str, str | None]:
-        """(volume id, host uuid or None) of a free volume by its id or name.
+        """(volume id, host uuid or None) of a volume that can be mounted, by its id or name.
 
         host uuid: the only host on which the volume can be attached. NotFound, Ambiguous;
         NotUsable: it is in use or not available.

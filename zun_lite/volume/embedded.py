@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Volumes of our own: files in the pool of the host that first used them, and their records in SQL.
 
-A volume is made as a record only; its file comes with its first attachment, which also settles the
+An empty volume is made as a record only; its file comes with its first attachment, which also settles the
 host. Each method is one transaction of its own, and does nothing that was done already: an attachment
 is known by the container's uuid and the position among its mounts.
 """
@@ -10,26 +10,26 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from zun_lite.db import revisions, volumes
+from zun_lite.db import hosts, volume_attachments, volume_snapshots, volume_types, volumes
 from zun_lite.db.engine import Database
 from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
-from zun_lite.domain.names import as_id, new_id
+from zun_lite.domain.names import as_id
 from zun_lite.domain.spec import MountRequest
 from zun_lite.domain.wiring import Attachment
-
-LOCAL = "local"
-"""The one volume type."""
+from zun_lite.volume.quotas import VolumeQuotas
+from zun_lite.volume.volumes import NewVolume, create, delete
 
 
 class EmbeddedVolumes:
     """The VolumeProvider of an installation that has no Cinder."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, quotas: VolumeQuotas | None = None) -> None:
         self._db = db
+        self._quotas = quotas or VolumeQuotas()
 
     def resolve(self, caller: Caller, ident: str) -> tuple[str, str | None]:
-        """(volume id, host uuid or None) of a free volume of the caller's project."""
+        """(volume id, host uuid or None) of a volume of the caller's project that can be mounted."""
         with self._db.read() as tx:
             uuid = as_id(ident)
             mine = [volumes.belonging_to(caller.project_id)]
@@ -39,9 +39,11 @@ class EmbeddedVolumes:
             raise errors.NotFound(f"Volume {ident} could not be found.", kind="VolumeNotFound")
         if len(found) > 1:
             raise errors.Ambiguous(f"Several volumes are named {ident}; use the id of one.")
-        if found[0].status != volumes.AVAILABLE:
+        if not volumes.may_take(found[0]):
             raise _not_usable(found[0])
-        return found[0].uuid, found[0].host
+        # several hosts see a shared one; but where it is mounted already, it stays
+        free = found[0].shared and not found[0].attachments
+        return found[0].uuid, None if free else found[0].host
 
     def provide(
         self, workload_uuid: str, project_id: str, host_uuid: str, position: int, request: MountRequest
@@ -49,9 +51,9 @@ class EmbeddedVolumes:
         """The attachment at this position of the workload, made now if it is not yet."""
 
         def work(tx: sa.Connection) -> Attachment:
-            there = volumes.attachment_at(tx, workload_uuid, position)
+            there = volume_attachments.at(tx, workload_uuid, position)
             if there is None:
-                volume_id = request.volume_id or _make(tx, workload_uuid, project_id, request)
+                volume_id = request.volume_id or self._make(tx, workload_uuid, project_id, request)
                 return _attach(tx, volume_id, workload_uuid, project_id, host_uuid, position, request)
             volume = volumes.get(tx, there.volume_uuid)
             assert volume is not None
@@ -65,7 +67,7 @@ class EmbeddedVolumes:
         """End the workload's attachments; volumes that were made for it are deleted."""
 
         def work(tx: sa.Connection) -> None:
-            for attachment in volumes.attachments_of_workload(tx, workload_uuid):
+            for attachment in volume_attachments.of_workload(tx, workload_uuid):
                 volumes.detach(tx, attachment)
                 volume = volumes.get(tx, attachment.volume_uuid)
                 if volume is not None and volume.made_for == workload_uuid:
@@ -73,38 +75,16 @@ class EmbeddedVolumes:
 
         self._db.transact(work)
 
-
-def delete(tx: sa.Connection, volume: volumes.Volume) -> None:
-    """A volume without a file is gone at once; one with a file when its host has removed it. Invalid: in use."""
-    if not volumes.doom(tx, volume.uuid):
-        raise errors.Invalid(
-            "Invalid volume: Volume status must be available or error or error_restoring or error_extending or "
-            "error_managing and must not be migrating, attached, belong to a group, have snapshots, awaiting a "
-            "transfer, or be disassociated from snapshots after volume transfer.",
-            kind="badRequest",
+    def _make(self, tx: sa.Connection, workload_uuid: str, project_id: str, request: MountRequest) -> str:
+        wanted = NewVolume(
+            request.size_gib or 1,
+            volume_types.default(tx),
+            description=f"Made for container {workload_uuid}",
+            made_for=workload_uuid if request.goes else None,
         )
-    # Read again: an attachment may have settled the host since the caller looked.
-    doomed_volume = volumes.get(tx, volume.uuid)
-    if doomed_volume is None or doomed_volume.host is None:
-        volumes.remove(tx, volume.uuid)
-    else:
-        revisions.raise_one(tx, revisions.host(doomed_volume.host))
-
-
-def _make(tx: sa.Connection, workload_uuid: str, project_id: str, request: MountRequest) -> str:
-    uuid = new_id()
-    volumes.insert(
-        tx,
-        uuid=uuid,
-        project_id=project_id,
-        user_id="",
-        name=uuid,
-        description=f"Made for container {workload_uuid}",
-        size_gib=request.size_gib or 1,
-        volume_type=LOCAL,
-        made_for=workload_uuid if request.goes else None,
-    )
-    return uuid
+        uuid = create(tx, self._quotas, project_id, "", wanted)
+        volumes.update(tx, uuid, {"name": uuid})
+        return uuid
 
 
 def _attach(
@@ -119,8 +99,14 @@ def _attach(
     volume = volumes.get(tx, volume_id)
     if volume is None or volume.project_id != project_id:
         raise errors.NotFound(f"Volume {volume_id} could not be found.", kind="VolumeNotFound")
+    host = hosts.get(tx, host_uuid)
+    shared = host is not None and host.inventory is not None and host.inventory.pool_shared
     if volume.host not in (None, host_uuid):
-        raise _elsewhere(volume)
+        if not (volume.shared and shared) or volume.attachments:
+            raise _elsewhere(volume)
+        if any(item.status == volume_snapshots.CREATING for item in volume_snapshots.of_volume(tx, volume_id)):
+            raise errors.Busy(f"Volume {volume_id} can move to another host once its snapshot is taken.")
+    read_only = request.read_only or volume.read_only
     epoch = volumes.attach(
         tx,
         volume_id,
@@ -128,13 +114,14 @@ def _attach(
         position=position,
         host=host_uuid,
         target=request.target,
-        read_only=request.read_only,
+        read_only=read_only,
+        shared=shared,
     )
     if epoch is None:
         raise _not_usable(volumes.get(tx, volume_id) or volume)
     if request.volume_id and request.goes:
         volumes.give_away(tx, volume_id, workload_uuid)
-    return _answer(volume, epoch, request.target, request.read_only)
+    return _answer(volume, epoch, request.target, read_only)
 
 
 def _answer(volume: volumes.Volume, epoch: int, target: str, read_only: bool) -> Attachment:
@@ -147,6 +134,7 @@ def _answer(volume: volumes.Volume, epoch: int, target: str, read_only: bool) ->
         formatted=volume.formatted,
         read_only=read_only,
         owned=volume.made_for is not None,
+        shared=volume.multiattach,
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What clients of /volume ask before and besides: versions, types, limits, zones, services, quotas."""
+"""What clients of /volume ask before and besides: versions, zones, services, pools, filters, and what is empty."""
 
 from __future__ import annotations
 
@@ -9,29 +9,48 @@ import falcon
 
 from zun_lite.api import media
 from zun_lite.api.services import Services
-from zun_lite.api.volume import bodies, views
-from zun_lite.api.volume.microversions import MAXIMUM, MINIMUM
-from zun_lite.db import hosts, volumes
-from zun_lite.domain import errors
-from zun_lite.domain.caller import Caller
-from zun_lite.volume.embedded import LOCAL
+from zun_lite.api.volume import bodies, lookups, views
+from zun_lite.api.volume import microversions as since
+from zun_lite.api.volume.microversions import MAXIMUM, MINIMUM, negotiate
+from zun_lite.db import hosts
+from zun_lite.db.volume_types import LOCAL
 
 PREFIX = "/volume/v3"
 UPDATED = "2026-01-01T00:00:00Z"
-UNLIMITED = -1
-QUOTAS = (
-    "volumes", "gigabytes", "per_volume_gigabytes", "snapshots", "backups", "backup_gigabytes", "groups",
-    f"volumes_{LOCAL}", f"gigabytes_{LOCAL}", f"snapshots_{LOCAL}",
-)  # fmt: skip
 
 # Collections that clients look into although nothing of them is served here: path, key.
 EMPTY = (
-    ("extensions", "extensions"),
-    ("snapshots", "snapshots"),
-    ("snapshots/detail", "snapshots"),
     ("backups", "backups"),
     ("backups/detail", "backups"),
     ("qos-specs", "qos_specs"),
+    ("messages", "messages"),
+    ("os-volume-transfer", "transfers"),
+    ("os-volume-transfer/detail", "transfers"),
+    ("volume-transfers", "transfers"),
+    ("volume-transfers/detail", "transfers"),
+    ("groups", "groups"),
+    ("groups/detail", "groups"),
+    ("group_snapshots/detail", "group_snapshots"),
+    ("group_types", "group_types"),
+    ("consistencygroups/detail", "consistencygroups"),
+    ("cgsnapshots/detail", "cgsnapshots"),
+)
+# What of Cinder's extensions is here: alias, name.
+EXTENSIONS = (
+    ("os-extended-snapshot-attributes", "ExtendedSnapshotAttributes"),
+    ("os-availability-zone", "AvailabilityZones"),
+    ("os-quota-sets", "Quotas"),
+    ("os-quota-class-sets", "QuotaClasses"),
+    ("os-services", "Services"),
+    ("os-types-manage", "TypesManage"),
+    ("os-types-extra-specs", "TypesExtraSpecs"),
+    ("os-volume-type-access", "VolumeTypeAccess"),
+    ("os-volume-actions", "VolumeActions"),
+    ("os-admin-actions", "AdminActions"),
+    ("os-vol-host-attr", "VolumeHostAttribute"),
+    ("os-vol-tenant-attr", "VolumeTenantAttribute"),
+    ("os-used-limits", "UsedLimits"),
+    ("scheduler-stats", "Scheduler_stats"),
 )
 
 
@@ -58,16 +77,6 @@ class Versions:
         return {"versions": [version]}
 
 
-class Types:
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        media.answer(resp, {"volume_types": [views.volume_type()]})
-
-    def on_get_one(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
-        if ident not in ("default", views.TYPE_ID):
-            raise errors.NotFound(f"Volume type {ident} could not be found.", kind="itemNotFound")
-        media.answer(resp, {"volume_type": views.volume_type()})
-
-
 class Empty:
     """A collection of which nothing is served: it lists as empty."""
 
@@ -78,66 +87,72 @@ class Empty:
         media.answer(resp, self._body)
 
 
+class Extensions:
+    """By alias, or by the name, which clients ask for, too."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        media.answer(resp, {"extensions": [_extension(*item) for item in EXTENSIONS]})
+
+    def on_get_one(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
+        for item in EXTENSIONS:
+            if ident in item:
+                media.answer(resp, {"extension": _extension(*item)})
+                return
+        raise lookups.not_found(f"There is no extension {ident}.")
+
+
+@falcon.before(negotiate)
 class Besides:
-    """Limits, zones, services and quotas. Nothing is limited yet, and that is what is said: -1."""
+    """Zones, hosts as services and as pools, and what lists can be filtered by."""
 
     def __init__(self, services: Services) -> None:
         self._db = services.means.db
-
-    def on_get_limits(self, req: falcon.Request, resp: falcon.Response) -> None:
-        count, gigabytes = self._usage(req.context.caller.project_id)
-        absolute = {
-            "maxTotalVolumes": UNLIMITED,
-            "maxTotalVolumeGigabytes": UNLIMITED,
-            "maxTotalSnapshots": UNLIMITED,
-            "maxTotalBackups": UNLIMITED,
-            "maxTotalBackupGigabytes": UNLIMITED,
-            "totalVolumesUsed": count,
-            "totalGigabytesUsed": gigabytes,
-            "totalSnapshotsUsed": 0,
-            "totalBackupsUsed": 0,
-            "totalBackupGigabytesUsed": 0,
-        }
-        media.answer(resp, {"limits": {"rate": [], "absolute": absolute}})
 
     def on_get_zones(self, req: falcon.Request, resp: falcon.Response) -> None:
         media.answer(resp, {"availabilityZoneInfo": [{"zoneName": bodies.ZONE, "zoneState": {"available": True}}]})
 
     def on_get_services(self, req: falcon.Request, resp: falcon.Response) -> None:
-        if not req.context.caller.is_admin:
-            raise errors.Forbidden("Policy doesn't allow volume_extension:services:index to be performed.")
+        """Filtered by host and binary."""
+        lookups.need_admin(req.context.caller, "volume_extension:services:index")
+        host, binary = req.get_param("host"), req.get_param("binary")
         with self._db.read() as tx:
             known = hosts.every(tx)
-        media.answer(resp, {"services": [_service(host) for host in known]})
+        found = [_service(item, since.of(req)) for item in known]
+        shown = [
+            item
+            for item in found
+            if host in (None, "", item["host"], item["host"].partition("@")[0]) and binary in (None, "", item["binary"])
+        ]
+        media.answer(resp, {"services": shown})
 
-    def on_get_quotas(self, req: falcon.Request, resp: falcon.Response, project_id: str) -> None:
-        _check_own(req.context.caller, project_id)
-        limits: dict[str, Any] = dict.fromkeys(QUOTAS, UNLIMITED)
-        if (req.get_param("usage") or "").lower() in ("true", "1"):
-            count, gigabytes = self._usage(project_id)
-            used = {f"volumes{end}": count for end in ("", f"_{LOCAL}")}
-            used |= {f"gigabytes{end}": gigabytes for end in ("", f"_{LOCAL}")}
-            limits = {name: {"limit": UNLIMITED, "in_use": used.get(name, 0), "reserved": 0} for name in QUOTAS}
-        media.answer(resp, {"quota_set": {"id": project_id, **limits}})
-
-    def on_get_default_quotas(self, req: falcon.Request, resp: falcon.Response, project_id: str) -> None:
-        media.answer(resp, {"quota_set": {"id": project_id, **dict.fromkeys(QUOTAS, UNLIMITED)}})
-
-    def on_get_quota_class(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
-        media.answer(resp, {"quota_class_set": {"id": name, **dict.fromkeys(QUOTAS, UNLIMITED)}})
-
-    def _usage(self, project_id: str | None) -> tuple[int, int]:
+    def on_get_pools(self, req: falcon.Request, resp: falcon.Response) -> None:
+        lookups.need_admin(req.context.caller, "scheduler_extension:scheduler_stats:get_pools")
+        detail = bodies.truth("detail", req.get_param("detail") or "0")
         with self._db.read() as tx:
-            return volumes.usage(tx, project_id or "")
+            known = hosts.every(tx)
+        media.answer(resp, {"pools": [_pool(host, detail=detail) for host in known]})
+
+    def on_get_filters(self, req: falcon.Request, resp: falcon.Response) -> None:
+        known = {
+            "volume": bodies.VOLUME_LISTS,
+            "snapshot": bodies.SNAPSHOT_LISTS,
+            "attachment": bodies.ATTACHMENT_LISTS,
+        }
+        asked = req.get_param("resource")
+        shown = [
+            {"resource": name, "filters": sorted(lists.columns)}
+            for name, lists in known.items()
+            if asked in (None, "", name)
+        ]
+        media.answer(resp, {"resource_filters": shown})
 
 
-def _check_own(caller: Caller, project_id: str) -> None:
-    if project_id != caller.project_id and not caller.is_admin:
-        raise errors.Forbidden("Policy doesn't allow volume_extension:quotas:show to be performed.")
+def _extension(alias: str, name: str) -> dict[str, Any]:
+    return {"alias": alias, "name": name, "description": name, "updated": UPDATED, "links": []}
 
 
-def _service(host: hosts.Host) -> dict[str, Any]:
-    return {
+def _service(host: hosts.Host, version: since.Version) -> dict[str, Any]:
+    shown = {
         "binary": "cinder-volume",
         "host": f"{host.name}@{LOCAL}",
         "zone": host.availability_zone,
@@ -146,3 +161,31 @@ def _service(host: hosts.Host) -> dict[str, Any]:
         "updated_at": views.moment(host.seen_at),
         "disabled_reason": host.disabled_reason,
     }
+    if version >= since.CLUSTER:
+        shown["cluster"] = None
+    if version >= since.BACKEND_STATE:
+        shown["backend_state"] = shown["state"]
+    return shown
+
+
+def _pool(host: hosts.Host, *, detail: bool) -> dict[str, Any]:
+    pool: dict[str, Any] = {"name": f"{host.name}@{LOCAL}#{LOCAL}"}
+    if detail:
+        inventory = host.inventory
+        pool["capabilities"] = {
+            "volume_backend_name": LOCAL,
+            "driver_version": "1.0",
+            "storage_protocol": "local",
+            "vendor_name": "zun_lite",
+            "pool_name": LOCAL,
+            "total_capacity_gb": inventory.capacity.disk_gib if inventory else 0,
+            "free_capacity_gb": inventory.pool_free_gib if inventory else 0,
+            "reserved_percentage": 0,
+            "thin_provisioning_support": True,
+            "thick_provisioning_support": False,
+            "multiattach": True,
+            "QoS_support": False,
+            "backend_state": "up" if host.state == hosts.READY else "down",
+            "timestamp": views.moment(host.seen_at),
+        }
+    return pool

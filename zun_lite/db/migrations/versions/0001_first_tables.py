@@ -244,13 +244,24 @@ def upgrade() -> None:
         sa.Column("name", text(255), nullable=False),
         sa.Column("description", text(255), nullable=True),
         sa.Column("size_gib", sa.Integer(), nullable=False),
-        sa.Column("status", sa.String(length=16), nullable=False),
-        sa.Column("volume_type", sa.String(length=255), nullable=False),
+        sa.Column("wanted_gib", sa.Integer(), nullable=False),
+        sa.Column("status", sa.String(length=24), nullable=False),
+        sa.Column("volume_type", text(255), nullable=False),
         sa.Column("availability_zone", sa.String(length=255), nullable=False),
         sa.Column("fs_type", sa.String(length=16), nullable=False),
         sa.Column("formatted", sa.Boolean(), nullable=False),
+        sa.Column("multiattach", sa.Boolean(), nullable=False),
+        sa.Column("read_only", sa.Boolean(), nullable=False),
+        sa.Column("bootable", sa.Boolean(), nullable=False),
+        sa.Column("snapshot_id", sa.String(length=36), nullable=True),
+        sa.Column("source_volid", sa.String(length=36), nullable=True),
         sa.Column("host", sa.String(length=36), nullable=True),
+        sa.Column("shared", sa.Boolean(), nullable=False),
+        sa.Column("file_wanted", sa.Boolean(), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("attempt", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("problem", sa.Text(), nullable=True),
         sa.Column("made_for", sa.String(length=36), nullable=True),
         sa.Column("created_at", moment(), nullable=False),
         sa.Column("updated_at", moment(), nullable=True),
@@ -259,6 +270,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_volumes_host_status", "volumes", ["host", "status"], unique=False)
     op.create_index("ix_volumes_project_id_name", "volumes", ["project_id", "name"], unique=False)
+    op.create_index("ix_volumes_snapshot_id", "volumes", ["snapshot_id"], unique=False)
+    op.create_index("ix_volumes_source_volid", "volumes", ["source_volid"], unique=False)
 
     op.create_table(
         "workloads",
@@ -429,23 +442,92 @@ def upgrade() -> None:
     )
     op.create_table(
         "volume_attachments",
+        sa.Column("id", number(), autoincrement=True, nullable=False),
         sa.Column("uuid", sa.String(length=36), nullable=False),
         sa.Column("volume_uuid", sa.String(length=36), nullable=False),
-        sa.Column("workload_uuid", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("workload_uuid", sa.String(length=36), nullable=True),
         sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("instance", text(255), nullable=True),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
-        sa.Column("host", sa.String(length=36), nullable=False),
+        sa.Column("host", sa.String(length=36), nullable=True),
+        sa.Column("host_name", text(255), nullable=True),
         sa.Column("target", sa.Text(), nullable=False),
         sa.Column("read_only", sa.Boolean(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("connector", document(), nullable=True),
         sa.Column("writer", sa.String(length=36), nullable=True),
         sa.Column("attached_at", moment(), nullable=False),
         sa.ForeignKeyConstraint(["volume_uuid"], ["volumes.uuid"], name="fk_volume_attachments_volume_uuid"),
-        sa.PrimaryKeyConstraint("uuid", name="pk_volume_attachments"),
+        sa.PrimaryKeyConstraint("id", name="pk_volume_attachments"),
+        sa.UniqueConstraint("uuid", name="uq_volume_attachments_uuid"),
         sa.UniqueConstraint("workload_uuid", "position", name="uq_volume_attachments_workload_uuid_position"),
         sa.UniqueConstraint("writer", name="uq_volume_attachments_writer"),
     )
+    op.create_index("ix_volume_attachments_project_id", "volume_attachments", ["project_id"], unique=False)
     op.create_index("ix_volume_attachments_volume_uuid", "volume_attachments", ["volume_uuid"], unique=False)
+
+    op.create_table(
+        "volume_snapshots",
+        sa.Column("id", number(), autoincrement=True, nullable=False),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("volume_uuid", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("name", text(255), nullable=False),
+        sa.Column("description", text(255), nullable=True),
+        sa.Column("size_gib", sa.Integer(), nullable=False),
+        sa.Column("status", sa.String(length=24), nullable=False),
+        sa.Column("host", sa.String(length=36), nullable=True),
+        sa.Column("shared", sa.Boolean(), nullable=False),
+        sa.Column("attempt", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("problem", sa.Text(), nullable=True),
+        sa.Column("created_at", moment(), nullable=False),
+        sa.Column("updated_at", moment(), nullable=True),
+        sa.ForeignKeyConstraint(["volume_uuid"], ["volumes.uuid"], name="fk_volume_snapshots_volume_uuid"),
+        sa.PrimaryKeyConstraint("id", name="pk_volume_snapshots"),
+        sa.UniqueConstraint("uuid", name="uq_volume_snapshots_uuid"),
+    )
+    op.create_index("ix_volume_snapshots_host_status", "volume_snapshots", ["host", "status"], unique=False)
+    op.create_index("ix_volume_snapshots_project_id_name", "volume_snapshots", ["project_id", "name"], unique=False)
+    op.create_index("ix_volume_snapshots_volume_uuid", "volume_snapshots", ["volume_uuid"], unique=False)
+
+    op.create_table(
+        "volume_snapshot_metadata",
+        sa.Column("snapshot_uuid", sa.String(length=36), nullable=False),
+        sa.Column("key", text(255), nullable=False),
+        sa.Column("value", text(255), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["snapshot_uuid"], ["volume_snapshots.uuid"], name="fk_volume_snapshot_metadata_snapshot_uuid"
+        ),
+        sa.PrimaryKeyConstraint("snapshot_uuid", "key", name="pk_volume_snapshot_metadata"),
+    )
+    op.create_table(
+        "volume_types",
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("name", text(255), nullable=False),
+        sa.Column("description", text(255), nullable=True),
+        sa.Column("is_public", sa.Boolean(), nullable=False),
+        sa.Column("extra_specs", document(), nullable=False),
+        sa.Column("created_at", moment(), nullable=False),
+        sa.PrimaryKeyConstraint("uuid", name="pk_volume_types"),
+        sa.UniqueConstraint("name", name="uq_volume_types_name"),
+    )
+    op.create_table(
+        "volume_type_access",
+        sa.Column("type_uuid", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(["type_uuid"], ["volume_types.uuid"], name="fk_volume_type_access_type_uuid"),
+        sa.PrimaryKeyConstraint("type_uuid", "project_id", name="pk_volume_type_access"),
+    )
+    op.create_table(
+        "volume_quotas",
+        sa.Column("owner", text(80), nullable=False),
+        sa.Column("resource", text(255), nullable=False),
+        sa.Column("most", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("owner", "resource", name="pk_volume_quotas"),
+    )
 
     op.create_table(
         "volume_metadata",
