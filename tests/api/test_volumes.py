@@ -3,43 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from falcon import testing
-
-from tests.api.case import ApiTestCase
+from tests.api.volume_case import V3, VolumeApiTestCase
 from zun_lite.db import volumes
 from zun_lite.domain.names import new_id
-from zun_lite.domain.spec import MountRequest
 from zun_lite.volume.embedded import EmbeddedVolumes
-
-V3 = "/volume/v3"
-
-
-class VolumeApiTestCase(ApiTestCase):
-    def call(self, method: str, path: str, body: Any = None, **more: Any) -> testing.Result:
-        headers = {"OpenStack-API-Version": "volume 3.0", **more.pop("headers", {})}
-        return super().call(method, path, body, headers=headers, **more)
-
-    def make(self, user: str = "demo", **fields: Any) -> dict[str, Any]:
-        answer = self.call("POST", f"{V3}/volumes", {"volume": {"size": 1, **fields}}, user=user)
-        self.assertEqual(202, answer.status_code, answer.text)
-        return answer.json["volume"]
-
-    def names(self, query: str = "", **more: Any) -> list[str]:
-        body = self.get(f"{V3}/volumes/detail{'?' if query else ''}{query}", **more)
-        return [volume["name"] for volume in body["volumes"]]
-
-    def denied(self, status: int, key: str, answer: testing.Result, *words: str) -> None:
-        self.assertEqual(status, answer.status_code, answer.text)
-        self.assertEqual(status, answer.json[key]["code"])
-        for word in words:
-            self.assertIn(word, answer.json[key]["message"])
-
-    def attach(self, volume: dict[str, Any], workload: str) -> None:
-        provider = EmbeddedVolumes(self.db)
-        project = volume["os-vol-tenant-attr:tenant_id"]
-        provider.provide(workload, project, self.host.uuid, 0, MountRequest("/data", volume_id=volume["id"]))
 
 
 class VolumesTest(VolumeApiTestCase):

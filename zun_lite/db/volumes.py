@@ -77,8 +77,11 @@ volume_metadata = sa.Table(
 
 COLUMNS: Mapping[str, sa.ColumnElement[Any]] = {
     name: volumes.c[name]
-    for name in ("uuid", "project_id", "name", "description", "size_gib", "status", "volume_type", "availability_zone")
-}
+    for name in (
+        "uuid", "project_id", "name", "description", "size_gib", "status", "volume_type", "availability_zone",
+        "snapshot_id", "source_volid",
+    )
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,10 @@ def out_of_snapshot(tx: sa.Connection, snapshot: volume_snapshots.Snapshot) -> O
     held = volume_snapshots.held(tx, snapshot.uuid)
     if held is None or held.status != volume_snapshots.AVAILABLE:
         status = held.status if held else "deleted"
-        raise invalid(f"Invalid snapshot: Source snapshot {snapshot.uuid} status must be available, not {status}.")
+        raise invalid(
+            f"Invalid snapshot: Originating snapshot status must be one of 'available' values, and {snapshot.uuid} is "
+            f"{status}."
+        )
     volume = volumes.get(tx, held.volume_uuid)
     assert volume is not None
     return Origin(held.size_gib, volume.volume_type, held.host, held.shared, volume.fs_type, snapshot_id=snapshot.uuid)
@@ -99,7 +102,8 @@ def out_of_volume(tx: sa.Connection, source: Volume) -> Origin:
     if held is None or held.status not in _MAY_COPY:
         status = held.status if held else "deleted"
         raise invalid(
-            f"Invalid volume: Source volume {source.uuid} status must be one of available, in-use, not {status}."
+            "Invalid volume: Originating volume status must be one of 'available, in-use' values, and "
+            f"{source.uuid} is {status}."
         )
     refuse_half_made(held)
     file_host = held.host if held.formatted else None
@@ -111,7 +115,7 @@ def extend(tx: sa.Connection, quotas: VolumeQuotas, volume: Volume, size_gib: in
     held = volumes.held(tx, volume.uuid)
     if held is None or held.status not in _MAY_EXTEND:
         raise invalid(
-            f"Invalid volume: Volume {volume.uuid} status must be available or in-use to be extended, "
+            f"Invalid volume: Volume {volume.uuid} status must be 'available' or 'in-use' to extend, "
             f"currently {held.status if held else 'deleted'}."
         )
     if size_gib <= held.size_gib:
@@ -158,7 +162,10 @@ def delete_snapshot(tx: sa.Connection, snapshot: volume_snapshots.Snapshot, *, f
         return
     allowed = (volume_snapshots.AVAILABLE, volume_snapshots.ERROR, volume_snapshots.ERROR_DELETING)
     if held.status not in allowed and not force:
-        raise invalid("Invalid snapshot: Snapshot status must be available or error or error_deleting to be deleted.")
+        raise invalid(
+            f"Invalid snapshot: Snapshot status must be available or error or error_deleting and must not be part of a "
+            f"group; {held.uuid} is {held.status}."
+        )
     if volumes.copies_of(tx, snapshot_uuid=held.uuid):
         raise invalid(f"Invalid snapshot: Snapshot {held.uuid} is being copied to a volume; wait for that.")
     if held.host is None:
@@ -215,10 +222,10 @@ def _size(wanted: NewVolume) -> int:
             raise invalid("Invalid input received: the size of the volume in GiB is missing.")
         return origin.size_gib
     if origin is not None and wanted.size_gib < origin.size_gib:
-        what = "snapshot" if origin.snapshot_id else "original volume"
+        what = "snapshot" if origin.snapshot_id else "volume"
         raise invalid(
-            f"Invalid input received: Volume size {wanted.size_gib}GB cannot be smaller than {what} size "
-            f"{origin.size_gib}GB. They must be >= {what} size."
+            f"Invalid input received: Volume size '{wanted.size_gib}'GB cannot be smaller than the original {what} "
+            f"size {origin.size_gib}GB. They must be >= original {what} size."
         )
     return wanted.size_gib
 
