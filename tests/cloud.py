@@ -179,14 +179,21 @@ class Cloud:
         return next(line.split(": ", 1)[1] for line in lines[start:] if line.strip().startswith("password:"))
 
     def call(
-        self, method: str, path: str, body: Any = None, *, cloud: str = "demo", **options: Any
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        cloud: str = "demo",
+        version: str = "container 1.40",
+        **options: Any,
     ) -> requests.Response:
-        headers = {"X-Auth-Token": self.token(cloud), "OpenStack-API-Version": "container 1.40"}
+        headers = {"X-Auth-Token": self.token(cloud), "OpenStack-API-Version": version}
         return requests.request(method, f"{self.url}{path}", json=body, headers=headers, timeout=60, **options)
 
-    def ask(self, method: str, path: str, body: Any = None, *, cloud: str = "demo") -> Any:
-        """The answer's JSON; the test fails on a 4xx or 5xx."""
-        answer = self.call(method, path, body, cloud=cloud)
+    def ask(self, method: str, path: str, body: Any = None, *, cloud: str = "demo", **options: Any) -> Any:
+        """The answer's JSON; the test fails on a 4xx or 5xx. options: those of call()."""
+        answer = self.call(method, path, body, cloud=cloud, **options)
         if answer.status_code >= 400:
             raise AssertionError(f"{method} {path}: {answer.status_code} {answer.text}\n{self.logs()}")
         return answer.json() if answer.content else None
