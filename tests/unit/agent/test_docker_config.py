@@ -160,6 +160,14 @@ class HostTest(unittest.TestCase):
         self.assertTrue(docker_config.traits({"NCPU": 2, "Driver": "btrfs"}).sizes_disks)
         self.assertFalse(docker_config.traits({"NCPU": 2, "Driver": "vfs", "DriverStatus": None}).sizes_disks)
 
+    def test_whom_containers_root_is_mapped_to(self):
+        mapped = {"NCPU": 1, "SecurityOptions": ["name=seccomp,profile=default", "name=userns"]}
+        found = docker_config.traits({**mapped, "DockerRootDir": "/var/lib/docker/100000.200000"})
+        self.assertEqual((100000, 200000), found.root)
+        with self.assertRaisesRegex(errors.Failed, "not named by whom"):
+            docker_config.traits({**mapped, "DockerRootDir": "/var/lib/docker"})
+        self.assertIsNone(docker_config.traits({"NCPU": 1, "DockerRootDir": "/var/lib/docker/1.1"}).root)
+
     def test_project_quotas_are_those_of_the_innermost_mount(self):
         with tempfile.TemporaryDirectory() as folder:
             mounts = Path(folder) / "mounts"

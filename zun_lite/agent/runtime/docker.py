@@ -26,7 +26,7 @@ from urllib3.exceptions import HTTPError
 from zun_lite.agent.runtime import docker_config, docker_running, sandbox, words
 from zun_lite.agent.runtime.base import Bind, Container, Engine, Event, Executed, Limits, Listed, Order
 from zun_lite.agent.runtime.etc import EtcFiles
-from zun_lite.agent.runtime.files import GivenFiles
+from zun_lite.agent.runtime.files import GivenFiles, give
 from zun_lite.agent.runtime.processes import belongs_to, end_tree
 from zun_lite.domain import errors, names
 from zun_lite.domain.resources import Resources
@@ -291,6 +291,8 @@ class DockerRuntime:
         etc_binds = self._etc.write(order) if self._etc is not None else ()
         with self._asking(_CHANGE_SECONDS) as api, self._cores(api, order) as cores:
             binds = (*order.binds, *etc_binds)
+            if not order.spec.privileged:
+                give(binds, self._traits(api).root)
             host = docker_config.host_config(
                 api, order, self._limits, self._runtime, self._traits(api), binds, cores, profile
             )

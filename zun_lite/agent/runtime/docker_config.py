@@ -7,6 +7,8 @@ another way. Asks Docker nothing; what must be known of the host comes as Traits
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +24,8 @@ from zun_lite.domain.spec import Healthcheck
 
 # lets any user ping without CAP_NET_RAW, where the ping program knows datagram sockets (busybox's does not)
 SYSCTLS = {"net.ipv4.ping_group_range": "0 2147483647"}
+# in a user namespace only groups that it has may be named
+REMAPPED_SYSCTLS = {"net.ipv4.ping_group_range": "0 65535"}
 # What of the machine's state containers neither see nor change; said here, as older engines' lists are shorter.
 MASKED_PATHS = (
     "/proc/acpi",
@@ -42,6 +46,7 @@ READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sys
 SCRATCH = {"/tmp": "rw,nosuid,nodev,mode=1777", "/run": "rw,nosuid,nodev,mode=755"}
 APPARMOR_PROFILE = "docker-default"
 USUAL = SecurityProfile()
+_OWNER = re.compile(r"(\d+)\.(\d+)")
 _NANOSECONDS = 10**9
 # storage drivers that hold a container's own disk to a size; overlay2 can on xfs with project quotas
 _SIZED_DRIVERS = ("btrfs", "devicemapper", "zfs")
@@ -51,12 +56,14 @@ _SIZED_DRIVERS = ("btrfs", "devicemapper", "zfs")
 class Traits:
     """What of a host matters for its containers. sizes_disks: Docker holds a container's disk to a size.
 
-    apparmor: the host has AppArmor.
+    apparmor: the host has AppArmor. root: who containers' root is on the host, as (user, group), where Docker
+    maps users (userns-remap).
     """
 
     cpus: float
     sizes_disks: bool = False
     apparmor: bool = False
+    root: tuple[int, int] | None = None
 
 
 def traits(info: dict[str, Any]) -> Traits:
@@ -68,7 +75,19 @@ def traits(info: dict[str, Any]) -> Traits:
         and has_project_quotas(info.get("DockerRootDir") or "/")
     )
     security = {part for option in info.get("SecurityOptions") or () for part in option.split(",")}
-    return Traits(float(info["NCPU"]), sized, "name=apparmor" in security)
+    root = _mapped_root(info.get("DockerRootDir") or "") if "name=userns" in security else None
+    return Traits(float(info["NCPU"]), sized, "name=apparmor" in security, root)
+
+
+def _mapped_root(folder: str) -> tuple[int, int]:
+    """Docker says it only by the name of its folder, USER.GROUP. Failed: it does not."""
+    found = _OWNER.fullmatch(os.path.basename(folder))
+    if found is None:
+        raise errors.Failed(
+            f"Docker maps users (userns-remap), but its folder {folder} is not named by whom root is mapped to, "
+            "so that volumes cannot be given to containers."
+        )
+    return int(found[1]), int(found[2])
 
 
 def has_project_quotas(folder: str, mounts: str = "/proc/self/mounts") -> bool:
@@ -160,7 +179,9 @@ def host_config(
         storage_opt={"size": f"{spec.disk_gib}G"} if spec.disk_gib and traits.sizes_disks else None,
         pids_limit=limits.pids,
         **({"privileged": True} if spec.privileged else _rights(profile, traits)),
-        sysctls=None if order.joins else dict(SYSCTLS),
+        # Docker makes no privileged container whose users are mapped
+        userns_mode="host" if spec.privileged and traits.root else None,
+        sysctls=None if order.joins else dict(REMAPPED_SYSCTLS if traits.root else SYSCTLS),
         restart_policy={"Name": policy.name, "MaximumRetryCount": policy.maximum_retry_count} if policy else None,
         log_config=docker.types.LogConfig(
             type="json-file",

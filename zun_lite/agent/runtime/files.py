@@ -8,8 +8,10 @@ to it, and what it wrote goes with it. A new build of the container begins with 
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from zun_lite.agent.runtime.base import Bind
@@ -49,6 +51,25 @@ class GivenFiles:
         if not names.is_id(uuid):
             raise errors.Invalid("A container's id is a UUID.")
         return self._folder / uuid
+
+
+def give(binds: Iterable[Bind], root: tuple[int, int] | None) -> None:
+    """Let the root of containers own what is shown to them, where Docker maps it to another user of the host.
+
+    Only what is the host's root's now: the files of ours and new volumes. What lies in a volume that was filled
+    without mapped users stays as it is.
+    """
+    if root is None:
+        return
+    for bind in binds:
+        # what is not there is Docker's to complain of
+        with contextlib.suppress(FileNotFoundError):
+            opened = os.open(bind.source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                if os.fstat(opened).st_uid == 0 and not bind.read_only:
+                    os.fchown(opened, *root)
+            finally:
+                os.close(opened)
 
 
 def _write(folder: int, name: str, content: bytes) -> None:
