@@ -140,6 +140,16 @@ class Dataplane:
         self._shaping.end(switch_fd, endpoint)
         self._firewall.dismiss(endpoint.network_id, switch_fd, names.link(self._cluster, endpoint.port_id))
 
+    def remove(self, network_id: str) -> None:
+        """Take a network's namespace away. The network's lock is held."""
+        namespace = names.namespace(self._cluster, network_id)
+        if self._view.plane.vtep is not None and namespaces.exists(namespace):
+            # the kernel takes its time over the namespace, and a segment has one tunnel a host
+            with namespaces.opened(namespace) as switch_fd:
+                devices.remove_all(switch_fd, names.TUNNEL_PREFIX)
+        namespaces.remove(namespace)
+        self.forget(network_id)
+
     def forget(self, network_id: str) -> None:
         """A network's namespace is gone. The network's lock is held."""
         self._firewall.forget(network_id)
@@ -383,8 +393,7 @@ class Dataplane:
         for network_id in network_ids:
             with self._locks.held("network", network_id):
                 if not self._store.on_network(network_id):
-                    namespaces.remove(names.namespace(self._cluster, network_id))
-                    self.forget(network_id)
+                    self.remove(network_id)
 
 
 def _last(store: Store) -> HostPlane | None:

@@ -102,7 +102,7 @@ class Firewall:
         for combination in which:
             common.update(_shared(combination, given, groups, members))
         if fresh:
-            self._begin(network_id, switch_fd, {**common, **ports})
+            given.generation = self._begin(switch_fd, {**common, **ports})
         elif same:
             self._change(network_id, switch_fd, given, given.common, common)
         else:
@@ -113,7 +113,6 @@ class Firewall:
             given.occupants = {link: given.occupants[link] for link in ports}
         given.members = {key: item for key, item in given.members.items() if ("group", key) in common}
         if fresh:
-            given.generation = nft.generation(switch_fd)
             self._given[network_id] = given
         return fresh
 
@@ -163,9 +162,9 @@ class Firewall:
             return None
         return given
 
-    def _begin(self, network_id: str, switch_fd: int, wanted: dict[object, Part]) -> None:
+    def _begin(self, switch_fd: int, wanted: dict[object, Part]) -> int:
         namespaces.inside(switch_fd, _let_rules_see_bridged_packets)
-        nft.run(switch_fd, rulebook.whole(wanted))
+        return nft.run(switch_fd, rulebook.whole(wanted))
 
     def _change(
         self,
@@ -178,12 +177,11 @@ class Firewall:
         text = rulebook.script(before, after)
         if text:
             try:
-                nft.run(switch_fd, text)
+                given.generation = nft.run(switch_fd, text)
             except Exception:
                 # what was worked out already must not pass for given: all of it is given anew next time
                 self._given.pop(network_id, None)
                 raise
-            given.generation = nft.generation(switch_fd)
 
 
 def _shared(which: Combination, given: _Given, groups: dict[str, GroupState], members: Members) -> dict[object, Part]:

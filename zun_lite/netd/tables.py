@@ -19,8 +19,7 @@ class Tables:
         if self._given.get(name) == (script, nft.generation(namespace_fd)):
             return
         self._given.pop(name, None)
-        nft.run(namespace_fd, script)
-        self._given[name] = (script, nft.generation(namespace_fd))
+        self._given[name] = (script, nft.run(namespace_fd, script))
 
     def forget(self, name: str) -> None:
         self._given.pop(name, None)

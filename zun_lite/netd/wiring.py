@@ -175,8 +175,7 @@ class Switchboard:
         for network_id in network_ids:
             with self._locks.held("network", network_id):
                 if not self._store.on_network(network_id) and not self._dataplane.is_routed(network_id):
-                    namespaces.remove(names.namespace(self._cluster, network_id))
-                    self._dataplane.forget(network_id)
+                    self._dataplane.remove(network_id)
 
     def _uses(self, port_id: str, but: str | None = None) -> bool:
         """Whether a record, other than that of one container, names the port."""

@@ -29,10 +29,11 @@ class FirewallTests(unittest.TestCase):
             self.addCleanup(patch.stop)
         self.firewall = Firewall()
 
-    def run_script(self, descriptor: int, script: str) -> None:
+    def run_script(self, descriptor: int, script: str) -> int:
         if self.refuses:
             raise errors.Failed("the kernel refused packet rules")
         self.scripts.append(script)
+        return len(self.scripts)
 
     def sync(self, combination: Combination) -> None:
         endpoint = Endpoint(IDS[0], IDS[1], 1, "fa:16:3e:00:00:01", 1450, (Address("10.0.0.5", 24, IDS[2]),))
