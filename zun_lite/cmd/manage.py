@@ -14,7 +14,7 @@ from typing import Any
 
 from oslo_config import cfg
 
-from zun_lite.cmd import begin, purge
+from zun_lite.cmd import begin, import_zun, purge
 from zun_lite.cmd import hosts as host_verbs
 from zun_lite.common import grants
 from zun_lite.common import secrets as secret_keys
@@ -169,6 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--json", action="store_true")
     listing.set_defaults(run=host_list)
     host_verbs.add_parsers(host)
+    import_zun.add_parser(nouns)
     return parser
 
 

@@ -36,14 +36,17 @@ def create_container(
     *,
     run: bool,
     accepted: Accepted | None = None,
+    uuid: str | None = None,
 ) -> workloads.Workload:
     """The record of a container that will come to be; in status Error if no host has room.
+
+    uuid: what it is to have, if it had one elsewhere.
 
     spec names networks and volumes by id, looked up with the caller's rights before.
     OverQuota: the project may not have that much; nothing is recorded.
     """
     goal = Goal(power=ON if run else OFF, run=1 if run else 0)
-    return _create(means, caller, CONTAINER, name or names.made_up_name(), spec, goal, accepted)
+    return _create(means, caller, CONTAINER, name or names.made_up_name(), spec, goal, accepted, uuid)
 
 
 def create_capsule(
@@ -61,9 +64,10 @@ def _create(
     spec: ContainerSpec,
     goal: Goal,
     accepted: Accepted | None,
+    uuid: str | None = None,
 ) -> workloads.Workload:
     project_id = _project_of(caller)
-    uuid = names.new_id()
+    uuid = uuid or names.new_id()
     networks = tuple(replace(network, position=number) for number, network in enumerate(spec.networks))
     spec = replace(spec, networks=networks, networks_joined=len(networks))
     request = Request(
