@@ -53,10 +53,10 @@ def identify(
 
     Invalid: there is none and no token to gain one. Forbidden: the API refuses the token.
     """
-    path = Path(folder) / "identity.json"
-    known = read_json(path)
-    if known is not None:
-        return Identity(known["host_uuid"], known["grant_public_key"])
+    path = _file(folder)
+    kept = known(folder)
+    if kept is not None:
+        return kept
     if not join_token:
         raise errors.Invalid(
             f"This host has no identity yet: make a token with 'zun-lite-manage host token {name}' where the API runs, "
@@ -68,6 +68,16 @@ def identify(
     replace_file(path, json.dumps(asdict(identity)).encode())
     LOG.info("enrolled as host %s (%s)", name, identity.host_uuid)
     return identity
+
+
+def known(folder: str) -> Identity | None:
+    """Who this host is, if it has enrolled."""
+    body = read_json(_file(folder))
+    return None if body is None else Identity(body["host_uuid"], body["grant_public_key"])
+
+
+def _file(folder: str) -> Path:
+    return Path(folder) / "identity.json"
 
 
 def _ask_until_answered(ask: Callable[[], dict[str, Any]], stopping: threading.Event) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from zun_lite.api.identity.directory import Projects, Users
 from zun_lite.api.identity.documents import IdentityRoot, IdentityV3
 from zun_lite.api.identity.tokens import Mine, Tokens
 from zun_lite.api.image.transfers import Transfers
+from zun_lite.api.node import docker as node_docker
 from zun_lite.api.node import images as node_images
 from zun_lite.api.node import streams as node_streams
 from zun_lite.api.policy import Policy
@@ -50,6 +51,7 @@ def routes(services: Services, cache: TokenCache, rules: Policy) -> list[Route]:
         *network.resources(services),
         *volume.resources(services),
         *image.resources(services, transfers),
+        *node_docker.resources(services.means),
         *node_images.resources(services.means, transfers),
         *node.resources(services.means, services.grant_public_key),
         *node_streams.resources(services, rules),

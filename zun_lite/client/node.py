@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import requests
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -97,6 +98,25 @@ class NodeClient:
     def login(self, workload_uuid: str) -> Login:
         """For the registry of a workload on this host. NotFound: it has none."""
         return Login(**self._send("GET", f"workloads/{workload_uuid}/registry", {}).json())
+
+    def shown_network(self, ident: str) -> dict[str, Any]:
+        """One that this host may show its own Docker: {"network_id", "name", "subnets": [{"cidr", "gateway"}]}.
+
+        Forbidden: no operator lets it.
+        """
+        return self._send("GET", f"docker/networks?{urlencode({'ident': ident})}", {}).json()
+
+    def docker_port(self, network_id: str, mac: str, cidr: str, ip: str | None) -> dict[str, Any]:
+        """The port with this MAC, as an Endpoint in JSON, with an address of the subnet, this one if it is named.
+
+        May be repeated; further subnets are further addresses. Forbidden, NotFound, Conflict.
+        """
+        body = {"network_id": network_id, "mac": mac, "cidr": cidr, "ip": ip}
+        return self._send("PUT", "docker/ports", {}, body).json()
+
+    def release_docker_port(self, network_id: str, mac: str) -> None:
+        """Have the port with this MAC deleted; may be repeated."""
+        self._send("DELETE", f"docker/ports?{urlencode({'network_id': network_id, 'mac': mac})}", {})
 
     @contextmanager
     def image(self, image_id: str) -> Iterator[ImageBytes]:

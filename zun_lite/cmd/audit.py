@@ -95,6 +95,7 @@ def _look(conf: cfg.ConfigOpts, host_uuid: str) -> HostFacts:
                 tuple(record["ports"]),
                 tuple(record["volumes"]),
                 record["wired"],
+                record.get("by_docker", False),
             )
             for record in said["records"]
         ),
@@ -103,6 +104,7 @@ def _look(conf: cfg.ConfigOpts, host_uuid: str) -> HostFacts:
         strays=tuple(strays + [f"volume file {name}" for name in staged]),
         snapshot_files=_ids(files, SNAPSHOT_SUFFIX),
         pool_shared=conf.agent.pool_shared,
+        docker_ports=tuple(said["docker_ports"]) if "docker_ports" in said else None,
     )
 
 

@@ -49,6 +49,7 @@ def build_means(conf: cfg.ConfigOpts) -> Means:
         allowed_registries=frozenset(name.lower() for name in conf.image.allowed_registries),
         network_quotas=quotas,
         volume_quotas=of_volumes,
+        docker_networks=frozenset(conf.network.docker_networks),
     )
 
 

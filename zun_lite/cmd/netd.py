@@ -21,6 +21,7 @@ from zun_lite.netd import namespaces
 from zun_lite.netd.census import Census
 from zun_lite.netd.copying import Copying
 from zun_lite.netd.dataplane import Dataplane
+from zun_lite.netd.libnetwork.server import PluginServer
 from zun_lite.netd.locks import ObjectLocks
 from zun_lite.netd.nameservice import NameService
 from zun_lite.netd.operations import Operations
@@ -44,18 +45,20 @@ def main() -> int:
     stop_signals = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)
     try:
-        server = serve(conf)
+        server, for_docker = serve(conf)
     except (errors.ZunError, OSError) as error:
         LOG.error("netd cannot start: %s", error)
         return 1
     LOG.info("netd answers at %s", conf.netd.socket)
     LOG.info("netd ends: %s", signal.Signals(signal.sigwait(stop_signals)).name)
+    if for_docker is not None:
+        for_docker.stop()
     server.stop(_STOP_SECONDS)
     return 0
 
 
-def serve(conf: cfg.ConfigOpts) -> Server:
-    """A server that has put this host in order and answers."""
+def serve(conf: cfg.ConfigOpts) -> tuple[Server, PluginServer | None]:
+    """A server that has put this host in order and answers; and the one that Docker asks, if there is to be one."""
     with open("/proc/sys/kernel/random/boot_id") as file:
         boot_id = file.read().strip()
     server = Server(conf.netd.socket)
@@ -75,7 +78,12 @@ def serve(conf: cfg.ConfigOpts) -> Server:
     server.start(operations.perform)
     if conf.agent.pool_shared:
         threading.Thread(target=_keep_fenced, args=(volumes,), name="fence", daemon=True).start()
-    return server
+    if not conf.netd.libnetwork and not store.reservations():
+        return server, None
+    # what speaks to the API is not small, and most hosts do without
+    from zun_lite.cmd import netd_docker
+
+    return server, netd_docker.serve(conf, store, locks, switchboard, dataplane)
 
 
 def _keep_fenced(volumes: Volumes) -> None:

@@ -60,6 +60,11 @@ network_opts = [
         default="172.24.4.0/24",
         help="Addresses of the network outside that the first start makes, for routers and floating IPs; empty: none.",
     ),
+    cfg.ListOpt(
+        "docker_networks",
+        default=[],
+        help="Networks, as ID or ID@HOST_NAME, that hosts may show their own Docker; see docs/docker-networks.md.",
+    ),
     cfg.IntOpt("quota_networks", default=100, min=-1, help="Networks a project; -1 is no limit."),
     cfg.IntOpt("quota_subnets", default=100, min=-1, help="Subnets a project."),
     cfg.IntOpt("quota_subnet_pools", default=-1, min=-1, help="Subnet pools a project."),
@@ -134,6 +139,17 @@ netd_opts = [
     cfg.StrOpt("socket", help="netd's socket; default STATE_DIR/run/netd.sock."),
     cfg.StrOpt("store_dir", help="What netd must remember; default STATE_DIR/netd."),
     cfg.StrOpt("mount_dir", help="Where volumes are mounted; default STATE_DIR/mounts."),
+    cfg.BoolOpt(
+        "libnetwork", default=False, help="Be a network driver for the host's own Docker; see docs/docker-networks.md."
+    ),
+    cfg.StrOpt("libnetwork_name", default="zun_lite", regex=r"^[a-z0-9_-]+$", help="What Docker calls that driver."),
+    cfg.StrOpt("libnetwork_dir", default="/run/docker/plugins", help="Where Docker looks for drivers' sockets."),
+    cfg.FloatOpt(
+        "libnetwork_grace_seconds",
+        default=120.0,
+        min=1.0,
+        help="A port that Docker asked for and has no container on is given back after so long.",
+    ),
     cfg.FloatOpt(
         "interval_seconds",
         default=10.0,

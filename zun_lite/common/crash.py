@@ -92,6 +92,12 @@ MORE_POINTS = (
     "netd.freeze.after",
     "netd.grow.device",
     "netd.settle.mounted",
+    # ports for the host's own Docker
+    "netd.reserve.recorded",
+    "netd.reserve.answered",
+    "netd.lend.link",
+    "netd.release.begin",
+    "netd.release.end",
 )
 
 _folder: str | None = None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from zun_lite.control import docker_ports
 from zun_lite.control.means import Means
 from zun_lite.db import host_images, hosts, revisions, volume_snapshots, volumes, workloads
 from zun_lite.db.hosts import Host
@@ -85,6 +86,7 @@ def remove(means: Means, name: str) -> None:
                 "snapshots lie there; delete them first."
             )
         host_images.forget_host(tx, host.uuid)
+        docker_ports.forget_host(tx, host.uuid)
         hosts.remove(tx, host.uuid)
 
     means.db.transact(work)

@@ -23,6 +23,7 @@ class Means:
     """limits: the quota of a project without its own. ratios: how much a host may promise.
 
     secrets: locks what users entrust. allowed_registries: those besides public ones that users may name.
+    docker_networks: those that hosts may show their own Docker, NETWORK_ID or NETWORK_ID@HOST_NAME.
     """
 
     db: Database
@@ -40,3 +41,4 @@ class Means:
     allowed_registries: frozenset[str] = frozenset()
     network_quotas: NetworkQuotas = NetworkQuotas()
     volume_quotas: VolumeQuotas = VolumeQuotas()
+    docker_networks: frozenset[str] = frozenset()

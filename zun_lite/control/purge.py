@@ -168,7 +168,8 @@ def _networking(means: Means, project_id: str) -> Iterator[Leftover]:
             port
             for port in ports.page(tx, [ports.ports.c.project_id == project_id])
             # The others go with their workload, or their router.
-            if port.workload_uuid is None and not port_rules.is_of_service(port)
+            if (port.workload_uuid is None and not port_rules.is_of_service(port))
+            or port.device_owner == ports.DOCKER_OWNER
         ]
         own_networks = networks.page(tx, [networks.networks.c.project_id == project_id])
         elsewhere = [
@@ -186,7 +187,9 @@ def _networking(means: Means, project_id: str) -> Iterator[Leftover]:
     for router in own_routers:
         yield _row(means, "router", router.uuid, routers.get, router_rules.tear_down)
     for port in own_ports:
-        yield _row(means, "port", port.uuid, ports.get, port_rules.delete_port)
+        of_docker = port.device_owner == ports.DOCKER_OWNER
+        # whoever runs a container by a host's own Docker is no user of the project: nobody else would let it go
+        yield _row(means, "port", port.uuid, ports.get, port_rules.remove_port if of_docker else port_rules.delete_port)
     for subnet in elsewhere:
         yield _row(means, "subnet", subnet.uuid, subnets.get, topology.delete_subnet)
     for network in own_networks:

@@ -78,7 +78,8 @@ def _ports(tx: sa.Connection) -> list[PortEntry]:
             mac=row.mac,
             ips=tuple(held[row.uuid]),
             device_id=row.workload_uuid or row.device_id,
-            ours=row.workload_uuid is not None,
+            ours=row.workload_uuid is not None and row.device_owner != ports.DOCKER_OWNER,
+            docker_host=row.host if row.device_owner == ports.DOCKER_OWNER else None,
         )
         for row in tx.execute(sa.select(ports.ports))
     ]

@@ -22,6 +22,9 @@ from zun_lite.db.engine import Json, Moment, metadata, text_type, utc_now
 from zun_lite.db.networks import networks
 from zun_lite.db.qos import qos_policies
 
+DOCKER_OWNER = "docker:container"
+"""What clients know a port by that a host's own Docker has."""
+
 KEY = sa.String(40).with_variant(sa.String(40, collation="C"), "postgresql")
 
 ports = sa.Table(

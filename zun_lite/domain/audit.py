@@ -51,7 +51,10 @@ class WorkloadEntry:
 
 @dataclass(frozen=True)
 class PortEntry:
-    """device_id: the workload that the port serves, or empty. ours: its device_owner is this service."""
+    """device_id: the workload that the port serves, or empty. ours: its device_owner is this service.
+
+    docker_host: the host whose own Docker has it.
+    """
 
     port_id: str
     network_id: str
@@ -59,6 +62,7 @@ class PortEntry:
     ips: tuple[str, ...]
     device_id: str
     ours: bool
+    docker_host: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,13 +122,17 @@ class ContainerFact:
 
 @dataclass(frozen=True)
 class NetdFact:
-    """One record of netd's. links: whether the links of its ports are there."""
+    """One record of netd's. wired: whether the links of its ports are there.
+
+    by_docker: container_id is an endpoint of the host's own Docker, not a container of ours.
+    """
 
     container_id: str
     workload: str
     ports: tuple[str, ...]
     volumes: tuple[str, ...]
     wired: bool
+    by_docker: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,6 +141,7 @@ class HostFacts:
 
     pool_shared: other hosts see the same pool. mounted: ids of the volumes that are mounted. strays: what netd
     found that bears our names and has no record.
+    docker_ports: ids of the ports that netd keeps for the host's own Docker; None: it does not say.
     """
 
     host: str
@@ -143,6 +152,7 @@ class HostFacts:
     strays: tuple[str, ...] = field(default=())
     snapshot_files: tuple[str, ...] = ()
     pool_shared: bool = False
+    docker_ports: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -206,7 +216,7 @@ def _containers(books: Books, hosts: list[HostFacts]) -> Iterator[Finding]:
             if container.container_id not in records:
                 yield Finding("I3", f"container {container.container_id} has no wiring recorded")
         for record in host.netd:
-            if record.container_id not in containers:
+            if record.container_id not in containers and not record.by_docker:
                 yield Finding("I3", f"netd has a record of container {record.container_id}, which is gone")
             running = any(
                 container.state == "running"
@@ -249,6 +259,12 @@ def _ports(books: Books, hosts: list[HostFacts]) -> Iterator[Finding]:
             for port_id in record.ports:
                 if port_id not in known:
                     yield Finding("I3", f"host {host.host}: port {port_id} is wired and gone from the records")
+        if host.docker_ports is not None:
+            kept = {port.port_id for port in books.ports if port.docker_host == host.host}
+            for port_id in sorted(kept.difference(host.docker_ports)):
+                yield Finding("I3", f"port {port_id} is for Docker on host {host.host}, which knows nothing of it")
+            for port_id in sorted(set(host.docker_ports) - kept):
+                yield Finding("I3", f"host {host.host} keeps port {port_id} for Docker, which is gone from the records")
 
 
 def _volumes(books: Books, hosts: list[HostFacts]) -> Iterator[Finding]:

@@ -55,8 +55,9 @@ class Census:
         self._pool_dir = pool_dir
 
     def take(self) -> dict[str, Any]:
-        """{"records", "networks", "traffic", "volumes", "strays", "foreign"}; an auditor compares it with Docker's.
+        """{"records", "networks", "traffic", "volumes", "docker_ports", "strays", "foreign"}, for an auditor.
 
+        docker_ports: ids of those that the host's own Docker has or had, until the API has them back.
         traffic: by port, counts of bytes, packets, errors and drops since its link was made, as the port sees them.
         foreign: links that somebody else made in a namespace of ours, which nobody here takes away.
         """
@@ -76,6 +77,7 @@ class Census:
                         names.link(self._cluster, endpoint.port_id) in present[endpoint.network_id]
                         for endpoint in record.endpoints
                     ),
+                    "by_docker": record.by_docker,
                 }
                 for record in records
             ],
@@ -100,6 +102,7 @@ class Census:
                 }
                 for state in self._volumes.states()
             ],
+            "docker_ports": [item.endpoint.port_id for item in self._store.reservations() if item.endpoint],
             "strays": {
                 **asdict(strays),
                 "links": [f"{namespace}/{link}" for namespace, link in strays.links],

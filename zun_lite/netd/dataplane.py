@@ -57,6 +57,7 @@ class Dataplane:
         self._names = name_service
         self._look_seconds = look_seconds
         self._accepting = threading.Lock()
+        self._news = threading.Condition()
         self._stop = threading.Event()
         self._shaping = Shaping(cluster)
         self._listed: dict[str, tuple[tuple[int, NetworkState | None, bool], list[Occupant]]] = {}
@@ -71,6 +72,8 @@ class Dataplane:
             self._start_names()
             unrouted = self._view.routed()
             self._view = View(plane, self._view)
+            with self._news:
+                self._news.notify_all()
             problems += self._sync_all()
             self._remove_unused(unrouted - self._view.routed())
             crash.point("netd.plane.end")
@@ -120,6 +123,17 @@ class Dataplane:
                 namespace = names.external(self._cluster, router.gateway.network_id)
                 found.add((namespace, names.link(self._cluster, router.gateway.port_id)))
         return found
+
+    def await_port(self, endpoint: Endpoint, seconds: float) -> bool:
+        """Whether the plane has the port with these addresses, now or within so long."""
+        wanted = {address.ip for address in endpoint.addresses}
+
+        def is_known() -> bool:
+            state = self._view.ports.get(endpoint.port_id)
+            return state is not None and state.local and wanted <= set(state.addresses)
+
+        with self._news:
+            return self._news.wait_for(is_known, seconds)
 
     def is_routed(self, network_id: str) -> bool:
         return network_id in self._view.routed()

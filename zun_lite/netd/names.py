@@ -3,7 +3,8 @@
 
 A network's namespace is zl<cluster>-<12 hex of the network's id>; its bridge is br0; the outer
 end of a port's link is zv<11 hex of a hash of cluster and port>, 13 of the 15 characters allowed.
-A network's tunnel is zx..., a port's shaper zb..., by the same rule. A router's namespace is
+A network's tunnel is zx..., a port's shaper zb..., by the same rule; zg... is a port's inner end until Docker has
+taken it into a container. A router's namespace is
 zl<cluster>-r<12 hex>, an external network's zl<cluster>-x<12 hex>; neither letter is a hex digit.
 """
 
@@ -13,6 +14,7 @@ import hashlib
 
 BRIDGE, BRIDGE_MAC = "br0", "02:7a:6c:00:00:53"
 LINK_PREFIX, TUNNEL_PREFIX, SHAPER_PREFIX = "zv", "zx", "zb"
+GUEST_PREFIX = "zg"
 OWN_PREFIXES = (LINK_PREFIX, TUNNEL_PREFIX, SHAPER_PREFIX)
 ROUTER_PREFIX, EXTERNAL_PREFIX = "r", "x"
 GATEWAY, HOST_END, INTERFACE_PREFIX = "gate", "zlhost", "zi"
@@ -49,6 +51,11 @@ def tunnel(cluster: str, network_id: str) -> str:
 def shaper(cluster: str, port_id: str) -> str:
     """The link through which what a port sends is slowed down."""
     return SHAPER_PREFIX + _hashed(cluster, port_id)
+
+
+def guest(cluster: str, port_id: str) -> str:
+    """A port's end on its way from Docker's own namespace into a container of Docker's."""
+    return GUEST_PREFIX + _hashed(cluster, port_id)
 
 
 def interface(port_id: str) -> str:

@@ -76,6 +76,29 @@ def of_process(pid: int) -> Iterator[int]:
         os.close(descriptor)
 
 
+@contextmanager
+def of_most_threads(pid: int) -> Iterator[int]:
+    """A descriptor of the namespace that most of a process's threads are in, for some may be visiting others."""
+    folder = f"/proc/{pid}/task"
+    try:
+        places = [f"{folder}/{thread}/ns/net" for thread in os.listdir(folder)]
+    except FileNotFoundError:
+        places = []
+    opened: dict[tuple[int, int], list[int]] = {}
+    try:
+        for place in places:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+                found = os.fstat(descriptor)
+                opened.setdefault((found.st_dev, found.st_ino), []).append(descriptor)
+        if not opened:
+            raise errors.NotFound(f"process {pid} has ended")
+        yield max(opened.values(), key=len)[0]
+    finally:
+        for descriptor in (each for every in opened.values() for each in every):
+            os.close(descriptor)
+
+
 def create(name: str) -> None:
     """Register a new namespace in which interfaces have no IPv6 of their own (bridges need none)."""
     prepare_folder()

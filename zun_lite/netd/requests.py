@@ -31,7 +31,7 @@ _MAX_NUMBER = 2**63 - 1
 def container_record(body: dict[str, Any]) -> ContainerRecord:
     """The record that a plug request asks for."""
     _only(body, ("container_id", "workload", "epoch", "endpoints", "volumes"), "plug")
-    endpoints = tuple(_endpoint(item) for item in _list(body, "endpoints", MAX_ENDPOINTS))
+    endpoints = tuple(endpoint(item) for item in _list(body, "endpoints", MAX_ENDPOINTS))
     volumes = tuple(_volume(item) for item in _list(body, "volumes", MAX_VOLUMES))
     _all_different("port", [endpoint.port_id for endpoint in endpoints])
     _all_different("MAC address", [endpoint.mac for endpoint in endpoints])
@@ -100,7 +100,8 @@ def nothing(body: dict[str, Any], operation: str) -> None:
     _only(body, (), operation)
 
 
-def _endpoint(body: Any) -> Endpoint:
+def endpoint(body: Any) -> Endpoint:
+    """One port as its host must make it, as plug has it and as the API answers for Docker's."""
     _only(body, _names_of(Endpoint), "an endpoint")
     addresses = tuple(_address(item) for item in _list(body, "addresses", MAX_LIST))
     lowest_mtu = 1280 if any(":" in address.ip for address in addresses) else 68

@@ -8,10 +8,8 @@ the connection lives on and the answer says what was wrong.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
-import os
 import socket
 import threading
 import time
@@ -19,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from zun_lite.domain import errors
+from zun_lite.netd import listening
 
 LOG = logging.getLogger(__name__)
 Perform = Callable[[Any], dict[str, Any]]
@@ -44,38 +43,18 @@ class Server:
 
     def claim(self) -> None:
         """Become the one server at the path; before anything else is touched."""
-        os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
-        self._lock_fd = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise errors.Conflict(f"another netd serves {self._path}; stop it first") from None
+        self._lock_fd = listening.claim(self._path)
 
     def start(self, perform: Perform) -> None:
         """Answer from now on; the socket appears under its name only when it is listening."""
-        half = f"{self._path}.half"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(half)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        mask = os.umask(0o177)
-        try:
-            listener.bind(half)
-        finally:
-            os.umask(mask)
-        listener.listen(256)
-        os.rename(half, self._path)
-        self._listener = listener
+        listener = self._listener = listening.listen(self._path)
         threading.Thread(target=self._accept, args=(listener, perform), name="accept", daemon=True).start()
 
     def stop(self, timeout_seconds: float) -> None:
         """Take no more requests and let those under way end."""
         self._stopping.set()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._path)
         if self._listener is not None:
-            with contextlib.suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
+            listening.close(self._listener, self._path)
         with self._calm:
             self._calm.wait_for(lambda: self._busy == 0, timeout_seconds)
 

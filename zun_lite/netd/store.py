@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What netd must remember over a restart or a reboot: one file a container, one a volume, one for the plane.
 
+For a host whose own Docker is shown tenants' networks, also one a port that it has, and one a network.
+
 A file is replaced whole and is on the disk when save_* returns. Reads are from memory: this program
 is the folder's only writer. Callers hold the lock of the object that they change.
 """
@@ -17,6 +19,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from zun_lite.common import crash
+from zun_lite.domain.stored import known
 from zun_lite.domain.wiring import Attachment, Endpoint
 
 LOG = logging.getLogger(__name__)
@@ -34,13 +37,17 @@ class VolumeFile:
 
 @dataclass(frozen=True)
 class ContainerRecord:
-    """How one Docker container is connected."""
+    """How one Docker container is connected.
+
+    by_docker: Docker itself brings the links into the container; container_id is an endpoint of Docker's then.
+    """
 
     container_id: str
     workload: str
     epoch: int
     endpoints: tuple[Endpoint, ...]
     volumes: tuple[VolumeFile, ...]
+    by_docker: bool = False
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> ContainerRecord:
@@ -50,6 +57,7 @@ class ContainerRecord:
             body["epoch"],
             tuple(Endpoint.from_json(item) for item in body["endpoints"]),
             tuple(VolumeFile(Attachment.from_json(item["attachment"]), item["path"]) for item in body["volumes"]),
+            body.get("by_docker", False),
         )
 
 
@@ -78,16 +86,46 @@ class VolumeRecord:
         return cls(Attachment.from_json(body["attachment"]), body["path"], tuple(body.get("epochs", ())))
 
 
+@dataclass(frozen=True)
+class Reservation:
+    """A port of a tenant's network for a container of the host's own Docker.
+
+    endpoint: as the API answered it, None while it has not. endpoint_id: Docker's name for it, empty until it has one.
+    sandbox: the container that it is in, by Docker's name. settled: its link was seen at work, so that it is in its
+    container. leaving: Docker has given it back, and the API is to hear of it.
+    """
+
+    key: str
+    network_id: str
+    mac: str
+    endpoint: Endpoint | None = None
+    endpoint_id: str = ""
+    sandbox: str = ""
+    settled: bool = False
+    leaving: bool = False
+
+    @property
+    def ips(self) -> frozenset[str]:
+        return frozenset(address.ip for address in self.endpoint.addresses) if self.endpoint else frozenset()
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> Reservation:
+        endpoint = body.get("endpoint")
+        return cls(**{**known(cls, body), "endpoint": Endpoint.from_json(endpoint) if endpoint else None})
+
+
 class Store:
     """The records. damaged: files that could not be read; while there are any, nothing counts as a stray."""
 
     def __init__(self, folder: str) -> None:
         self._container_folder = os.path.join(folder, "containers")
         self._volume_folder = os.path.join(folder, "volumes")
+        self._reservation_folder = os.path.join(folder, "docker-ports")
+        self._shown_folder = os.path.join(folder, "docker-networks")
         self._folder = folder
         self._guard = threading.Lock()
         self.damaged: list[str] = []
-        for path in (self._container_folder, self._volume_folder):
+        for path in (self._container_folder, self._volume_folder, self._reservation_folder, self._shown_folder):
             os.makedirs(path, mode=0o700, exist_ok=True)
         self._containers = {
             record.container_id: record for record in self._load(self._container_folder, ContainerRecord.from_json)
@@ -98,6 +136,12 @@ class Store:
         for record in self._containers.values():
             self._index(None, record)
         self._volumes = {record.volume_id: record for record in self._load(self._volume_folder, VolumeRecord.from_json)}
+        self._reservations: dict[str, Reservation] = {
+            record.key: record for record in self._load(self._reservation_folder, Reservation.from_json)
+        }
+        self._shown: dict[str, str] = dict(
+            self._load(self._shown_folder, lambda body: (body["docker_network"], body["network_id"]))
+        )
 
     def host_id(self) -> str:
         """Who this host is to others that see the same volume files; made once, random."""
@@ -176,6 +220,39 @@ class Store:
         self._delete(self._volume_folder, volume_id)
         with self._guard:
             self._volumes.pop(volume_id, None)
+
+    def reservations(self) -> list[Reservation]:
+        with self._guard:
+            return sorted(self._reservations.values(), key=lambda record: record.key)
+
+    def reservation(self, key: str) -> Reservation | None:
+        with self._guard:
+            return self._reservations.get(key)
+
+    def save_reservation(self, record: Reservation) -> None:
+        self._write(self._reservation_folder, record.key, asdict(record))
+        with self._guard:
+            self._reservations[record.key] = record
+
+    def drop_reservation(self, key: str) -> None:
+        self._delete(self._reservation_folder, key)
+        with self._guard:
+            self._reservations.pop(key, None)
+
+    def shown(self, docker_network: str) -> str | None:
+        """The tenant's network that a network of Docker's stands for, where its maker said so."""
+        with self._guard:
+            return self._shown.get(docker_network)
+
+    def save_shown(self, docker_network: str, network_id: str) -> None:
+        self._write(self._shown_folder, docker_network, {"docker_network": docker_network, "network_id": network_id})
+        with self._guard:
+            self._shown[docker_network] = network_id
+
+    def drop_shown(self, docker_network: str) -> None:
+        self._delete(self._shown_folder, docker_network)
+        with self._guard:
+            self._shown.pop(docker_network, None)
 
     def _index(self, before: ContainerRecord | None, after: ContainerRecord | None) -> None:
         """Keep up which records name which network."""

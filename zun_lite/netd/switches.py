@@ -33,7 +33,7 @@ _GET_LINK = 18
 _REQUEST, _DUMP = 0x1, 0x300
 _ERROR, _DONE = 2, 3
 _IFNAME, _MASTER = 3, 10
-_IS_UP = 0x1
+_IS_UP, _HAS_CARRIER = 0x1, 0x10000
 _ON_A_BRIDGE = (LINK_PREFIX, TUNNEL_PREFIX)
 _OTHERS_OF_OURS = {"lo", BRIDGE, GATEWAY, HOST_END}
 # which some kernels put into every new namespace
@@ -42,11 +42,12 @@ _THE_KERNELS = {"tunl0", "gre0", "gretap0", "erspan0", "sit0", "ip_vti0", "ip6_v
 
 @dataclass(frozen=True)
 class Seen:
-    """One link. master: the index of the bridge that it is on, 0 for none."""
+    """One link. master: the index of the bridge that it is on, 0 for none. has_carrier: its other end is up."""
 
     index: int
     is_up: bool
     master: int
+    has_carrier: bool = False
 
 
 def look(namespace_fd: int) -> dict[str, Seen]:
@@ -112,7 +113,7 @@ def _read() -> dict[str, Seen]:
                     raise errors.Failed(f"the kernel does not show its links: {os.strerror(code)}")
                 index, flags = struct.unpack_from("=iI", answer, place + 20)
                 name, master = _named(answer, place + 32, place + length)
-                found[name] = Seen(index, bool(flags & _IS_UP), master)
+                found[name] = Seen(index, bool(flags & _IS_UP), master, bool(flags & _HAS_CARRIER))
                 place += (length + 3) & ~3
 
 

@@ -88,6 +88,25 @@ class Switchboard:
             for name, endpoint in named
         ]
 
+    def lend(self, record: ContainerRecord, docker_fd: int) -> str:
+        """Join Docker's own namespace to a network, for Docker to take the end into a container; answers its name.
+
+        Fine to say again. The record has one endpoint, and is kept like any other's until unplug().
+        """
+        (endpoint,) = record.endpoints
+        with self._locks.held("container", record.container_id):
+            self._store.save_container(record)
+            name = self._connect(docker_fd, names.guest(self._cluster, endpoint.port_id), endpoint)
+            crash.point("netd.lend.link")
+        LOG.info("endpoint %s of Docker is joined to network %s", record.container_id[:12], endpoint.network_id)
+        return name
+
+    def announce(self, container_id: str) -> None:
+        """Tell the neighbours of a container that something else brought into its networks."""
+        record = self._store.container(container_id)
+        if record is not None:
+            self._announce(record)
+
     def unplug(self, container_id: str) -> None:
         """Take away a container's links, its record, and the namespaces of networks that nothing uses now."""
         crash.point("netd.unplug.begin")
@@ -109,7 +128,8 @@ class Switchboard:
         lost = {
             record.container_id
             for record in records
-            if not all(
+            if not record.by_docker
+            and not all(
                 names.link(self._cluster, endpoint.port_id) in present[endpoint.network_id]
                 for endpoint in record.endpoints
             )
@@ -128,14 +148,22 @@ class Switchboard:
 
     def link_names(self, network_id: str) -> set[str]:
         """Names of the links in a network's namespace; empty where it has none."""
+        return set(self._links_in(network_id))
+
+    def has_carrier(self, endpoint: Endpoint) -> bool | None:
+        """Whether the other end of a port's link is up; None: there is no link."""
+        link = self._links_in(endpoint.network_id).get(names.link(self._cluster, endpoint.port_id))
+        return None if link is None else link.has_carrier
+
+    def _links_in(self, network_id: str) -> dict[str, switches.Seen]:
         name = names.namespace(self._cluster, network_id)
         if not namespaces.exists(name):
-            return set()
+            return {}
         try:
             with namespaces.opened(name) as switch_fd:
-                return set(switches.look(switch_fd))
+                return switches.look(switch_fd)
         except FileNotFoundError:
-            return set()
+            return {}
 
     def _connect(self, container_fd: int, wanted_name: str, endpoint: Endpoint) -> str:
         namespace = names.namespace(self._cluster, endpoint.network_id)

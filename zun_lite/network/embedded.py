@@ -134,7 +134,7 @@ class EmbeddedNetworks:
                 tell_hosts(tx, port)
             if security_groups is not None and port.port_security:
                 _put_into(tx, port, security_groups or (groups.default_group(tx, project_id).uuid,))
-            return _endpoint(tx, port, position)
+            return endpoint_of(tx, port, position)
 
         return self._db.transact(work)
 
@@ -247,7 +247,8 @@ def _wishes(tx: sa.Connection, network: networks.Network, fixed_ips: tuple[str, 
     ]
 
 
-def _endpoint(tx: sa.Connection, port: ports.Port, position: int) -> Endpoint:
+def endpoint_of(tx: sa.Connection, port: ports.Port, position: int) -> Endpoint:
+    """A port as its host must make it. position: among its container's connections, whose first is the way out."""
     network = networks.get(tx, port.network_uuid)
     assert network is not None
     known = {subnet.uuid: subnet for subnet in subnets.of_network(tx, network.uuid)}

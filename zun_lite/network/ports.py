@@ -115,6 +115,16 @@ def change_port(
     return ports.get(tx, port.uuid) or port
 
 
+def add_addresses(tx: sa.Connection, port: ports.Port, wanted: Sequence[Wanted]) -> ports.Port:
+    """More addresses for a port, whoever has it."""
+    network = networks.get(tx, port.network_uuid)
+    assert network is not None
+    _allot(tx, network, port.uuid, _lock_choices(tx, network, wanted))
+    ports.update(tx, port.uuid, {})
+    tell_hosts(tx, port)
+    return ports.get(tx, port.uuid) or port
+
+
 def delete_port(tx: sa.Connection, port: ports.Port) -> None:
     """PortInUse while a container has it; ServicePortInUse: it is a router's or a floating IP's."""
     port = hold_port(tx, port)

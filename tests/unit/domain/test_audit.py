@@ -118,6 +118,20 @@ class AuditTest(unittest.TestCase):
             with self.subTest(what):
                 self.assertIn(invariant, [finding.invariant for finding in _found(books, host)])
 
+    def test_what_the_hosts_own_docker_has_is_known_to_both_or_is_found(self):
+        port = PortEntry("p9", "n1", "m9", ("10.0.0.9",), "k9", ours=False, docker_host="h1")
+        books = replace(BOOKS, ports=(*BOOKS.ports, port))
+        joined = NetdFact("e9", "p9", ("p9",), (), True, by_docker=True)
+        host = replace(HOST, netd=(*HOST.netd, joined), docker_ports=("p9",))
+        self.assertEqual([], self.kinds(books, host))
+        self.assertEqual(["I3"], self.kinds(books, replace(HOST, docker_ports=())))
+        self.assertEqual(["I3", "I3"], self.kinds(BOOKS, host))
+        self.assertEqual(["I3"], self.kinds(books, replace(host, netd=(*HOST.netd, replace(joined, by_docker=False)))))
+        self.assertEqual([], self.kinds(books, HOST))
+
+    def kinds(self, books, host):
+        return [finding.invariant for finding in _found(books, host)]
+
     def test_a_project_over_its_quota_is_found(self):
         found = judge(BOOKS, [HOST], Limits(containers=0), Ratios())
         self.assertEqual(["I5"], [finding.invariant for finding in found])
