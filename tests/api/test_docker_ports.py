@@ -97,6 +97,14 @@ class DockerPortsTest(NetworkApiTestCase):
         self.assertEqual(2, len(v6["addresses"]))
         self.assertEqual(1, len(self.the_ports()))
 
+    def test_an_address_that_follows_from_the_mac_is_there_and_had_once(self):
+        auto = {"ipv6_address_mode": "slaac", "ipv6_ra_mode": "slaac"}
+        self.make("subnet", network_id=self.network, cidr="fd00:a::/64", ip_version=6, **auto)
+        first, second, third = (self.reserve(cidr=each).json for each in (CIDR, "fd00:a::/64", "fd00:9::/64"))
+        self.assertEqual(1, len({each["port_id"] for each in (first, second, third)}))
+        self.assertEqual([2, 2, 3], [len(each["addresses"]) for each in (first, second, third)])
+        self.assertIn("fd00:a::42:aff:fe01:5", {item["ip"] for item in third["addresses"]})
+
     def test_an_address_in_use_and_another_one_for_the_same_port_are_refused(self):
         self.assertEqual(200, self.reserve(ip="10.0.0.77").status_code)
         self.assertEqual(409, self.reserve(OTHER_MAC, ip="10.0.0.77").status_code)

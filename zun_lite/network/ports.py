@@ -119,7 +119,9 @@ def add_addresses(tx: sa.Connection, port: ports.Port, wanted: Sequence[Wanted])
     """More addresses for a port, whoever has it."""
     network = networks.get(tx, port.network_uuid)
     assert network is not None
-    _allot(tx, network, port.uuid, _lock_choices(tx, network, wanted))
+    has = {address.ip for address in port.addresses}
+    choices = _lock_choices(tx, network, wanted, port.mac, port.device_owner)
+    _allot(tx, network, port.uuid, [choice for choice in choices if choice.ip not in has])
     ports.update(tx, port.uuid, {})
     tell_hosts(tx, port)
     return ports.get(tx, port.uuid) or port
