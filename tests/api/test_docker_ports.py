@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from falcon import testing
 
 from tests.api.network_case import V2, NetworkApiTestCase
+from tests.builders import a_host
 from zun_lite.common import grants
 from zun_lite.control import hosts as hosts_of
 from zun_lite.control import plane, purge
@@ -120,11 +121,27 @@ class DockerPortsTest(NetworkApiTestCase):
         self.assertEqual(401, self.client.simulate_put("/node/v1/docker/ports", json={}).status_code)
 
     def test_a_released_port_is_gone_and_a_release_may_be_repeated(self):
-        self.reserve()
+        port = self.reserve().json["port_id"]
+        known = [{"port_id": port, "network_id": self.network, "mac": MAC}]
+        self.assertEqual(known, self.ask("GET", "ports").json["ports"])
         self.show()
         for _ in range(2):
-            self.assertEqual(204, self.ask("DELETE", "ports", network_id=self.network, mac=MAC).status_code)
+            self.assertEqual(204, self.ask("DELETE", "ports", port_id=port).status_code)
         self.assertEqual([], self.the_ports())
+
+    def test_a_host_lists_and_deletes_only_what_was_made_for_its_docker(self):
+        own = self.make("port", network_id=self.network)["id"]
+        port = self.reserve().json["port_id"]
+        first, self.host = self.host, a_host(self.means, "host2")
+        self.keys[self.host.uuid] = self.key_of(self.host.uuid)
+        self.assertEqual([], self.ask("GET", "ports").json["ports"])
+        for ident in (own, port):
+            self.assertEqual(204, self.ask("DELETE", "ports", port_id=ident).status_code)
+        self.assertLessEqual({own, port}, set(self.ids("ports")))
+        self.host = first
+        for ident in (own, port):
+            self.ask("DELETE", "ports", port_id=ident)
+        self.assertEqual([True, False], [ident in self.ids("ports") for ident in (own, port)])
 
     def test_the_quota_of_the_networks_project_holds(self):
         self.show(self.network, network_quotas=NetworkQuotas({"port": 1}))
@@ -139,7 +156,7 @@ class DockerPortsTest(NetworkApiTestCase):
         change = {"port": {"fixed_ips": [{"ip_address": "10.0.0.99"}]}}
         self.denied(409, "PortInUse", self.call("PUT", f"{V2}/ports/{port}", change))
         self.denied(409, "NetworkInUse", self.call("DELETE", f"{V2}/networks/{self.network}"), port)
-        self.ask("DELETE", "ports", network_id=self.network, mac=MAC)
+        self.ask("DELETE", "ports", port_id=port)
         self.assertEqual(204, self.call("DELETE", f"{V2}/networks/{self.network}").status_code)
 
     def test_its_security_groups_are_the_projects_to_choose(self):
@@ -159,12 +176,12 @@ class DockerPortsTest(NetworkApiTestCase):
         self.assertEqual((False, self.host.uuid), (entry.ours, entry.docker_host))
 
     def test_a_purge_of_its_project_takes_it_and_its_network(self):
-        port = self.reserve().json
+        port = self.reserve().json["port_id"]
         project = self.items("networks", f"id={self.network}")[0]["project_id"]
         said = list(purge.purge(self.means, project))
-        self.assertIn(f"port {port['port_id']}: is deleted", said)
+        self.assertIn(f"port {port}: is deleted", said)
         self.assertIn(f"network {self.network}: is deleted", said)
-        self.assertEqual(204, self.ask("DELETE", "ports", network_id=self.network, mac=MAC).status_code)
+        self.assertEqual(204, self.ask("DELETE", "ports", port_id=port).status_code)
 
     def test_a_host_that_is_forgotten_leaves_none(self):
         self.reserve()

@@ -114,9 +114,13 @@ class NodeClient:
         body = {"network_id": network_id, "mac": mac, "cidr": cidr, "ip": ip}
         return self._send("PUT", "docker/ports", {}, body).json()
 
-    def release_docker_port(self, network_id: str, mac: str) -> None:
-        """Have the port with this MAC deleted; may be repeated."""
-        self._send("DELETE", f"docker/ports?{urlencode({'network_id': network_id, 'mac': mac})}", {})
+    def docker_ports(self) -> list[dict[str, str]]:
+        """Every port that the API has for this host's own Docker: {"port_id", "network_id", "mac"}."""
+        return self._send("GET", "docker/ports", {}).json()["ports"]
+
+    def release_docker_port(self, port_id: str) -> None:
+        """Have a port of this host's own Docker deleted; may be repeated."""
+        self._send("DELETE", f"docker/ports?{urlencode({'port_id': port_id})}", {})
 
     @contextmanager
     def image(self, image_id: str) -> Iterator[ImageBytes]:

@@ -76,12 +76,22 @@ def reserve(means: Means, host: Host, network_id: str, mac: str, cidr: str, ip: 
     return endpoint
 
 
-def release(means: Means, host: Host, network_id: str, mac: str) -> None:
-    """Delete the port with this MAC that was made for the host; fine to say again, whatever the operator says now."""
+def of_host(means: Means, host: Host) -> list[dict[str, str]]:
+    """Every port that was made for the host's Docker: {"port_id", "network_id", "mac"}."""
+    with means.db.read() as tx:
+        found = _made_for(tx, host.uuid)
+    return [{"port_id": port.uuid, "network_id": port.network_uuid, "mac": port.mac} for port in found]
+
+
+def release(means: Means, host: Host, port_id: str) -> None:
+    """Delete a port that was made for the host; fine to say again, whatever the operator says now.
+
+    By its id and not its MAC: a request that comes late must not hit a port that was made after it.
+    """
 
     def work(tx: sa.Connection) -> None:
-        port = ports.at_position(tx, _key(host, network_id, mac), 0)
-        if port is not None:
+        port = ports.hold(tx, port_id)
+        if port is not None and port.host == host.uuid and port.device_owner == ports.DOCKER_OWNER:
             rules.remove_port(tx, port)
 
     means.db.transact(work)
@@ -90,8 +100,13 @@ def release(means: Means, host: Host, network_id: str, mac: str) -> None:
 
 def forget_host(tx: sa.Connection, host_uuid: str) -> None:
     """The host is no more, and so are the containers of its Docker."""
-    for port in ports.page(tx, [ports.ports.c.host == host_uuid, ports.ports.c.device_owner == ports.DOCKER_OWNER]):
+    for port in _made_for(tx, host_uuid):
         rules.remove_port(tx, port)
+
+
+def _made_for(tx: sa.Connection, host_uuid: str) -> list[ports.Port]:
+    table = ports.ports.c
+    return ports.page(tx, [table.host == host_uuid, table.device_owner == ports.DOCKER_OWNER])
 
 
 def _permitted(tx: sa.Connection, means: Means, host: Host, ident: str) -> networks.Network:

@@ -56,7 +56,7 @@ class FakeApi:
             self.lost_answers -= 1
             raise errors.Unavailable("The answer was lost.")
         return {
-            "port_id": str(uuid.uuid5(uuid.NAMESPACE_OID, network_id + mac)),
+            "port_id": _port_id(network_id, mac),
             "network_id": network_id,
             "vni": 7,
             "mac": mac,
@@ -71,13 +71,21 @@ class FakeApi:
             ],
         }
 
-    def release_docker_port(self, network_id: str, mac: str) -> None:
+    def docker_ports(self) -> list[dict[str, str]]:
         self._answer()
-        self.ports.pop((network_id, mac), None)
+        return [{"port_id": _port_id(*known), "network_id": known[0], "mac": known[1]} for known in self.ports]
+
+    def release_docker_port(self, port_id: str) -> None:
+        self._answer()
+        self.ports = {known: ips for known, ips in self.ports.items() if _port_id(*known) != port_id}
 
     def _answer(self) -> None:
         if self.away:
             raise errors.Unavailable("The API does not answer.")
+
+
+def _port_id(network_id: str, mac: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, network_id + mac))
 
 
 class FakeSwitchboard:
@@ -256,7 +264,7 @@ class ReservationTests(DriverCase):
         self.release()
         self.assertEqual([], self.store.containers())
         self.begin()
-        self.reservations.look()
+        self.assertRaises(errors.Unavailable, self.reservations.look)
         self.assertEqual([True], [known.leaving for known in self.store.reservations()])
         self.assertEqual([(NETWORK, MAC)], list(self.api.ports))
         self.api.away = False
@@ -292,6 +300,14 @@ class ReservationTests(DriverCase):
         self.assertEqual(1, len(self.api.ports))
         self.reservations.look()
         self.assertEqual(([], {}), (self.store.reservations(), self.api.ports))
+
+    def test_a_port_of_a_question_that_was_heard_too_late_goes_and_no_other(self) -> None:
+        self.address()
+        self.api.docker_port(NETWORK, MAC_2, V4, None)
+        self.reservations.look(thoroughly=False)
+        self.assertEqual(2, len(self.api.ports))
+        self.reservations.look()
+        self.assertEqual([(NETWORK, MAC)], list(self.api.ports))
 
     def test_an_address_that_is_still_going_is_had_anew_by_the_same_mac_or_another(self) -> None:
         for mac in (MAC, MAC_2):

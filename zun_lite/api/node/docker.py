@@ -21,7 +21,7 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 def resources(means: Means) -> list[tuple[str, Any, str | None]]:
     return [
         ("/node/v1/docker/networks", ShownNetwork(means), None),
-        ("/node/v1/docker/ports", DockerPort(means), None),
+        ("/node/v1/docker/ports", DockerPorts(means), None),
     ]
 
 
@@ -36,11 +36,17 @@ class ShownNetwork:
         resp.media = docker_ports.shown(self._means, host, req.get_param("ident", required=True))
 
 
-class DockerPort:
-    """PUT: the port with a MAC has an address of a subnet. DELETE: it is gone. Both may be repeated."""
+class DockerPorts:
+    """GET: all of the host's. PUT: the port with a MAC has an address of a subnet. DELETE ?port_id=: it is gone.
+
+    All may be repeated.
+    """
 
     def __init__(self, means: Means) -> None:
         self._means = means
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        resp.media = {"ports": docker_ports.of_host(self._means, authenticate(self._means, req))}
 
     def on_put(self, req: falcon.Request, resp: falcon.Response) -> None:
         host = authenticate(self._means, req)
@@ -55,8 +61,7 @@ class DockerPort:
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
         host = authenticate(self._means, req)
-        network_id, mac = (req.get_param(key, required=True) for key in ("network_id", "mac"))
-        docker_ports.release(self._means, host, network_id, _mac(mac))
+        docker_ports.release(self._means, host, req.get_param("port_id", required=True))
         resp.status = falcon.HTTP_204
 
 

@@ -2,9 +2,10 @@
 """Ports of tenants' networks that the host's own Docker has: had from the API, joined, given back.
 
 A reservation is on disk before the API is asked for its port, and until the API has it back, so that none is
-forgotten by whoever dies in between. What takes something away is answered from here at once; the API hears of it
-by and by. A reservation that stands for no link for long is given back though Docker never said so: whoever
-began it has given up.
+forgotten by whoever dies in between, and a port that the API has and that is reserved nowhere may go: it came of a
+question that the API heard too late. What takes something away is answered from here at once; the API hears of it by
+and by. A reservation that stands for no link for long is given back though Docker never said so: whoever began it has
+given up.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -31,6 +33,7 @@ LOG = logging.getLogger(__name__)
 _PLANE_SECONDS = 3.0
 # Docker takes an end into its container some tenths of a second after the join
 _FRESH_LOOK_SECONDS, _FRESH_SECONDS = 0.3, 15.0
+_LOOKS_A_THOROUGH_ONE = 3
 _REFUSALS = (errors.Invalid, errors.Forbidden, errors.NotFound, errors.Conflict)
 
 
@@ -41,7 +44,9 @@ class PortsApi(Protocol):
 
     def docker_port(self, network_id: str, mac: str, cidr: str, ip: str | None) -> dict[str, Any]: ...
 
-    def release_docker_port(self, network_id: str, mac: str) -> None: ...
+    def docker_ports(self) -> list[dict[str, str]]: ...
+
+    def release_docker_port(self, port_id: str) -> None: ...
 
 
 class Reservations:
@@ -175,19 +180,26 @@ class Reservations:
         """Tell the API of what was given back, and find what nobody will give back; does not wait."""
         threading.Thread(target=self._keep, args=(look_seconds,), name="reservations", daemon=True).start()
 
-    def look(self) -> None:
-        """One turn of keep()."""
+    def look(self, *, thoroughly: bool = True) -> None:
+        """One turn of keep(). thoroughly: what the API has is compared, too."""
         for known in self._store.reservations():
             if known.leaving:
                 self._try_to_end(known)
             else:
                 self._judge(known)
+        if thoroughly:
+            self._compare()
 
     def _keep(self, look_seconds: float) -> None:
+        looked = -math.inf
         while True:
             self._look_now.clear()
+            thoroughly = time.monotonic() - looked >= _LOOKS_A_THOROUGH_ONE * look_seconds
+            looked = time.monotonic() if thoroughly else looked
             try:
-                self.look()
+                self.look(thoroughly=thoroughly)
+            except errors.ZunError as error:
+                LOG.debug("ports that the host's own Docker has are not compared now: %s", error.message)
             except Exception:
                 LOG.exception("ports that the host's own Docker has could not be looked at")
             for key, joined in list(self._fresh.items()):
@@ -261,10 +273,22 @@ class Reservations:
             if known.endpoint_id:
                 self._switchboard.unplug(known.endpoint_id)
             crash.point("netd.release.begin")
-            self._line().release_docker_port(known.network_id, known.mac)
+            if known.endpoint is not None:
+                self._line().release_docker_port(known.endpoint.port_id)
             crash.point("netd.release.end")
             self._store.drop_reservation(key)
         LOG.info("port with MAC %s of network %s is given back", known.mac, known.network_id)
+
+    def _compare(self) -> None:
+        """Have the API delete what it has for this host and nobody here has reserved."""
+        line = self._line()
+        there = line.docker_ports()
+        # looked up after the answer, for a reservation is kept before its port is made
+        reserved = {known.key for known in self._store.reservations()}
+        for port in there:
+            if not self._store.damaged and _key(port["network_id"], port["mac"]) not in reserved:
+                LOG.warning("port %s of network %s is reserved by nobody and goes", port["port_id"], port["network_id"])
+                line.release_docker_port(port["port_id"])
 
     def _is_first_of(self, sandbox: str, key: str) -> bool:
         others = [known for known in self._store.reservations() if known.sandbox == sandbox and known.key != key]
