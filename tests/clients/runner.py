@@ -91,6 +91,11 @@ class Clients:
         """An `openstack` command; fails the test when the command fails, unless check is off."""
         return self._run({"kind": "openstack", "words": list(words)}, ("openstack", *words), cloud, check)
 
+    def several(self, commands: list[list[str]], *, cloud: str = "demo") -> list[Done]:
+        """Many `openstack` commands that one process runs after each other, for where each one's own costs too much."""
+        done = self._run({"kind": "several", "commands": commands}, ("several",), cloud, check=True)
+        return [Done(tuple(words), **ended) for words, ended in zip(commands, done.json(), strict=True)]
+
     def python(self, code: str, *, cloud: str = "demo", check: bool = True) -> Done:
         """A program in the clients' environment."""
         return self._run({"kind": "python", "code": code}, ("python",), cloud, check)

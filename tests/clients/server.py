@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import io
 import json
 import os
 import signal
@@ -133,9 +134,25 @@ def perform(asked: dict[str, Any]) -> int:
     if asked["kind"] == "python":
         exec(compile(asked["code"], "<test>", "exec"), {"__name__": "__main__"})
         return 0
+    if asked["kind"] == "several":
+        print(json.dumps([captured(words) for words in asked["commands"]]))
+        return 0
     from openstackclient import shell
 
     return shell.main(asked["words"]) or 0
+
+
+def captured(words: list[str]) -> dict[str, Any]:
+    """How a command ended and what it said, of several that one process runs."""
+    from openstackclient import shell
+
+    out, error = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+        try:
+            code = shell.main(words) or 0
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return {"code": code, "stdout": out.getvalue(), "stderr": error.getvalue()}
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ from typing import TypeVar
 from tests.clients.runner import venv
 
 TABLE = Path(__file__).resolve().parent.parent.parent / "docs" / "commands.md"
-# The group of entry points that holds every command of python-zunclient.
+# The groups of entry points that hold every command of python-zunclient, and every one for networks.
 PLUGIN = ("python-zunclient", "openstack.container.v1")
+NETWORKING = ("python-openstackclient", "openstack.network.v2")
 _MARK = "stock_commands"
 Test = TypeVar("Test", bound=Callable[..., None])
 
@@ -36,20 +37,21 @@ one that shows against any server; the test asserts its text and shows that the 
 @dataclass(frozen=True)
 class Case:
     """One test of one command. Empty where the command works: fault, what the client itself does wrong;
-    lacks, what this version has not for it."""
+    lacks, what this version has not for it; unserved, what it hears because the subset leaves it out."""
 
     command: str
     fault: str
     lacks: str
+    unserved: str
     claim: str
 
 
-def about(command: str, *more: str, fault: str = "", lacks: str = "") -> Callable[[Test], Test]:
+def about(command: str, *more: str, fault: str = "", lacks: str = "", unserved: str = "") -> Callable[[Test], Test]:
     """Marks a test as a case of these commands."""
 
     def mark(test: Test) -> Test:
         claim = test.__name__.removeprefix("test_").replace("_", " ")
-        cases = [Case(name, fault, lacks, claim) for name in (command, *more)]
+        cases = [Case(name, fault, lacks, unserved, claim) for name in (command, *more)]
         setattr(test, _MARK, [*getattr(test, _MARK, []), *cases])
         return test
 
@@ -70,8 +72,16 @@ def cases() -> list[Case]:
 
 def plugin_commands() -> list[str]:
     """Every command that python-zunclient adds to `openstack`, as it is typed."""
+    return _commands_of(*PLUGIN)
+
+
+def networking_commands() -> list[str]:
+    """Every command for networks that python-openstackclient has."""
+    return _commands_of(*NETWORKING)
+
+
+def _commands_of(package: str, group: str) -> list[str]:
     (packages,) = (venv() / "lib").glob("python3*/site-packages")
-    package, group = PLUGIN
     (found,) = importlib.metadata.distributions(name=package, path=[str(packages)])
     return sorted(point.name.replace("_", " ") for point in found.entry_points if point.group == group)
 
@@ -81,13 +91,16 @@ def table(known: Iterable[Case]) -> str:
     by_command: dict[str, list[Case]] = {}
     for case in known:
         by_command.setdefault(case.command, []).append(case)
-    plugin = plugin_commands()
-    others = sorted(set(by_command) - set(plugin))
+    plugin, networking = plugin_commands(), networking_commands()
+    others = sorted(set(by_command) - set(plugin) - set(networking))
     return "\n".join(
         [
             _INTRODUCTION,
             f"## python-zunclient: `openstack appcontainer` and `openstack capsule` ({len(plugin)} commands)",
             *_rows(plugin, by_command),
+            "",
+            f"## python-openstackclient's commands for networks ({len(networking)})",
+            *_rows(networking, by_command),
             "",
             "## Other commands",
             *_rows(others, by_command),
@@ -102,6 +115,7 @@ def _rows(commands: Iterable[str], by_command: dict[str, list[Case]]) -> list[st
         found = by_command.get(command, [])
         faults = [f"the client's own fault: {case.fault}" for case in found if case.fault]
         faults += [f"not here yet: {case.lacks}" for case in found if case.lacks]
+        faults += sorted({f"not served: {case.unserved}" for case in found if case.unserved})
         result = "; ".join(faults) or "works"
         lines.append(f"| `{command}` | {result} | {'; '.join(sorted({case.claim for case in found}))} |")
     return lines

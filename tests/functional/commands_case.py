@@ -7,6 +7,8 @@ from typing import Any
 
 from tests.functional.case import ClientsTestCase
 
+V2 = "/network/v2.0"
+
 
 class CommandsTestCase(ClientsTestCase):
     network: str
@@ -20,6 +22,14 @@ class CommandsTestCase(ClientsTestCase):
         """What a command prints, both ways."""
         done = self.clients.openstack(*words, cloud=cloud, check=check)
         return done.stdout + done.stderr
+
+    def got(self, path: str, *, cloud: str = "demo") -> Any:
+        """What Networking says of something, asked plainly."""
+        return self.cloud.ask("GET", f"{V2}/{path}", cloud=cloud)
+
+    def project(self) -> str:
+        """The id of the project that has the network `home`."""
+        return self.got(f"networks/{self.network}")["network"]["project_id"]
 
     def accepted(self, *words: str, cloud: str = "demo") -> None:
         said = self.say(*words, cloud=cloud)

@@ -17,6 +17,11 @@ class TableOfCommandsTest(unittest.TestCase):
         self.assertGreaterEqual(len(plugin), 56)
         self.assertEqual([], sorted(set(plugin) - {case.command for case in commands.cases()}))
 
+    def test_every_command_for_networks_has_a_case(self):
+        networking = commands.networking_commands()
+        self.assertGreaterEqual(len(networking), 134)
+        self.assertEqual([], sorted(set(networking) - {case.command for case in commands.cases()}))
+
     def test_the_docs_say_what_the_tests_show(self):
         table = commands.table(commands.cases())
         if os.environ.get(WRITE):

@@ -3,19 +3,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tests.functional.commands import about
-from tests.functional.commands_case import CommandsTestCase
-
-V2 = "/network/v2.0"
+from tests.functional.commands_case import V2, CommandsTestCase
 
 
 class TenantNetworkCommandsTest(CommandsTestCase):
     settings = {"network": {"external_cidr": "172.29.78.0/24"}}
-
-    def got(self, path: str, *, cloud: str = "demo") -> Any:
-        return self.cloud.ask("GET", f"{V2}/{path}", cloud=cloud)
 
     @about("security group create", "security group set", "security group list", "security group show")
     @about("security group delete")

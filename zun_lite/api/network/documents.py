@@ -101,13 +101,17 @@ class Extensions:
 
 
 class Empty:
-    """A collection of which nothing is served: it lists as empty."""
+    """A collection of which nothing is served: it lists as empty, and nothing can be put into it."""
 
     def __init__(self, name: str) -> None:
+        self._name = name
         self._body: dict[str, Any] = {name.replace("-", "_"): []}
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         media.answer(resp, self._body)
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        raise errors.NotFound(f"This server has no {self._name}, so none can be made.", kind="HTTPNotFound")
 
 
 def _extension(alias: str) -> dict[str, Any]:
