@@ -76,6 +76,7 @@ class UnservedNetworksTest(CommandsTestCase):
             "NONE": new_id(),
         }
 
-    def everything(self) -> list[Any]:
+    def everything(self) -> list[tuple[str, str]]:
         kinds = ("networks", "subnets", "ports", "routers", "subnetpools", "floatingips", "security-groups")
-        return [self.got(kind, cloud="admin") for kind in kinds]
+        found = [item for kind in kinds for item in self.got(kind, cloud="admin")[kind.replace("-", "_")]]
+        return [(item["id"], item.get("name", "")) for item in found]
