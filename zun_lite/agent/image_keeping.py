@@ -14,8 +14,11 @@ from zun_lite.agent.image_cache import CacheLimits, ImageCache
 from zun_lite.agent.image_sources import ImageApi, ImageSources
 from zun_lite.agent.images import Images
 from zun_lite.agent.kept_images import KeptImages
+from zun_lite.agent.registry_addresses import RegistryAddresses
+from zun_lite.agent.registry_reader import RegistryReader
 from zun_lite.agent.runtime.base import Runtime
 from zun_lite.agent.runtime.image_base import EngineImages
+from zun_lite.agent.signatures import PublicKey, Signatures
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors, image_reference
 from zun_lite.domain.capsule import CapsuleSpec
@@ -27,13 +30,20 @@ GIB = 1024**3
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """most_gib: of one image. cache_gib, cache_hours: of images that nobody needs now."""
+    """most_gib: of one image. cache_gib, cache_hours: of images that nobody needs now.
+
+    signing_keys: who must have signed what is used of the repositories that are like one of signed.
+    insecure_registries: where signatures are fetched without TLS.
+    """
 
     pull_timeout_seconds: float = 600.0
     most_gib: int = 16
     cache_gib: int = 50
     cache_hours: int = 336
     allowed_registries: tuple[str, ...] = ()
+    signing_keys: tuple[PublicKey, ...] = ()
+    signed: tuple[str, ...] = ("*",)
+    insecure_registries: tuple[str, ...] = ()
 
 
 class ImageKeeping:
@@ -55,8 +65,16 @@ class ImageKeeping:
         self._mark = mark
         book = ImageBook(folder / "images.json", engine, clock)
         sources = ImageSources(api, engine, folder / "images", settings.most_gib * GIB)
+        addresses = RegistryAddresses(settings.allowed_registries)
+        reader = RegistryReader(addresses.check, settings.insecure_registries)
         self.images = Images(
-            engine, book, sources, settings.pull_timeout_seconds, self._wake, settings.allowed_registries
+            engine,
+            book,
+            sources,
+            settings.pull_timeout_seconds,
+            self._wake,
+            addresses,
+            Signatures(reader, settings.signing_keys, settings.signed),
         )
         limits = CacheLimits(settings.cache_gib * GIB, settings.cache_hours * 3600.0)
         self._cache = ImageCache(engine, book, limits, clock)

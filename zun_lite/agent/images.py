@@ -9,17 +9,17 @@ already is for those only who could have brought it themselves; see image_book.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import logging
-import socket
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from zun_lite.agent import image_book
 from zun_lite.agent.image_book import ImageBook
+from zun_lite.agent.registry_addresses import RegistryAddresses
 from zun_lite.agent.runtime.image_base import EngineImages
+from zun_lite.agent.signatures import Signatures
 from zun_lite.domain import errors, image_reference
 from zun_lite.domain.desired import Login
 from zun_lite.domain.spec import ContainerSpec
@@ -59,8 +59,7 @@ class _Pull:
 class Images:
     """The images of one engine. wake is called with each uuid that waited for one that ended.
 
-    allowed_registries: those that may be spoken to though they are in an inner network.
-    addresses_of: looks up a host's name; none are found where there is no network.
+    addresses: which registries may be spoken to. signatures: which images must be signed; none without it.
     """
 
     def __init__(
@@ -70,16 +69,17 @@ class Images:
         sources: Sources,
         timeout_seconds: float,
         wake: Callable[[str], None],
-        allowed_registries: Collection[str] = (),
-        addresses_of: Callable[[str], Collection[str]] | None = None,
+        addresses: RegistryAddresses,
+        signatures: Signatures | None = None,
     ) -> None:
         self._engine = engine
         self._book = book
         self._sources = sources
         self._timeout_seconds = timeout_seconds
         self._wake = wake
-        self._allowed_registries = allowed_registries
-        self._addresses_of = addresses_of or _addresses_of
+        self._addresses = addresses
+        self._signatures = signatures
+        self._trusted: set[str] = set()
         self._lock = threading.Condition()
         self._slots = threading.Semaphore(MAX_PULLS)
         self._pulls: dict[_Want, _Pull] = {}
@@ -98,7 +98,8 @@ class Images:
             raise error
         if brought or spec.image_pull_policy != "always":
             found = self._engine.find(want.reference)
-            if found is not None and self._book.may_use(found, _rights(project_id, want)):
+            usable = found is not None and self._book.may_use(found, _rights(project_id, want))
+            if usable and (found in self._trusted or not self._must_be_signed(want.reference)):
                 return found
         if spec.image_pull_policy == "never":
             raise errors.NoSuchImage(f"Image {spec.image!r} is not on the host, and its policy is never to pull.")
@@ -150,12 +151,27 @@ class Images:
             if want.image_id:
                 self._sources.load(want.image_id, want.reference, self._timeout_seconds)
             else:
-                self._check_addresses(want.reference)
-                self._engine.pull(want.reference, login, self._timeout_seconds)
+                self._addresses.check(image_reference.parse(want.reference).registry)
+                self._pull(want.reference, login)
         except BaseException:
             self._book.drop(begun)
             raise
         self._book.end(begun)
+
+    def _pull(self, reference: str, login: Login | None) -> None:
+        """Of what must be signed, exactly that which is."""
+        if self._signatures is None or not self._signatures.wanted(reference):
+            self._engine.pull(reference, login, self._timeout_seconds)
+            return
+        digest = self._signatures.digest_of(reference, login)
+        self._engine.pull(reference, login, self._timeout_seconds)
+        found = self._engine.find(reference)
+        if found is None or digest not in self._engine.digests(found):
+            raise errors.NoSuchImage(f"Image {reference!r} was changed while it was pulled; try again.")
+        self._trusted.add(found)
+
+    def _must_be_signed(self, reference: str) -> bool:
+        return self._signatures is not None and self._signatures.wanted(reference)
 
     def _login(self, want: _Want, uuid: str) -> Login | None:
         if not want.registry_id:
@@ -178,18 +194,6 @@ class Images:
             with self._lock:
                 asker = min(self._pulls[want].waiting - asked, default=None)
         return None
-
-    def _check_addresses(self, reference: str) -> None:
-        """NoSuchImage: the registry's name leads into this host's own or an inner network.
-
-        The engine looks the name up again, so that this keeps out what is set up wrongly or in a hurry only.
-        """
-        registry = image_reference.parse(reference).registry
-        if registry in self._allowed_registries:
-            return
-        addresses = self._addresses_of(registry.partition(":")[0])
-        if not all(ipaddress.ip_address(address).is_global for address in addresses):
-            raise errors.NoSuchImage(f"Images from the registry {registry!r} are not allowed here.")
 
 
 def _want(project_id: str, spec: ContainerSpec) -> _Want:
@@ -215,11 +219,3 @@ def _right(want: _Want, login: Login | None) -> str:
     if login is not None and login.username:
         return image_book.of_project(want.project_id)
     return image_book.PUBLIC
-
-
-def _addresses_of(host: str) -> list[str]:
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return []
-    return [str(item[4][0]).partition("%")[0] for item in found]

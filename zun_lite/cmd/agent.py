@@ -29,6 +29,7 @@ from zun_lite.agent.runtime.etc import EtcFiles
 from zun_lite.agent.runtime.files import GivenFiles
 from zun_lite.agent.runtime.freezer import Freezer
 from zun_lite.agent.server import make_app
+from zun_lite.agent.signatures import read_keys
 from zun_lite.agent.streams.opened import OpenExecs
 from zun_lite.client import node
 from zun_lite.client.netd import NetdClient
@@ -148,6 +149,9 @@ def settings(conf: cfg.ConfigOpts) -> Settings:
             cache_gib=conf.agent.image_cache_max_gib,
             cache_hours=conf.agent.image_cache_max_age_hours,
             allowed_registries=tuple(name.lower() for name in conf.image.allowed_registries),
+            signing_keys=read_keys(conf.image_policy.public_keys),
+            signed=tuple(conf.image_policy.signed),
+            insecure_registries=tuple(name.lower() for name in conf.image_policy.insecure_registries),
         ),
         underlay_address=conf.agent.underlay_address,
         external_bridge=conf.agent.external_bridge,

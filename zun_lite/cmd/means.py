@@ -18,6 +18,7 @@ from zun_lite.control.means import Means
 from zun_lite.db import version
 from zun_lite.db.engine import Database
 from zun_lite.domain import errors
+from zun_lite.domain.image_policy import ImagePolicy
 from zun_lite.domain.resources import Limits, Ratios
 from zun_lite.image.embedded import EmbeddedImages
 from zun_lite.network.embedded import EmbeddedNetworks
@@ -50,6 +51,9 @@ def build_means(conf: cfg.ConfigOpts) -> Means:
         network_quotas=quotas,
         volume_quotas=of_volumes,
         docker_networks=frozenset(conf.network.docker_networks),
+        image_policy=ImagePolicy(
+            tuple(conf.image_policy.allowed), conf.image_policy.require_digest, conf.image_policy.image_service
+        ),
     )
 
 

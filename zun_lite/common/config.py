@@ -92,6 +92,25 @@ image_opts = [
         help="Registries, as HOST:PORT, that users may name though they are addresses or inner names.",
     ),
 ]
+image_policy_opts = [
+    cfg.ListOpt(
+        "allowed",
+        default=[],
+        help="Repositories, like docker.io/library/* or registry.example.org/*, that users may use; empty: all. "
+        "* stands for any text.",
+    ),
+    cfg.BoolOpt("require_digest", default=False, help="Take images by their digest only."),
+    cfg.BoolOpt("image_service", default=True, help="Whether images of the image service may be used."),
+    cfg.ListOpt(
+        "public_keys",
+        default=[],
+        help="Files of cosign's public keys; with any, hosts use only images that one of them signed.",
+    ),
+    cfg.ListOpt("signed", default=["*"], help="Repositories whose images must be signed, where there are keys."),
+    cfg.ListOpt(
+        "insecure_registries", default=[], help="Registries, as HOST:PORT, whose signatures are fetched without TLS."
+    ),
+]
 registry_opts = [
     cfg.StrOpt("key_file", help="Keys that lock registries' passwords; default STATE_DIR/keys/registry.key."),
 ]
@@ -213,6 +232,7 @@ GROUPS: dict[str | None, Sequence[cfg.Opt]] = {
     "network": network_opts,
     "volume": volume_opts,
     "image": image_opts,
+    "image_policy": image_policy_opts,
     "registry": registry_opts,
     "controller": controller_opts,
     "agent": agent_opts,

@@ -64,6 +64,8 @@ def act(
         return goal if signal is None else replace(goal, signal=signal)
 
     respec = _rename_image(means, caller, workload.spec, image, image_driver) if image or image_driver else None
+    if action == "rebuild" and respec is None:
+        images.check_policy(means, workload.spec)
     changed = means.db.transact(lambda tx: _change(tx, caller, workload.uuid, action, action, adjust, respec))
     means.waker.wake()
     return changed

@@ -23,7 +23,7 @@ def pull(means: Means, caller: Caller, repo: str, tag: str | None, host_ident: s
         raise errors.Invalid("repo must be a name with or without a tag; an image by its digest cannot be kept.")
     wanted_tag = tag or given.tag or "latest"
     name = repo.removesuffix(f":{given.tag}") if given.tag else repo
-    image_reference.parse(f"{name}:{wanted_tag}")
+    means.image_policy.check(image_reference.parse(f"{name}:{wanted_tag}"))
     uuid = names.new_id()
 
     def work(tx: sa.Connection) -> HostImage:

@@ -26,6 +26,7 @@ def name_image(means: Means, caller: Caller, spec: ContainerSpec) -> ContainerSp
     if spec.image_driver == GLANCE:
         if spec.registry_id is not None:
             raise errors.Invalid("An image of the image service comes by no registry; leave registry out.")
+        means.image_policy.check_image_service()
         image_id = means.images.resolve(caller, spec.image)
         return replace(spec, image_id=image_id, image_reference=image_reference.embedded(image_id))
     reference = image_reference.parse(spec.image)
@@ -39,4 +40,13 @@ def name_image(means: Means, caller: Caller, spec: ContainerSpec) -> ContainerSp
         reference = reference.at(domain)
     elif reference.registry:
         image_reference.check_registry(reference.registry, means.allowed_registries)
+    means.image_policy.check(reference)
     return replace(spec, image_id=None, image_reference=str(reference))
+
+
+def check_policy(means: Means, spec: ContainerSpec) -> None:
+    """Invalid: the image that a container is made of is not allowed, now."""
+    if spec.image_id is not None:
+        means.image_policy.check_image_service()
+    else:
+        means.image_policy.check(image_reference.parse(spec.reference))

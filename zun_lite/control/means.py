@@ -10,6 +10,7 @@ from zun_lite.common.clock import Clock
 from zun_lite.common.secrets import SecretBox
 from zun_lite.common.wake import Waker
 from zun_lite.db.engine import Database
+from zun_lite.domain.image_policy import ImagePolicy
 from zun_lite.domain.resources import Limits, Ratios
 from zun_lite.image.base import ImageProvider
 from zun_lite.network.base import NetworkProvider
@@ -24,6 +25,7 @@ class Means:
 
     secrets: locks what users entrust. allowed_registries: those besides public ones that users may name.
     docker_networks: those that hosts may show their own Docker, NETWORK_ID or NETWORK_ID@HOST_NAME.
+    image_policy: which images the operator allows.
     """
 
     db: Database
@@ -40,5 +42,6 @@ class Means:
     execute_timeout_seconds: int = 15
     allowed_registries: frozenset[str] = frozenset()
     network_quotas: NetworkQuotas = NetworkQuotas()
+    image_policy: ImagePolicy = ImagePolicy()
     volume_quotas: VolumeQuotas = VolumeQuotas()
     docker_networks: frozenset[str] = frozenset()

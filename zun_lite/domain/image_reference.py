@@ -41,10 +41,15 @@ class Reference:
 
     def __str__(self) -> str:
         """The whole name, which says one thing only: registry, path, and digest or tag."""
+        end = f"@{self.digest}" if self.digest else f":{self.tag or 'latest'}"
+        return f"{self.repository}{end}"
+
+    @property
+    def repository(self) -> str:
+        """Registry and path."""
         registry = self.registry or DEFAULT_REGISTRY
         path = f"library/{self.path}" if registry == DEFAULT_REGISTRY and "/" not in self.path else self.path
-        end = f"@{self.digest}" if self.digest else f":{self.tag or 'latest'}"
-        return f"{registry}/{path}{end}"
+        return f"{registry}/{path}"
 
     def at(self, registry: str) -> Reference:
         return replace(self, registry=registry.lower())

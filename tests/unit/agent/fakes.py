@@ -14,6 +14,7 @@ from zun_lite.agent.images import Images
 from zun_lite.agent.journal import Journal
 from zun_lite.agent.looks import Looks
 from zun_lite.agent.reconciler import Reconciler
+from zun_lite.agent.registry_addresses import RegistryAddresses
 from zun_lite.agent.removals import Removals
 from zun_lite.agent.runtime.fake import FakeRuntime
 from zun_lite.agent.runtime.fake_images import FakeImages
@@ -272,7 +273,7 @@ class Host:
         self.engine_images = FakeImages(self.runtime)
         book = ImageBook(self.folder / "agent" / "images.json", self.engine_images, self.clock)
         self.images = Images(
-            self.engine_images, book, self.sources, 5.0, self.woken.append, addresses_of=lambda host: ()
+            self.engine_images, book, self.sources, 5.0, self.woken.append, RegistryAddresses((), lambda host: ())
         )
         self.performer = DyingPerformer(
             Performer(

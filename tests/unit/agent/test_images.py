@@ -15,6 +15,7 @@ from zun_lite.agent.image_book import ImageBook
 from zun_lite.agent.image_cache import CacheLimits, ImageCache
 from zun_lite.agent.images import Images
 from zun_lite.agent.kept_images import KeptImages
+from zun_lite.agent.registry_addresses import RegistryAddresses
 from zun_lite.agent.runtime.base import Order
 from zun_lite.agent.runtime.fake import FakeRuntime
 from zun_lite.agent.runtime.fake_images import FakeImages
@@ -53,7 +54,8 @@ class ImageCase(unittest.TestCase):
 
     def some_images(self, wake=None, allowed: tuple[str, ...] = ()) -> Images:
         wake = wake or self.woken.append
-        return Images(self.engine, self.book, self.sources, 5, wake, allowed, ADDRESSES.get)
+        addresses = RegistryAddresses(allowed, ADDRESSES.get)
+        return Images(self.engine, self.book, self.sources, 5, wake, addresses)
 
     def get(self, project: str, spec: ContainerSpec, uuid: str = "a") -> str | None:
         """The image for a workload, brought if need be."""

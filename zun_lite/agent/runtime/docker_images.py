@@ -50,6 +50,11 @@ class DockerImages:
         except errors.Invalid as error:
             raise errors.NoSuchImage(f"{reference!r} is not the name of an image.") from error
 
+    def digests(self, image_id: str) -> set[str]:
+        with self._runtime.asking(_LOOK_SECONDS) as api:
+            found = api.inspect_image(image_id).get("RepoDigests") or ()
+        return {name.rpartition("@")[2] for name in found}
+
     def every(self) -> list[EngineImage]:
         with self._runtime.asking(_CHANGE_SECONDS) as api:
             found = api.images()

@@ -15,7 +15,7 @@ from zun_lite.domain.desired import Login
 class FakeImages:
     """private: name → (username, password) without which it is not found. logins: those that came with pulls.
 
-    ids: what a name stands for, where a test makes two names the same image.
+    ids: what a name stands for, where a test makes two names the same image. manifests: digests by image.
     """
 
     def __init__(self, runtime: FakeRuntime) -> None:
@@ -23,12 +23,16 @@ class FakeImages:
         self.private: dict[str, tuple[str, str]] = {}
         self.logins: list[Login | None] = []
         self.ids: dict[str, str] = {}
+        self.manifests: dict[str, tuple[str, ...]] = {}
         self.loaded: list[bytes] = []
         self.committed: list[str] = []
 
     def find(self, reference: str) -> str | None:
         name = short(reference)
         return self._id(name) if self._runtime.has_image(name) else None
+
+    def digests(self, image_id: str) -> set[str]:
+        return set(self.manifests.get(image_id, ()))
 
     def every(self) -> list[EngineImage]:
         names: dict[str, list[str]] = {}

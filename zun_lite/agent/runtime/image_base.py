@@ -26,6 +26,10 @@ class EngineImages(Protocol):
         """The id of the image of that name."""
         ...
 
+    def digests(self, image_id: str) -> set[str]:
+        """Those of the manifests, sha256:HEX, by which the image came from registries."""
+        ...
+
     def every(self) -> list[EngineImage]: ...
 
     def in_use(self) -> set[str]:
