@@ -101,14 +101,15 @@ def _remove_namespaces(cluster: str, say: Say) -> None:
 
 
 def _release_mounts(here: Installation, say: Say) -> None:
-    roots = [os.path.realpath(path) for path in (here.state_dir, here.mount_dir, here.pool_dir)]
+    # nothing of ours is mounted in the pool, and what the pool itself may be mounted on is the operator's
+    roots = [os.path.realpath(path) for path in (here.state_dir, here.mount_dir)]
     released = 0
     for point in reversed(_mount_points()):
         if _is_under(point, roots):
             _run(["umount", point], f"{point} is still in use; end what uses it, then clean again")
             released += 1
     for device, backing in _loop_devices():
-        if _is_under(backing, roots):
+        if _is_under(backing, [*roots, os.path.realpath(here.pool_dir)]):
             _run(["losetup", "-d", device], f"{device} cannot be freed")
             released += 1
     if released:
@@ -157,5 +158,26 @@ def _remove_folder(here: Installation, say: Say) -> None:
     for folder in (here.pool_dir, here.mount_dir):
         if not _is_under(os.path.abspath(folder), [here.state_dir]) and os.path.isdir(folder):
             say(f"{folder} lies outside {here.state_dir} and stays")
+    if here.pool_shared and _is_under(os.path.abspath(here.pool_dir), [here.state_dir]) and _holds(here.pool_dir):
+        _remove_around(here.state_dir, os.path.abspath(here.pool_dir))
+        say(f"{here.pool_dir} is shared with other hosts and stays; the rest of {here.state_dir} is removed")
+        return
     shutil.rmtree(here.state_dir)
     say(f"{here.state_dir} removed")
+
+
+def _holds(folder: str) -> bool:
+    return os.path.isdir(folder) and bool(os.listdir(folder))
+
+
+def _remove_around(folder: str, kept: str) -> None:
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        if path == kept:
+            continue
+        if _is_under(kept, [path]) and not os.path.islink(path):
+            _remove_around(path, kept)
+        elif os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)

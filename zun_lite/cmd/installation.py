@@ -63,6 +63,7 @@ class Installation:
     netd_socket: str = ""
     mount_dir: str = ""
     pool_dir: str = ""
+    pool_shared: bool = False
 
     def path(self, *parts: str) -> str:
         return os.path.join(self.state_dir, *parts)
@@ -153,6 +154,8 @@ def read(state_dir: str) -> Installation:
         netd_socket=text("netd", "socket", os.path.join(state_dir, "run/netd.sock")),
         mount_dir=text("netd", "mount_dir", os.path.join(state_dir, "mounts")),
         pool_dir=text("volume", "pool_dir", os.path.join(state_dir, "volumes")),
+        # what cannot be understood is taken for shared, with which nothing is lost
+        pool_shared=text("agent", "pool_shared", "false").strip().lower() not in ("false", "0", "no", "off"),
     )
 
 
