@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from zun_lite.common import crash
@@ -20,7 +20,8 @@ from zun_lite.domain.desired import COPY, DESTROY, GROW, MAKE, SNAPSHOT, TAKE, V
 LOG = logging.getLogger(__name__)
 
 THREADS = 2
-RETRY_SECONDS = 15.0
+# How long what has to wait waits, the first time, the second, and so on.
+PAUSES_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0)
 
 
 class VolumePool(Protocol):
@@ -49,15 +50,16 @@ class VolumeKeeping:
     """tell: where news go. Nothing is begun before the first orders come."""
 
     def __init__(
-        self, pool: VolumePool, tell: Callable[[VolumeNews], None], retry_seconds: float = RETRY_SECONDS
+        self, pool: VolumePool, tell: Callable[[VolumeNews], None], pauses_seconds: Sequence[float] = PAUSES_SECONDS
     ) -> None:
         self._pool = pool
         self._tell = tell
-        self._retry_seconds = retry_seconds
+        self._pauses_seconds = pauses_seconds
         self._changed = threading.Condition()
         self._orders: dict[tuple[str, str], VolumeOrder] = {}
         self._due: list[tuple[str, str]] = []
         self._busy: set[tuple[str, str]] = set()
+        self._waited: dict[tuple[str, str], int] = {}
         self._threads = 0
         self._stopping = False
 
@@ -115,16 +117,22 @@ class VolumeKeeping:
         key = (order.kind, order.uuid)
         with self._changed:
             self._busy.discard(key)
+            times = self._waited.pop(key, 0)
+            if again:
+                self._waited[key] = times + 1
             self._changed.notify_all()
         if again:
-            timer = threading.Timer(self._retry_seconds, self._retry, (order,))
+            pause_seconds = self._pauses_seconds[min(times, len(self._pauses_seconds) - 1)]
+            timer = threading.Timer(pause_seconds, self._retry, (order,))
             timer.daemon = True
             timer.start()
 
     def _retry(self, order: VolumeOrder) -> None:
         key = (order.kind, order.uuid)
         with self._changed:
-            if self._orders.get(key) == order and key not in self._due:
+            if self._orders.get(key) != order:
+                self._waited.pop(key, None)
+            elif key not in self._due:
                 self._due.append(key)
                 self._changed.notify_all()
 

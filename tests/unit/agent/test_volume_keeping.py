@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 import unittest
+from dataclasses import replace
 from unittest import mock
 
 from zun_lite.agent.volume_keeping import VolumeKeeping
@@ -70,7 +71,7 @@ class VolumeKeepingTest(unittest.TestCase):
     def setUp(self) -> None:
         self.pool = MemoryPool()
         self.told: list[VolumeNews] = []
-        self.keeping = VolumeKeeping(self.pool, self.told.append, retry_seconds=0.01)
+        self.keeping = VolumeKeeping(self.pool, self.told.append, pauses_seconds=(0.01,))
         self.addCleanup(self.keeping.stop)
         self.addCleanup(self.pool.may_go.set)
         self.uuid, self.other = new_id(), new_id()
@@ -118,13 +119,35 @@ class VolumeKeepingTest(unittest.TestCase):
 
     def test_what_is_only_away_is_tried_until_it_is_there_and_told_once(self) -> None:
         told = threading.Event()
-        self.keeping = VolumeKeeping(self.pool, lambda news: (self.told.append(news), told.set()), retry_seconds=0.01)
+        self.keeping = VolumeKeeping(
+            self.pool, lambda news: (self.told.append(news), told.set()), pauses_seconds=(0.01,)
+        )
         self.addCleanup(self.keeping.stop)
         self.pool.refusals = [errors.Unavailable("netd is away"), errors.Busy("frozen by another")]
         self.keeping.accept([VolumeOrder(self.uuid, SNAPSHOT, TAKE, 1, 1, source_id=self.other)])
         self.assertTrue(told.wait(10))
         self.assertEqual([VolumeNews(self.uuid, SNAPSHOT, 1)], self.told)
         self.assertEqual(3, len(self.pool.calls))
+
+    def test_the_pauses_between_tries_grow_to_the_last_one_and_begin_anew(self) -> None:
+        asked: list[float] = []
+        pauses = (0.001, 0.002, 0.003)
+
+        def timer(seconds: float, work, arguments) -> threading.Timer:
+            asked.append(seconds)
+            return real(0.001, work, arguments)
+
+        real = threading.Timer
+        order = VolumeOrder(self.uuid, VOLUME, MAKE, 1, 1)
+        with mock.patch.object(threading, "Timer", timer):
+            for attempt in (1, 2):
+                told = threading.Event()
+                self.pool.refusals = [errors.Unavailable("netd is away") for _ in range(4)]
+                keeping = VolumeKeeping(self.pool, lambda news, told=told: told.set(), pauses)
+                self.addCleanup(keeping.stop)
+                keeping.accept([replace(order, attempt=attempt)])
+                self.assertTrue(told.wait(10))
+        self.assertEqual([*pauses, pauses[-1]] * 2, asked)
 
     def test_a_removal_that_fails_is_told_and_tried_on(self) -> None:
         gone = threading.Event()
@@ -134,7 +157,7 @@ class VolumeKeepingTest(unittest.TestCase):
             if news.problem is None:
                 gone.set()
 
-        self.keeping = VolumeKeeping(self.pool, hear, retry_seconds=0.01)
+        self.keeping = VolumeKeeping(self.pool, hear, pauses_seconds=(0.01,))
         self.addCleanup(self.keeping.stop)
         self.pool.refusals = [errors.Failed("read-only")]
         self.keeping.accept([VolumeOrder(self.uuid, SNAPSHOT, DESTROY, 1, 1)])
