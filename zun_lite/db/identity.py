@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Domains, projects, users, roles and who holds which role where; and which tokens were revoked.
+"""Domains, projects, users and groups; and which tokens were revoked. Roles are in roles.py.
 
-Knows rows only: passwords come hashed, tokens as audit ids.
+Knows rows only: passwords come hashed, tokens as audit ids. `extra` holds what else a record has on the
+wire: tags, options, and whatever keys its maker chose.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 
-from zun_lite.db.engine import Moment, metadata, text_type
+from zun_lite.db.engine import Json, Moment, metadata, text_type
+from zun_lite.db.listing import in_parts
 
-PROJECT, DOMAIN, SYSTEM = "project", "domain", "system"
-ALL = "all"
+# Projects within projects, as Keystone allows.
+DEEPEST = 5
 
 domains = sa.Table(
     "domains",
@@ -25,6 +27,7 @@ domains = sa.Table(
     sa.Column("name", text_type(64), nullable=False, unique=True),
     sa.Column("description", sa.Text, nullable=False),
     sa.Column("enabled", sa.Boolean, nullable=False),
+    sa.Column("extra", Json, nullable=False),
 )
 
 projects = sa.Table(
@@ -32,9 +35,11 @@ projects = sa.Table(
     metadata,
     sa.Column("id", text_type(64), primary_key=True),
     sa.Column("domain_id", text_type(64), sa.ForeignKey("domains.id"), nullable=False),
+    sa.Column("parent_id", text_type(64), sa.ForeignKey("projects.id"), index=True),
     sa.Column("name", text_type(64), nullable=False),
     sa.Column("description", sa.Text, nullable=False),
     sa.Column("enabled", sa.Boolean, nullable=False),
+    sa.Column("extra", Json, nullable=False),
     sa.UniqueConstraint("domain_id", "name"),
 )
 
@@ -50,25 +55,27 @@ users = sa.Table(
     sa.Column("email", sa.String(255)),
     sa.Column("description", sa.Text, nullable=False),
     sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("extra", Json, nullable=False),
     sa.UniqueConstraint("domain_id", "name"),
 )
 
-roles = sa.Table(
-    "roles",
+# `groups` is a word of SQL's own.
+groups = sa.Table(
+    "user_groups",
     metadata,
     sa.Column("id", text_type(64), primary_key=True),
-    sa.Column("name", text_type(255), nullable=False, unique=True),
+    sa.Column("domain_id", text_type(64), sa.ForeignKey("domains.id"), nullable=False),
+    sa.Column("name", text_type(255), nullable=False),
     sa.Column("description", sa.Text, nullable=False),
+    sa.Column("extra", Json, nullable=False),
+    sa.UniqueConstraint("domain_id", "name"),
 )
 
-role_assignments = sa.Table(
-    "role_assignments",
+group_members = sa.Table(
+    "group_members",
     metadata,
-    sa.Column("user_id", text_type(64), sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("scope", sa.String(16), primary_key=True),
-    sa.Column("target_id", text_type(64), primary_key=True),
-    sa.Column("role_id", text_type(64), sa.ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True),
-    sa.Index(None, "scope", "target_id"),
+    sa.Column("group_id", text_type(64), sa.ForeignKey("user_groups.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("user_id", text_type(64), sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, index=True),
 )
 
 revoked_tokens = sa.Table(
@@ -85,11 +92,12 @@ class Domain:
     name: str
     description: str = ""
     enabled: bool = True
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Project:
-    """domain_name comes along, as nobody wants a project without it."""
+    """domain_name comes along, as nobody wants a project without it. parent_id: None right below the domain."""
 
     id: str
     name: str
@@ -97,6 +105,8 @@ class Project:
     domain_name: str
     description: str = ""
     enabled: bool = True
+    parent_id: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,12 +123,7 @@ class User:
     default_project_id: str | None = None
     email: str | None = None
     description: str = ""
-
-
-@dataclass(frozen=True)
-class Role:
-    id: str
-    name: str
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def domain(tx: sa.Connection, *, id: str | None = None, name: str | None = None) -> Domain | None:
@@ -141,22 +146,26 @@ def project(tx: sa.Connection, id: str) -> Project | None:
     return found[0] if found else None
 
 
-def projects_of(tx: sa.Connection, user_id: str) -> list[Project]:
-    """The projects in which the user holds a role."""
-    held = sa.select(role_assignments.c.target_id).where(
-        role_assignments.c.user_id == user_id, role_assignments.c.scope == PROJECT
-    )
-    query = _projects().where(projects.c.id.in_(held)).order_by(projects.c.name, projects.c.id)
-    return [Project(**row) for row in tx.execute(query).mappings()]
+def projects_among(tx: sa.Connection, ids: Sequence[str]) -> list[Project]:
+    """Those of these ids that there are, by name."""
+    found = [
+        Project(**row)
+        for part in in_parts(ids)
+        for row in tx.execute(_projects().where(projects.c.id.in_(part))).mappings()
+    ]
+    return sorted(found, key=lambda project: (project.name, project.id))
 
 
-def domains_of(tx: sa.Connection, user_id: str) -> list[Domain]:
-    """The domains in which the user holds a role."""
-    held = sa.select(role_assignments.c.target_id).where(
-        role_assignments.c.user_id == user_id, role_assignments.c.scope == DOMAIN
-    )
-    query = sa.select(domains).where(domains.c.id.in_(held)).order_by(domains.c.name)
-    return [Domain(**row) for row in tx.execute(query).mappings()]
+def ancestors(tx: sa.Connection, project: Project) -> list[Project]:
+    """The projects above this one, the nearest first."""
+    above: list[Project] = []
+    while project.parent_id is not None and len(above) < DEEPEST:
+        found = find_projects(tx, id=project.parent_id)
+        if not found:
+            break
+        project = found[0]
+        above.append(project)
+    return above
 
 
 def find_users(tx: sa.Connection, **equal: Any) -> list[User]:
@@ -181,31 +190,13 @@ def user(tx: sa.Connection, id: str) -> User | None:
     return found[0] if found else None
 
 
-def roles_held(tx: sa.Connection, user_id: str, scope: str, target_id: str) -> list[Role]:
-    """The roles assigned there, without those that they imply."""
-    query = (
-        sa.select(roles.c.id, roles.c.name)
-        .join_from(role_assignments, roles)
-        .where(
-            role_assignments.c.user_id == user_id,
-            role_assignments.c.scope == scope,
-            role_assignments.c.target_id == target_id,
-        )
-    )
-    return [Role(**row) for row in tx.execute(query).mappings()]
-
-
-def roles_named(tx: sa.Connection, wanted: Iterable[str]) -> list[Role]:
-    query = sa.select(roles.c.id, roles.c.name).where(roles.c.name.in_(list(wanted))).order_by(roles.c.name)
-    return [Role(**row) for row in tx.execute(query).mappings()]
-
-
 def add_domain(tx: sa.Connection, id: str, name: str, description: str = "") -> None:
-    tx.execute(sa.insert(domains).values(id=id, name=name, description=description, enabled=True))
+    tx.execute(sa.insert(domains).values(id=id, name=name, description=description, enabled=True, extra={}))
 
 
 def add_project(tx: sa.Connection, id: str, domain_id: str, name: str, description: str = "") -> None:
-    tx.execute(sa.insert(projects).values(id=id, domain_id=domain_id, name=name, description=description, enabled=True))
+    values = {"id": id, "domain_id": domain_id, "name": name, "description": description}
+    tx.execute(sa.insert(projects).values(**values, enabled=True, extra={}))
 
 
 def add_user(
@@ -221,6 +212,7 @@ def add_user(
             enabled=True,
             description="",
             generation=1,
+            extra={},
         )
     )
 
@@ -234,30 +226,54 @@ def set_password(tx: sa.Connection, user_id: str, password_hash: str) -> None:
     )
 
 
-def add_role(tx: sa.Connection, id: str, name: str, description: str = "") -> None:
-    tx.execute(sa.insert(roles).values(id=id, name=name, description=description))
+def rehash_password(tx: sa.Connection, user_id: str, before: str, password_hash: str) -> None:
+    """The same password by a newer recipe; nothing if the password was changed meanwhile."""
+    tx.execute(
+        sa.update(users)
+        .where(users.c.id == user_id, users.c.password_hash == before)
+        .values(password_hash=password_hash)
+    )
 
 
-def assign(tx: sa.Connection, user_id: str, scope: str, target_id: str, role_id: str) -> bool:
-    """Give a role; False if the user had it there."""
-    held = {role.id for role in roles_held(tx, user_id, scope, target_id)}
-    if role_id in held:
-        return False
-    tx.execute(sa.insert(role_assignments).values(user_id=user_id, scope=scope, target_id=target_id, role_id=role_id))
-    return True
+def end_tokens(tx: sa.Connection, user_id: str) -> None:
+    """Every token of the user that was issued before is void, for good."""
+    tx.execute(sa.update(users).where(users.c.id == user_id).values(generation=users.c.generation + 1))
+
+
+def groups_of(tx: sa.Connection, user_id: str) -> list[str]:
+    query = sa.select(group_members.c.group_id).where(group_members.c.user_id == user_id)
+    return list(tx.execute(query).scalars())
+
+
+def members_of(tx: sa.Connection, group_id: str) -> list[str]:
+    query = sa.select(group_members.c.user_id).where(group_members.c.group_id == group_id)
+    return list(tx.execute(query).scalars())
+
+
+def join_group(tx: sa.Connection, group_id: str, user_id: str) -> None:
+    """Nothing if the user is in it already."""
+    if user_id not in members_of(tx, group_id):
+        tx.execute(sa.insert(group_members).values(group_id=group_id, user_id=user_id))
+
+
+def leave_group(tx: sa.Connection, group_id: str, user_id: str) -> bool:
+    """False if the user was not in it."""
+    query = sa.delete(group_members).where(group_members.c.group_id == group_id, group_members.c.user_id == user_id)
+    return bool(tx.execute(query).rowcount)
 
 
 def revoke_token(tx: sa.Connection, audit_id: str, expires_at: datetime.datetime) -> None:
     """Void one token; forgets, by the way, those that have expired long since."""
-    if is_revoked(tx, audit_id):
+    if is_revoked(tx, [audit_id]):
         return
     long_ago = expires_at - datetime.timedelta(days=30)
     tx.execute(sa.delete(revoked_tokens).where(revoked_tokens.c.expires_at < long_ago))
     tx.execute(sa.insert(revoked_tokens).values(audit_id=audit_id, expires_at=expires_at))
 
 
-def is_revoked(tx: sa.Connection, audit_id: str) -> bool:
-    query = sa.select(revoked_tokens.c.audit_id).where(revoked_tokens.c.audit_id == audit_id)
+def is_revoked(tx: sa.Connection, audit_ids: Sequence[str]) -> bool:
+    """Whether any of these was revoked."""
+    query = sa.select(revoked_tokens.c.audit_id).where(revoked_tokens.c.audit_id.in_(audit_ids)).limit(1)
     return tx.execute(query).first() is not None
 
 
@@ -267,6 +283,8 @@ def _projects() -> sa.Select[Any]:
         projects.c.name,
         projects.c.domain_id,
         projects.c.description,
+        projects.c.parent_id,
+        projects.c.extra,
         domains.c.name.label("domain_name"),
         sa.and_(projects.c.enabled, domains.c.enabled).label("enabled"),
     ).join_from(projects, domains)

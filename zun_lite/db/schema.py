@@ -18,10 +18,11 @@ from zun_lite.domain import errors
 
 # The modules of this package that have tables; to import them is to have them in metadata.
 TABLES = (
-    "actions", "floating_ips", "host_images", "hosts", "idempotency", "identity", "images", "network_quotas",
-    "networks", "ports", "qos", "quotas", "registered_networks", "registries", "revisions", "routers",
-    "security_group_rules", "security_groups", "stream_grants", "subnet_pools", "subnets", "tags",
-    "volume_attachments", "volume_quotas", "volume_snapshots", "volume_types", "volumes", "workloads",
+    "actions", "application_credentials", "endpoints", "floating_ips", "host_images", "hosts", "idempotency",
+    "identity", "images", "network_quotas", "networks", "ports", "qos", "quotas", "registered_networks",
+    "registries", "revisions", "roles", "routers", "security_group_rules", "security_groups", "sign_ins",
+    "stream_grants", "subnet_pools", "subnets", "tags", "volume_attachments", "volume_quotas", "volume_snapshots",
+    "volume_types", "volumes", "workloads",
 )  # fmt: skip
 for _name in TABLES:
     importlib.import_module(f"zun_lite.db.{_name}")

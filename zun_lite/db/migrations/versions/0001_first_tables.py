@@ -53,6 +53,7 @@ def upgrade() -> None:
         sa.Column("name", text(64), nullable=False),
         sa.Column("description", sa.Text(), nullable=False),
         sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("extra", document(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_domains"),
         sa.UniqueConstraint("name", name="uq_domains_name"),
     )
@@ -192,10 +193,12 @@ def upgrade() -> None:
     op.create_table(
         "roles",
         sa.Column("id", text(64), nullable=False),
+        sa.Column("domain_id", text(64), nullable=False),
         sa.Column("name", text(255), nullable=False),
         sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("extra", document(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_roles"),
-        sa.UniqueConstraint("name", name="uq_roles_name"),
+        sa.UniqueConstraint("domain_id", "name", name="uq_roles_domain_id_name"),
     )
     op.create_table(
         "security_groups",
@@ -364,13 +367,18 @@ def upgrade() -> None:
         "projects",
         sa.Column("id", text(64), nullable=False),
         sa.Column("domain_id", text(64), nullable=False),
+        sa.Column("parent_id", text(64), nullable=True),
         sa.Column("name", text(64), nullable=False),
         sa.Column("description", sa.Text(), nullable=False),
         sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("extra", document(), nullable=False),
         sa.ForeignKeyConstraint(["domain_id"], ["domains.id"], name="fk_projects_domain_id"),
+        sa.ForeignKeyConstraint(["parent_id"], ["projects.id"], name="fk_projects_parent_id"),
         sa.PrimaryKeyConstraint("id", name="pk_projects"),
         sa.UniqueConstraint("domain_id", "name", name="uq_projects_domain_id_name"),
     )
+    op.create_index("ix_projects_parent_id", "projects", ["parent_id"], unique=False)
+
     op.create_table(
         "subnet_pools",
         sa.Column("id", number(), autoincrement=True, nullable=False),
@@ -436,6 +444,7 @@ def upgrade() -> None:
         sa.Column("email", sa.String(length=255), nullable=True),
         sa.Column("description", sa.Text(), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("extra", document(), nullable=False),
         sa.ForeignKeyConstraint(["domain_id"], ["domains.id"], name="fk_users_domain_id"),
         sa.PrimaryKeyConstraint("id", name="pk_users"),
         sa.UniqueConstraint("domain_id", "name", name="uq_users_domain_id_name"),
@@ -575,11 +584,160 @@ def upgrade() -> None:
         sa.Column("scope", sa.String(length=16), nullable=False),
         sa.Column("target_id", text(64), nullable=False),
         sa.Column("role_id", text(64), nullable=False),
+        sa.Column("inherited", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["role_id"], ["roles.id"], name="fk_role_assignments_role_id", ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_role_assignments_user_id", ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("user_id", "scope", "target_id", "role_id", name="pk_role_assignments"),
+        sa.PrimaryKeyConstraint("user_id", "scope", "target_id", "role_id", "inherited", name="pk_role_assignments"),
     )
     op.create_index("ix_role_assignments_scope_target_id", "role_assignments", ["scope", "target_id"], unique=False)
+
+    op.create_table(
+        "user_groups",
+        sa.Column("id", text(64), nullable=False),
+        sa.Column("domain_id", text(64), nullable=False),
+        sa.Column("name", text(255), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("extra", document(), nullable=False),
+        sa.ForeignKeyConstraint(["domain_id"], ["domains.id"], name="fk_user_groups_domain_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_user_groups"),
+        sa.UniqueConstraint("domain_id", "name", name="uq_user_groups_domain_id_name"),
+    )
+    op.create_table(
+        "group_members",
+        sa.Column("group_id", text(64), nullable=False),
+        sa.Column("user_id", text(64), nullable=False),
+        sa.ForeignKeyConstraint(["group_id"], ["user_groups.id"], name="fk_group_members_group_id", ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_group_members_user_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("group_id", "user_id", name="pk_group_members"),
+    )
+    op.create_index("ix_group_members_user_id", "group_members", ["user_id"], unique=False)
+
+    op.create_table(
+        "group_role_assignments",
+        sa.Column("group_id", text(64), nullable=False),
+        sa.Column("scope", sa.String(length=16), nullable=False),
+        sa.Column("target_id", text(64), nullable=False),
+        sa.Column("role_id", text(64), nullable=False),
+        sa.Column("inherited", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["role_id"], ["roles.id"], name="fk_group_role_assignments_role_id", ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["group_id"], ["user_groups.id"], name="fk_group_role_assignments_group_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint(
+            "group_id", "scope", "target_id", "role_id", "inherited", name="pk_group_role_assignments"
+        ),
+    )
+    op.create_index(
+        "ix_group_role_assignments_scope_target_id", "group_role_assignments", ["scope", "target_id"], unique=False
+    )
+
+    op.create_table(
+        "implied_roles",
+        sa.Column("prior_id", text(64), nullable=False),
+        sa.Column("implied_id", text(64), nullable=False),
+        sa.ForeignKeyConstraint(["prior_id"], ["roles.id"], name="fk_implied_roles_prior_id", ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["implied_id"], ["roles.id"], name="fk_implied_roles_implied_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("prior_id", "implied_id", name="pk_implied_roles"),
+    )
+    op.create_table(
+        "regions",
+        sa.Column("id", text(255), nullable=False),
+        sa.Column("parent_region_id", text(255), nullable=True),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("extra", document(), nullable=False),
+        sa.ForeignKeyConstraint(["parent_region_id"], ["regions.id"], name="fk_regions_parent_region_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_regions"),
+    )
+    op.create_table(
+        "services",
+        sa.Column("id", text(64), nullable=False),
+        sa.Column("type", text(255), nullable=False),
+        sa.Column("name", text(255), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("extra", document(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_services"),
+    )
+    op.create_table(
+        "endpoints",
+        sa.Column("id", text(64), nullable=False),
+        sa.Column("service_id", text(64), nullable=False),
+        sa.Column("region_id", text(255), nullable=True),
+        sa.Column("interface", sa.String(length=8), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("extra", document(), nullable=False),
+        sa.ForeignKeyConstraint(["region_id"], ["regions.id"], name="fk_endpoints_region_id"),
+        sa.ForeignKeyConstraint(["service_id"], ["services.id"], name="fk_endpoints_service_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name="pk_endpoints"),
+    )
+    op.create_index("ix_endpoints_service_id", "endpoints", ["service_id"], unique=False)
+
+    op.create_table(
+        "application_credentials",
+        sa.Column("id", text(64), nullable=False),
+        sa.Column("user_id", text(64), nullable=False),
+        sa.Column("project_id", text(64), nullable=False),
+        sa.Column("parent_id", text(64), nullable=True),
+        sa.Column("name", text(255), nullable=False),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("secret_hash", sa.String(length=255), nullable=False),
+        sa.Column("role_ids", document(), nullable=False),
+        sa.Column("expires_at", moment(), nullable=True),
+        sa.Column("unrestricted", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name="fk_application_credentials_project_id", ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name="fk_application_credentials_user_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_application_credentials"),
+        sa.UniqueConstraint("user_id", "name", name="uq_application_credentials_user_id_name"),
+    )
+    op.create_index("ix_application_credentials_project_id", "application_credentials", ["project_id"], unique=False)
+    op.create_index("ix_application_credentials_parent_id", "application_credentials", ["parent_id"], unique=False)
+
+    op.create_table(
+        "access_rules",
+        sa.Column("id", text(64), nullable=False),
+        sa.Column("user_id", text(64), nullable=False),
+        sa.Column("service", text(64), nullable=False),
+        sa.Column("method", sa.String(length=16), nullable=False),
+        sa.Column("path", text(255), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_access_rules_user_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name="pk_access_rules"),
+    )
+    op.create_index("ix_access_rules_user_id", "access_rules", ["user_id"], unique=False)
+
+    op.create_table(
+        "application_credential_rules",
+        sa.Column("credential_id", text(64), nullable=False),
+        sa.Column("rule_id", text(64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["credential_id"],
+            ["application_credentials.id"],
+            name="fk_application_credential_rules_credential_id",
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["rule_id"], ["access_rules.id"], name="fk_application_credential_rules_rule_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("credential_id", "rule_id", name="pk_application_credential_rules"),
+    )
+    op.create_index(
+        "ix_application_credential_rules_rule_id", "application_credential_rules", ["rule_id"], unique=False
+    )
+
+    op.create_table(
+        "failed_sign_ins",
+        sa.Column("subject", sa.String(length=64), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("until", moment(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", name="pk_failed_sign_ins"),
+    )
+    op.create_index("ix_failed_sign_ins_until", "failed_sign_ins", ["until"], unique=False)
 
     op.create_table(
         "host_images",
