@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-# Which role brings which other one along, as in Keystone's own bootstrap.
+# Which role brings which other one along at first, as in Keystone's own bootstrap.
 IMPLIED_ROLES = {"admin": "manager", "manager": "member", "member": "reader"}
 
 
@@ -28,6 +28,29 @@ class Owned:
 
 
 @dataclass(frozen=True)
+class AccessRule:
+    """A request that may be made: the type of a service, a method, a path with *, ** and {name} in it."""
+
+    id: str
+    service: str
+    method: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Delegation:
+    """The application credential by which a token was got. rules: the only requests that it allows; None is all.
+
+    restricted: it must not be used to make or delete application credentials.
+    """
+
+    id: str
+    name: str
+    restricted: bool
+    rules: tuple[AccessRule, ...] | None = None
+
+
+@dataclass(frozen=True)
 class Token:
     """What a valid token says. At most one of project, domain and system is its scope.
 
@@ -44,6 +67,7 @@ class Token:
     domain: Named | None = None
     system: bool = False
     roles: tuple[Named, ...] = ()
+    delegation: Delegation | None = None
     role_names: frozenset[str] = field(init=False, default=frozenset())
 
     def __post_init__(self) -> None:
@@ -62,12 +86,3 @@ class IdentityProvider(Protocol):
     def validate(self, token_id: str) -> Token:
         """What the token says. Unauthorized: forged, expired, revoked, or its user or scope is gone."""
         ...
-
-
-def with_implied(names: set[str]) -> set[str]:
-    """Role names and all that they imply."""
-    every = set(names)
-    for name in names:
-        while (name := IMPLIED_ROLES.get(name, "")) and name not in every:
-            every.add(name)
-    return every

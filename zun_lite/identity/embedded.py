@@ -10,23 +10,25 @@ from __future__ import annotations
 import datetime
 import secrets
 from dataclasses import dataclass, replace
-from typing import Any
 
 import sqlalchemy as sa
 
 from zun_lite.common.clock import Clock
+from zun_lite.db import application_credentials as credentials
 from zun_lite.db import identity as rows
+from zun_lite.db import roles
 from zun_lite.db.engine import Database
 from zun_lite.domain import errors
-from zun_lite.identity import passwords, payload
-from zun_lite.identity.base import Named, Owned, Token, with_implied
+from zun_lite.identity import passwords, payload, rights
+from zun_lite.identity.base import AccessRule, Delegation, Named, Owned, Token
+from zun_lite.identity.guesses import Bounds, Guesses
 from zun_lite.identity.keys import TokenKeys
 from zun_lite.identity.payload import Payload
-from zun_lite.identity.requests import AuthRequest, Password, Reference, Scope
+from zun_lite.identity.requests import AuthRequest, Password, Reference, Scope, Secret
 
 # How long after its end a service may still learn whose a token was, to finish what it began.
 EXPIRED_WINDOW_SECONDS = 48 * 3600
-_KIND_OF_SCOPE = {payload.PROJECT: rows.PROJECT, payload.DOMAIN: rows.DOMAIN, payload.SYSTEM: rows.SYSTEM}
+_KIND_OF_SCOPE = {payload.PROJECT: roles.PROJECT, payload.DOMAIN: roles.DOMAIN, payload.SYSTEM: roles.SYSTEM}
 
 
 @dataclass(frozen=True)
@@ -41,88 +43,140 @@ class EmbeddedIdentity:
     """Satisfies base.IdentityProvider. ttl_seconds: how long a new token is good."""
 
     def __init__(
-        self, db: Database, keys: TokenKeys, clock: Clock, *, ttl_seconds: int, www_authenticate_uri: str
+        self,
+        db: Database,
+        keys: TokenKeys,
+        clock: Clock,
+        *,
+        ttl_seconds: int,
+        www_authenticate_uri: str,
+        bounds: Bounds = Bounds(),
     ) -> None:
         self.www_authenticate_uri = www_authenticate_uri
-        self._db = db
+        self.db = db
+        self.clock = clock
         self._keys = keys
-        self._clock = clock
+        self._guesses = Guesses(db, clock, bounds)
         self._ttl_seconds = ttl_seconds
 
-    def authenticate(self, request: AuthRequest) -> Issued:
-        """A new token. Unauthorized: wrong proof, or no role in the scope; it does not say which."""
-        now_us = int(self._clock.now() * 1_000_000)
+    def authenticate(self, request: AuthRequest, address: str | None = None) -> Issued:
+        """A new token. Unauthorized: wrong proof, or no role in the scope; it does not say which.
+
+        address: where the request came from. TooMany: too many wrong ones came from there. Forbidden: a token
+        that was given does not bear another one.
+        """
+        now_us = int(self.clock.now() * 1_000_000)
         proven = Payload("", 0, (), payload.UNSCOPED, "", now_us, now_us + self._ttl_seconds * 1_000_000, (_audit(),))
+        if request.password is not None or request.secret is not None:
+            self._guesses.check_address(address)
         if request.token_id is not None:
-            proven = self._prove_by_token(request.token_id, proven)
+            proven = self._prove_by_token(request.token_id, proven, request.scope)
         if request.password is not None:
-            proven = self._prove_by_password(request.password, proven)
-        with self._db.read() as tx:
-            wanted = _with_scope(tx, proven, request.scope)
-            token = _read(tx, wanted)
+            proven = self._prove_by_password(request.password, proven, address)
+        if request.secret is not None:
+            proven = self._prove_by_secret(request.secret, proven, address)
+        with self.db.read() as tx:
+            wanted = proven if request.secret is not None else _with_scope(tx, proven, request.scope)
+            token = _read(tx, wanted, self.clock.now())
         return Issued(payload.seal(self._keys.fernet(), wanted), token)
 
     def validate(self, token_id: str, *, allow_expired: bool = False) -> Token:
         """What the token says now. Unauthorized: forged, expired, revoked, or its user or scope is gone."""
         opened = self._open(token_id, EXPIRED_WINDOW_SECONDS if allow_expired else 0)
-        with self._db.read() as tx:
-            return _read(tx, opened)
+        with self.db.read() as tx:
+            return _read(tx, opened, self.clock.now())
 
     def revoke(self, token_id: str) -> None:
-        """End a token now. Unauthorized: it is not valid."""
+        """End a token, and all that came from it, now. Unauthorized: it is not valid."""
         opened = self._open(token_id, 0)
         expires_at = datetime.datetime.fromtimestamp(opened.expires_us / 1e6, datetime.UTC).replace(tzinfo=None)
-        self._db.transact(lambda tx: rows.revoke_token(tx, opened.audit_ids[0], expires_at))
+        self.db.transact(lambda tx: rows.revoke_token(tx, opened.audit_ids[0], expires_at))
 
-    def projects(self, **equal: Any) -> list[rows.Project]:
-        """Projects whose fields equal these: id, name, domain_id, enabled."""
-        with self._db.read() as tx:
-            return rows.find_projects(tx, **equal)
-
-    def projects_of(self, user_id: str) -> list[rows.Project]:
-        with self._db.read() as tx:
-            return rows.projects_of(tx, user_id)
-
-    def domains_of(self, user_id: str) -> list[rows.Domain]:
-        with self._db.read() as tx:
-            return rows.domains_of(tx, user_id)
-
-    def has_system_role(self, user_id: str) -> bool:
-        with self._db.read() as tx:
-            return bool(rows.roles_held(tx, user_id, rows.SYSTEM, rows.ALL))
-
-    def users(self, **equal: Any) -> list[rows.User]:
-        """Users whose fields equal these: id, name, domain_id, enabled."""
-        with self._db.read() as tx:
-            return rows.find_users(tx, **equal)
+    def change_password(self, user_id: str, original: str, password_hash: str, address: str | None) -> None:
+        """A new password for who knows the old one; every token of the user ends. Unauthorized: it is another."""
+        self._guesses.check_address(address)
+        with self.db.read() as tx:
+            user = rows.user(tx, user_id)
+        if not self._fits(user, original, f"user {user_id}", address) or user is None or not user.enabled:
+            raise errors.Unauthorized("The user or the password is wrong.")
+        if user.extra.get("options", {}).get("lock_password"):
+            raise errors.Forbidden("The password of this user may be changed by an administrator only.")
+        self.db.transact(lambda tx: rows.set_password(tx, user_id, password_hash))
 
     def _open(self, token_id: str, window_seconds: int) -> Payload:
         opened = payload.open_sealed(self._keys.fernet(), token_id)
-        if opened.expires_us / 1e6 + window_seconds <= self._clock.now():
+        if opened.expires_us / 1e6 + window_seconds <= self.clock.now():
             raise errors.Unauthorized("The token has expired.")
         return opened
 
-    def _prove_by_token(self, token_id: str, proven: Payload) -> Payload:
-        """A token begets another that ends when it does, and whose chain goes back to the first."""
+    def _prove_by_token(self, token_id: str, proven: Payload, scope: Scope) -> Payload:
+        """A token begets another that ends when it does, and with any of those that it came from."""
         before = self._open(token_id, 0)
-        with self._db.read() as tx:
-            _read(tx, before)
+        with self.db.read() as tx:
+            _read(tx, before, self.clock.now())
+        if before.credential_id:
+            raise errors.Forbidden("A token of an application credential cannot be exchanged for another one.")
+        if before.scope == payload.SYSTEM and scope.kind in ("project", "domain"):
+            raise errors.Forbidden("A token of the system cannot be exchanged for one of a project or domain.")
+        if len(before.audit_ids) >= payload.LONGEST_CHAIN:
+            raise errors.Forbidden("This token was exchanged too often already; take a new one by password.")
         return replace(
             proven,
             user_id=before.user_id,
             generation=before.generation,
             methods=_merged(before.methods, "token"),
             expires_us=before.expires_us,
-            audit_ids=(proven.audit_ids[0], before.audit_ids[-1]),
+            audit_ids=(proven.audit_ids[0], *before.audit_ids),
         )
 
-    def _prove_by_password(self, given: Password, proven: Payload) -> Payload:
-        with self._db.read() as tx:
+    def _prove_by_password(self, given: Password, proven: Payload, address: str | None) -> Payload:
+        with self.db.read() as tx:
             user = _find_user(tx, given.user)
-        fits = passwords.fits(given.password, user.password_hash if user else None)
+        subject = f"user {user.id if user else given.user}"
+        fits = self._fits(user, given.password, subject, address)
         if user is None or not fits or not user.enabled or proven.user_id not in ("", user.id):
             raise errors.Unauthorized("The user or the password is wrong.")
         return replace(proven, user_id=user.id, generation=user.generation, methods=_merged(proven.methods, "password"))
+
+    def _fits(self, user: rows.User | None, password: str, subject: str, address: str | None) -> bool:
+        """Whether it is the user's password; takes as long for who is unknown or locked, and counts what is wrong."""
+        stored = user.password_hash if user else None
+        if not passwords.fits(password, stored) or self._guesses.is_locked(subject):
+            self._guesses.note(subject, address)
+            return False
+        self._guesses.forget(subject)
+        if user and stored and passwords.is_outdated(stored):
+            newer = passwords.hashed(password)
+            self.db.transact(lambda tx: rows.rehash_password(tx, user.id, stored, newer))
+        return True
+
+    def _prove_by_secret(self, given: Secret, proven: Payload, address: str | None) -> Payload:
+        with self.db.read() as tx:
+            found = _find_credential(tx, given)
+            user = rows.user(tx, found.user_id) if found else None
+        subject = f"credential {found.id if found else given.id or (given.name, given.user)}"
+        fits = passwords.fits(given.secret, found.secret_hash if found else None)
+        if not fits or self._guesses.is_locked(subject):
+            self._guesses.note(subject, address)
+            raise errors.Unauthorized("The application credential or its secret is wrong.")
+        assert found is not None
+        if user is None or not user.enabled or _has_ended(found, self.clock.now()):
+            raise errors.Unauthorized("The application credential has expired, or its user is disabled.")
+        self._guesses.forget(subject)
+        if passwords.is_outdated(found.secret_hash):
+            newer = passwords.hashed(given.secret)
+            self.db.transact(lambda tx: credentials.rehash(tx, found.id, newer))
+        ends_us = proven.expires_us if found.expires_at is None else int(_seconds(found.expires_at) * 1_000_000)
+        return replace(
+            proven,
+            user_id=user.id,
+            generation=user.generation,
+            methods=("application_credential",),
+            scope=payload.PROJECT,
+            scope_id=found.project_id,
+            expires_us=min(proven.expires_us, ends_us),
+            credential_id=found.id,
+        )
 
 
 def _find_user(tx: sa.Connection, reference: Reference) -> rows.User | None:
@@ -133,17 +187,26 @@ def _find_user(tx: sa.Connection, reference: Reference) -> rows.User | None:
     return found[0] if found else None
 
 
+def _find_credential(tx: sa.Connection, given: Secret) -> credentials.Credential | None:
+    if given.id is not None:
+        found = credentials.find(tx, id=given.id)
+    else:
+        user = _find_user(tx, given.user) if given.user else None
+        found = credentials.find(tx, user_id=user.id if user else "", name=given.name)
+    return found[0] if found else None
+
+
 def _with_scope(tx: sa.Connection, proven: Payload, scope: Scope) -> Payload:
     if scope.kind == "unscoped":
         return proven
     if scope.kind == "default":
         user = rows.user(tx, proven.user_id)
         project = rows.project(tx, user.default_project_id) if user and user.default_project_id else None
-        if project and project.enabled and rows.roles_held(tx, proven.user_id, rows.PROJECT, project.id):
+        if project and project.enabled and rights.held(tx, proven.user_id, roles.PROJECT, project.id):
             return replace(proven, scope=payload.PROJECT, scope_id=project.id)
         return proven
     if scope.kind == "system":
-        return replace(proven, scope=payload.SYSTEM, scope_id=rows.ALL)
+        return replace(proven, scope=payload.SYSTEM, scope_id=roles.ALL)
     target = scope.target
     if scope.kind == "domain":
         domain = rows.domain(tx, id=target.id, name=target.name)
@@ -155,27 +218,32 @@ def _with_scope(tx: sa.Connection, proven: Payload, scope: Scope) -> Payload:
     return replace(proven, scope=payload.PROJECT, scope_id=found[0].id if found else "")
 
 
-def _read(tx: sa.Connection, opened: Payload) -> Token:
+def _read(tx: sa.Connection, opened: Payload, now: float) -> Token:
     """What a payload grants now. Unauthorized: nothing."""
     user = rows.user(tx, opened.user_id)
     if user is None or not user.enabled or user.generation != opened.generation:
         raise errors.Unauthorized("The token's user is gone, disabled, or has a new password.")
-    if rows.is_revoked(tx, opened.audit_ids[0]):
+    if rows.is_revoked(tx, opened.audit_ids):
         raise errors.Unauthorized("The token was revoked.")
     token = Token(
         user=Owned(user.id, user.name, Named(user.domain_id, user.domain_name)),
         methods=opened.methods,
-        audit_ids=opened.audit_ids,
+        # Clients are told of the token and of the first of those that it came from.
+        audit_ids=(opened.audit_ids[0], *opened.audit_ids[1:][-1:]),
         issued_at=opened.issued_us / 1e6,
         expires_at=opened.expires_us / 1e6,
     )
     if opened.scope == payload.UNSCOPED:
         return token
-    held = rows.roles_held(tx, user.id, _KIND_OF_SCOPE[opened.scope], opened.scope_id)
-    if not held:
+    counted = rights.with_implied(tx, rights.held(tx, user.id, _KIND_OF_SCOPE[opened.scope], opened.scope_id))
+    if opened.credential_id:
+        credential = _credential_of(tx, opened, now)
+        allowed = {role.id for role in rights.with_implied(tx, credential.role_ids)}
+        counted = [role for role in counted if role.id in allowed]
+        token = replace(token, delegation=_delegation(tx, credential))
+    if not counted:
         raise errors.Unauthorized("The user has no role there.")
-    named = rows.roles_named(tx, with_implied({role.name for role in held}))
-    token = replace(token, roles=tuple(Named(role.id, role.name) for role in named))
+    token = replace(token, roles=tuple(Named(role.id, role.name) for role in counted))
     if opened.scope == payload.SYSTEM:
         return replace(token, system=True)
     if opened.scope == payload.DOMAIN:
@@ -189,9 +257,31 @@ def _read(tx: sa.Connection, opened: Payload) -> Token:
     return replace(token, project=Owned(project.id, project.name, Named(project.domain_id, project.domain_name)))
 
 
+def _credential_of(tx: sa.Connection, opened: Payload, now: float) -> credentials.Credential:
+    """Unauthorized: it is gone, or has expired."""
+    found = credentials.find(tx, id=opened.credential_id)
+    if not found or (opened.expires_us / 1e6 > now and _has_ended(found[0], now)):
+        raise errors.Unauthorized("The token's application credential is gone.")
+    return found[0]
+
+
+def _delegation(tx: sa.Connection, credential: credentials.Credential) -> Delegation:
+    rules = credentials.rules_of(tx, credential.id)
+    bound = tuple(AccessRule(rule.id, rule.service, rule.method, rule.path) for rule in rules)
+    return Delegation(credential.id, credential.name, not credential.unrestricted, bound or None)
+
+
+def _has_ended(credential: credentials.Credential, now: float) -> bool:
+    return credential.expires_at is not None and _seconds(credential.expires_at) <= now
+
+
+def _seconds(moment: datetime.datetime) -> float:
+    return moment.replace(tzinfo=datetime.UTC).timestamp()
+
+
 def _merged(methods: tuple[str, ...], method: str) -> tuple[str, ...]:
     return tuple(name for name in payload.METHODS if name in (*methods, method))
 
 
 def _audit() -> str:
-    return payload.audit_text(secrets.token_bytes(16))
+    return payload.audit_text(secrets.token_bytes(payload.AUDIT_BYTES))

@@ -31,6 +31,16 @@ class Password:
 
 
 @dataclass(frozen=True)
+class Secret:
+    """An application credential: by its id, or by its name and its user."""
+
+    id: str | None
+    name: str | None
+    user: Reference | None
+    secret: str
+
+
+@dataclass(frozen=True)
 class Scope:
     """kind: default (whatever the user's default is), unscoped, project, domain or system."""
 
@@ -40,11 +50,12 @@ class Scope:
 
 @dataclass(frozen=True)
 class AuthRequest:
-    """password and token_id: what proves who asks; every one given must hold, for the same user."""
+    """password, token_id, secret: what proves who asks; every one given must hold, for the same user."""
 
     password: Password | None
     token_id: str | None
     scope: Scope
+    secret: Secret | None = None
 
 
 def read(body: Any) -> AuthRequest:
@@ -54,15 +65,19 @@ def read(body: Any) -> AuthRequest:
     methods = identity.get("methods")
     if not isinstance(methods, list) or not methods:
         raise errors.Invalid("auth.identity.methods must be a list that names at least one method.")
-    password = token_id = None
+    password = token_id = secret = None
     for method in methods:
         if method == "password":
             password = _password(_object(identity.get("password"), "auth.identity.password"))
         elif method == "token":
             token_id = _text(_object(identity.get("token"), "auth.identity.token"), "id", "auth.identity.token")
+        elif method == "application_credential":
+            secret = _secret(_object(identity.get(method), f"auth.identity.{method}"))
         else:
             raise errors.Unauthorized("This method of authentication is not served here.")
-    return AuthRequest(password, token_id, _scope(auth.get("scope")))
+    if secret is not None and (len(methods) > 1 or auth.get("scope") is not None):
+        raise errors.Unauthorized("An application credential has a scope of its own, and proves enough by itself.")
+    return AuthRequest(password, token_id, _scope(auth.get("scope")), secret)
 
 
 def _password(body: dict[str, Any]) -> Password:
@@ -72,6 +87,17 @@ def _password(body: dict[str, Any]) -> Password:
     if len(password) > MAX_PASSWORD_CHARACTERS:
         raise errors.Invalid(f"{where}.password is longer than {MAX_PASSWORD_CHARACTERS} characters.")
     return Password(_reference(user, where), password)
+
+
+def _secret(body: dict[str, Any]) -> Secret:
+    where = "auth.identity.application_credential"
+    secret = _text(body, "secret", where)
+    if len(secret) > MAX_PASSWORD_CHARACTERS:
+        raise errors.Invalid(f"{where}.secret is longer than {MAX_PASSWORD_CHARACTERS} characters.")
+    if body.get("id") is not None:
+        return Secret(_text(body, "id", where), None, None, secret)
+    user = _reference(_object(body.get("user"), f"{where}.user"), f"{where}.user")
+    return Secret(None, _text(body, "name", where), user, secret)
 
 
 def _scope(body: Any) -> Scope:
