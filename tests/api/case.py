@@ -17,6 +17,7 @@ from zun_lite.api.services import Services
 from zun_lite.common import config
 from zun_lite.control import reports
 from zun_lite.db import identity as rows
+from zun_lite.db import roles
 from zun_lite.db import workloads
 from zun_lite.domain.desired import Report
 from zun_lite.domain.lifecycle import Observed
@@ -88,8 +89,8 @@ class ApiTestCase(DatabaseTestCase):
             user_id, project_id = uuid.uuid4().hex, uuid.uuid4().hex
             rows.add_project(tx, project_id, "default", name)
             rows.add_user(tx, user_id, "default", name, passwords.hashed(PASSWORDS[name]))
-            member = rows.roles_named(tx, ["member"])[0]
-            rows.assign(tx, user_id, rows.PROJECT, project_id, member.id)
+            member = roles.named(tx, ["member"])[0]
+            roles.assign(tx, user_id, roles.PROJECT, project_id, member.id)
 
         self.db.transact(add)
 

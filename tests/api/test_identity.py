@@ -10,6 +10,7 @@ from testtools.matchers import MatchesRegex
 from tests.api.case import DEMO_PASSWORD, ApiTestCase
 from zun_lite.api.token_cache import LIFETIME_SECONDS
 from zun_lite.db import identity as rows
+from zun_lite.db import roles
 from zun_lite.identity import passwords
 
 MOMENT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"
@@ -70,7 +71,7 @@ class IssueTest(IdentityTestCase):
 
     def test_the_catalogue_has_the_urls_that_suit_every_client(self):
         catalog = self.log_in("demo").json["token"]["catalog"]
-        self.assertEqual(list(CATALOGUE), [service["type"] for service in catalog])
+        self.assertEqual(sorted(CATALOGUE), [service["type"] for service in catalog])
         for service in catalog:
             url = self.conf.api.public_url + CATALOGUE[service["type"]]
             self.assertEqual(
@@ -114,7 +115,7 @@ class IssueTest(IdentityTestCase):
         for domain in ({"id": "default"}, {"name": "Default"}):
             self.assertEqual(401, self.by_password({"id": user_id}, scope={"domain": domain}).status_code)
         with self.db.transaction() as tx:
-            rows.assign(tx, user_id, rows.DOMAIN, "default", rows.roles_named(tx, ["reader"])[0].id)
+            roles.assign(tx, user_id, roles.DOMAIN, "default", roles.named(tx, ["reader"])[0].id)
         for domain in ({"id": "default"}, {"name": "Default"}):
             body = self.by_password({"id": user_id}, scope={"domain": domain}).json["token"]
             self.assertEqual({"id": "default", "name": "Default"}, body["domain"])
@@ -233,7 +234,7 @@ class ValidateTest(IdentityTestCase):
         self.assertEqual(403, self.validate(subject, user="other", method="DELETE").status_code)
         user_id, project_id = self.ids("other")
         with self.db.transaction() as tx:
-            rows.assign(tx, user_id, rows.PROJECT, project_id, rows.roles_named(tx, ["service"])[0].id)
+            roles.assign(tx, user_id, roles.PROJECT, project_id, roles.named(tx, ["service"])[0].id)
         self.clock.advance(LIFETIME_SECONDS + 1)
         self.assertEqual(200, self.validate(subject, user="other").status_code)
         self.assertEqual(403, self.validate(subject, user="other", method="DELETE").status_code)
@@ -285,7 +286,7 @@ class ValidateTest(IdentityTestCase):
         subject = self.log_in("demo").headers["X-Subject-Token"]
         user_id, _ = self.ids()
         with self.db.transaction() as tx:
-            tx.execute(rows.role_assignments.delete().where(rows.role_assignments.c.user_id == user_id))
+            tx.execute(roles.role_assignments.delete().where(roles.role_assignments.c.user_id == user_id))
         self.assertEqual(404, self.validate(subject).status_code)
 
 
@@ -350,6 +351,6 @@ class DirectoryTest(IdentityTestCase):
         self.assertEqual([], self.names("auth/domains", "domains"))
         self.assertEqual([], self.get("/identity/v3/auth/system")["system"])
         self.assertEqual([{"all": True}], self.get("/identity/v3/auth/system", user="admin")["system"])
-        self.assertEqual(list(CATALOGUE), [s["type"] for s in self.get("/identity/v3/auth/catalog")["catalog"]])
+        self.assertEqual(sorted(CATALOGUE), [s["type"] for s in self.get("/identity/v3/auth/catalog")["catalog"]])
         unscoped = self.log_in("demo", scope="unscoped").headers["X-Subject-Token"]
         self.get("/identity/v3/auth/catalog", headers={"X-Auth-Token": unscoped}, expect=403)

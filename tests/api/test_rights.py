@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.api.case import ApiTestCase
 from zun_lite.api.policy import LOOK_EVERY_SECONDS
 from zun_lite.db import identity as rows
+from zun_lite.db import roles
 
 GUARDED = {"host", "image_pull_policy", "privileged", "runtime"}
 
@@ -110,9 +111,9 @@ class OperatorsRulesTest(ApiTestCase):
         def join(tx) -> None:
             """other becomes a member of the project of demo as well, with a role of its own."""
             demo, user = rows.find_projects(tx, name="demo")[0], rows.find_users(tx, name="other")[0]
-            rows.add_role(tx, "watch", "watcher")
-            for role in (*rows.roles_named(tx, ["member"]), *rows.roles_named(tx, ["watcher"])):
-                rows.assign(tx, user.id, rows.PROJECT, demo.id, role.id)
+            roles.add(tx, "watch", "watcher")
+            for role in (*roles.named(tx, ["member"]), *roles.named(tx, ["watcher"])):
+                roles.assign(tx, user.id, roles.PROJECT, demo.id, role.id)
 
         self.db.transact(join)
         self.rule('"container:get_one:host": "role:watcher"\n')

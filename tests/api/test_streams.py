@@ -19,6 +19,7 @@ from zun_lite.api import waits
 from zun_lite.api.image.transfers import Transfers
 from zun_lite.common import grants
 from zun_lite.db import identity as rows
+from zun_lite.db import roles
 from zun_lite.db import stream_grants
 from zun_lite.db.engine import utc_now
 from zun_lite.domain import archives, errors
@@ -379,7 +380,7 @@ class TerminalsTest(StreamsCase):
     def test_a_stream_ends_with_the_user_s_role(self):
         self.assert_ends_by(
             lambda tx, user, _: tx.execute(
-                sa.delete(rows.role_assignments).where(rows.role_assignments.c.user_id == user)
+                sa.delete(roles.role_assignments).where(roles.role_assignments.c.user_id == user)
             )
         )
 

@@ -10,7 +10,7 @@ import falcon
 
 from zun_lite.api import media
 from zun_lite.api.errors import ErrorHandlers
-from zun_lite.api.middleware import Authenticate, Microversions, Receive, Wake
+from zun_lite.api.middleware import Authenticate, Microversions, Receive, Refresh, Wake
 from zun_lite.api.paths import Normaliser
 from zun_lite.api.policy import Policy, check_routes
 from zun_lite.api.routes import Route, routes
@@ -24,7 +24,13 @@ def create_app(services: Services) -> Callable[..., Iterable[bytes]]:
     rules = Policy(services.conf.api.policy_file, services.means.clock)
     table = routes(services, cache, rules)
     check_routes(table)
-    middleware: list[Any] = [Receive(), Wake(services.means.waker), Authenticate(cache, rules), Microversions()]
+    middleware: list[Any] = [
+        Receive(),
+        Wake(services.means.waker),
+        Refresh(cache),
+        Authenticate(cache, rules),
+        Microversions(),
+    ]
     app = falcon.App(media_type=media.JSON, middleware=middleware)
     configure(app, table, services.tokens.www_authenticate_uri)
     return Normaliser(app, services.conf.api.max_body_bytes)

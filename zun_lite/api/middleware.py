@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import falcon
 
-from zun_lite.api import paths, versions
+from zun_lite.api import access_rules, paths, versions
 from zun_lite.api.policy import Policy
 from zun_lite.api.token_cache import TokenCache
 from zun_lite.common.wake import Waker
@@ -32,6 +32,7 @@ PUBLIC_PATHS = frozenset(
     )
 )
 TOKENS_PATH = "/identity/v3/auth/tokens"
+_PASSWORD_PATH = re.compile(r"/identity/v3/users/[^/]+/password")
 _REQUEST_ID = re.compile(r"req-[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _READS = frozenset(("GET", "HEAD", "OPTIONS"))
 
@@ -71,7 +72,10 @@ class Wake:
 
 
 class Authenticate:
-    """Makes req.context.caller (and .token) out of X-Auth-Token; Unauthorized, except on public paths."""
+    """Makes req.context.caller (and .token) out of X-Auth-Token; Unauthorized, except on public paths.
+
+    Forbidden: the token is bound to access rules, and the request is not among them.
+    """
 
     def __init__(self, tokens: TokenCache, policy: Policy) -> None:
         self._tokens = tokens
@@ -84,8 +88,22 @@ class Authenticate:
         if not token_id:
             raise errors.Unauthorized("The request carries no token.")
         token = self._tokens.validate(token_id)
+        if token.delegation is not None and token.delegation.rules is not None:
+            access_rules.check(token.delegation.rules, req.env[paths.SERVICE_KEY], req.method, req.path)
         req.context.token = token
         req.context.caller = make_caller(token, req.context.request_id, req.get_header(REQUEST_ID_HEADER), self._policy)
+
+
+class Refresh:
+    """After a change of users, projects or roles this process looks at every token anew; others do within seconds."""
+
+    def __init__(self, tokens: TokenCache) -> None:
+        self._tokens = tokens
+
+    def process_response(self, req: falcon.Request, resp: falcon.Response, resource: object, succeeded: bool) -> None:
+        changed = succeeded and req.method not in _READS and req.env.get(paths.SERVICE_KEY) == paths.IDENTITY
+        if changed and req.path != TOKENS_PATH:
+            self._tokens.clear()
 
 
 class Microversions:
@@ -104,7 +122,9 @@ class Microversions:
 
 def is_public(method: str, path: str) -> bool:
     """Whether no token is asked for here."""
-    return path in PUBLIC_PATHS or path.startswith("/node/v1/") or (method == "POST" and path == TOKENS_PATH)
+    if method == "POST" and (path == TOKENS_PATH or _PASSWORD_PATH.fullmatch(path)):
+        return True
+    return path in PUBLIC_PATHS or path.startswith("/node/v1/")
 
 
 def make_caller(token: Token, request_id: str, global_request_id: str | None, policy: Policy) -> Caller:
@@ -119,6 +139,8 @@ def make_caller(token: Token, request_id: str, global_request_id: str | None, po
         project_name=token.project.name if token.project else "",
         global_request_id=global_request_id,
         system=token.system,
+        domain_id=token.domain.id if token.domain else None,
+        project_domain_id=token.project.domain.id if token.project else None,
         judge=policy,
     )
     # One that the rules and the role agree on is not made twice.

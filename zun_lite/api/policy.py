@@ -46,11 +46,18 @@ class Policy:
         self._enforcer = _enforcer(path if self._stamp else None)
         self._decisions: dict[Any, bool] = {}
 
-    def allows(self, caller: Caller, rule: str, owner_id: str | None, owner_user_id: str | None = None) -> bool:
-        """Whether the rule lets this caller act on what belongs to a project (or user) owner_id."""
+    def allows(
+        self, caller: Caller, rule: str, owner_id: str | None, owner_user_id: str | None = None, **target: str | None
+    ) -> bool:
+        """Whether the rule lets this caller act on what belongs to a project (or user) owner_id.
+
+        target: what else a rule may ask of the object: domain_id, role_name.
+        """
         if self._clock.monotonic() >= self._look_at:
             self._look()
-        question = (rule, owner_id, owner_user_id, caller.user_id, caller.project_id, caller.roles, caller.system)
+        more = tuple(sorted(target.items()))
+        scope = (caller.project_id, caller.domain_id, caller.project_domain_id, caller.system)
+        question = (rule, owner_id, owner_user_id, more, caller.user_id, caller.roles, scope)
         known = self._decisions.get(question)
         return self._decide(question) if known is None else known
 
@@ -58,11 +65,13 @@ class Policy:
         return self.allows(caller, "context_is_admin", None)
 
     def _decide(self, question: Any) -> bool:
-        rule, owner_id, owner_user_id, user_id, project_id, roles, system = question
+        rule, owner_id, owner_user_id, more, user_id, roles, scope = question
+        project_id, domain_id, project_domain_id, system = scope
         decisions = self._decisions
         # What is not there must be missing rather than None: None would equal None.
-        target = _without_none({"project_id": owner_id, "user_id": owner_user_id or owner_id})
-        creds = _without_none({"user_id": user_id, "project_id": project_id, "roles": list(roles)})
+        target = _without_none({"project_id": owner_id, "user_id": owner_user_id or owner_id, **dict(more)})
+        who = {"user_id": user_id, "project_id": project_id, "roles": list(roles)}
+        creds = _without_none({**who, "domain_id": domain_id, "project_domain_id": project_domain_id})
         if system:
             creds["system_scope"] = "all"
         creds["is_admin"] = bool(self._enforcer.enforce("context_is_admin", target, dict(creds)))
@@ -88,23 +97,35 @@ class Policy:
             LOG.error("%s The rules stay as they were.", error.message)
 
 
-def allows(caller: Caller, rule: str, owner_id: str | None = None, owner_user_id: str | None = None) -> bool:
+def allows(
+    caller: Caller,
+    rule: str,
+    owner_id: str | None = None,
+    owner_user_id: str | None = None,
+    **target: str | None,
+) -> bool:
     """Whether the rule lets this caller act on what belongs to owner_id: a project, or a user.
 
-    owner_user_id: who made it, for rules of an operator's own that ask for that.
+    owner_user_id: who made it, for rules of an operator's own that ask for that. target: as Policy.allows.
     """
     judge = caller.judge or _defaults()
-    return judge.allows(caller, rule, owner_id, owner_user_id)
+    return judge.allows(caller, rule, owner_id, owner_user_id, **target)
 
 
-def enforce(caller: Caller, rule: str, owner_id: str | None = None, owner_user_id: str | None = None) -> None:
+def enforce(
+    caller: Caller,
+    rule: str,
+    owner_id: str | None = None,
+    owner_user_id: str | None = None,
+    **target: str | None,
+) -> None:
     """Forbidden unless the rule allows it."""
-    if not allows(caller, rule, owner_id, owner_user_id):
+    if not allows(caller, rule, owner_id, owner_user_id, **target):
         raise errors.Forbidden(f"The policy rule {rule} does not allow you this.", kind="PolicyNotAuthorized")
 
 
 def check_routes(table: Iterable[tuple[str, object, str | None]]) -> None:
-    """Failed unless each method of each route of the container API has a rule that names it."""
+    """Failed unless each method of each route of the container and identity APIs has a rule that names it."""
     ruled = {
         (operation["method"], _PARAMETER.sub("{}", operation["path"]))
         for rule in list_rules()
@@ -112,7 +133,7 @@ def check_routes(table: Iterable[tuple[str, object, str | None]]) -> None:
         for operation in rule.operations
     }
     for path, resource, suffix in table:
-        for method in _METHODS if path.startswith("/v1/") else ():
+        for method in _METHODS if path.startswith(("/v1/", "/identity/v3/")) else ():
             responder = f"on_{method}_{suffix}" if suffix else f"on_{method}"
             if hasattr(resource, responder) and (method.upper(), _PARAMETER.sub("{}", path)) not in ruled:
                 raise errors.Failed(

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from oslo_policy.policy import DocumentedRuleDefault, Operation, RuleDefault
 
+from zun_lite.api import policy_identity
+
 OWNER = "is_admin:True or project_id:%(project_id)s"
 ADMIN = "rule:context_is_admin"
 ROLE = "role:admin"
 NOBODY = "!"
-SELF = "is_admin:True or user_id:%(user_id)s"
 
 _ONE = "/v1/containers/{container}"
 
@@ -152,26 +153,14 @@ _REGISTRIES = (
     ("registry:get_all_all_projects", ADMIN, "List the registries of all projects.", "GET /v1/registries"),
     ("registry:update", OWNER, "Change a registry.", "PATCH /v1/registries/{registry}"),
 )
-_IDENTITY = (
-    (
-        "identity:validate_token",
-        f"role:service or {SELF}",
-        "Have a token checked.",
-        "GET /identity/v3/auth/tokens; HEAD /identity/v3/auth/tokens",
-    ),
-    ("identity:revoke_token", SELF, "End a token.", "DELETE /identity/v3/auth/tokens"),
-    ("identity:list_projects", ADMIN, "List projects.", "GET /identity/v3/projects"),
-    ("identity:get_project", OWNER, "Show a project.", "GET /identity/v3/projects/{project}"),
-    ("identity:list_users", ADMIN, "List users.", "GET /identity/v3/users"),
-    ("identity:get_user", SELF, "Show a user.", "GET /identity/v3/users/{user}"),
-    ("identity:list_user_projects", SELF, "List a user's projects.", "GET /identity/v3/users/{user}/projects"),
-)
-_DOCUMENTED = (*_CONTAINERS, *_CAPSULES, *_IMAGES, *_CLOUD, *_QUOTAS, *_REGISTRIES, *_IDENTITY)
+_DOCUMENTED = (*_CONTAINERS, *_CAPSULES, *_IMAGES, *_CLOUD, *_QUOTAS, *_REGISTRIES, *policy_identity.RULES)
 
 
 def list_rules() -> list[RuleDefault]:
     """All rules, as oslo.policy registers and documents them."""
-    base: list[RuleDefault] = [RuleDefault(name, check, description) for name, check, description in _BASE]
+    base: list[RuleDefault] = [
+        RuleDefault(name, check, description) for name, check, description in (*_BASE, *policy_identity.BASE)
+    ]
     return base + [
         DocumentedRuleDefault(name, check, description, [_operation(item) for item in where.split("; ")])
         for name, check, description, where in _DOCUMENTED

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole API on one screen: (path, resource, suffix of its responders or None).
 
-Paths are in the form that paths.normalise() makes. Networks, volumes and hosts' own paths are
-listed where their resources are.
+Paths are in the form that paths.normalise() makes. Identity, networks, volumes and hosts' own paths
+are listed where their resources are.
 """
 
 from __future__ import annotations
 
-from zun_lite.api import image, network, node, volume
+from zun_lite.api import identity, image, network, node, volume
 from zun_lite.api.container.capsules import Capsule, Capsules
 from zun_lite.api.container.commits import Commits
 from zun_lite.api.container.connections import Connections
@@ -24,9 +24,6 @@ from zun_lite.api.container.services import HostServices
 from zun_lite.api.container.streams import Streams, Terminals
 from zun_lite.api.container.verbs import Verbs
 from zun_lite.api.health import Health
-from zun_lite.api.identity.directory import Projects, Users
-from zun_lite.api.identity.documents import IdentityRoot, IdentityV3
-from zun_lite.api.identity.tokens import Mine, Tokens
 from zun_lite.api.image.transfers import Transfers
 from zun_lite.api.node import docker as node_docker
 from zun_lite.api.node import images as node_images
@@ -47,7 +44,7 @@ def routes(services: Services, cache: TokenCache, rules: Policy) -> list[Route]:
     return [
         ("/healthcheck", Health(services.means.db), None),
         *_container(services, waits),
-        *_identity(services, cache),
+        *identity.resources(services, cache),
         *network.resources(services),
         *volume.resources(services),
         *image.resources(services, transfers),
@@ -109,26 +106,4 @@ def _cloud(services: Services) -> list[Route]:
         ("/v1/quotas/{project_id}", quotas, None),
         ("/v1/quotas/{project_id}/defaults", quotas, "defaults"),
         ("/v1/quota_classes/{name}", QuotaClasses(services.means), None),
-    ]
-
-
-def _identity(services: Services, cache: TokenCache) -> list[Route]:
-    if services.identity is None:
-        return []
-    mine = Mine(services.identity, services.public_url)
-    projects = Projects(services.identity, services.public_url)
-    users = Users(services.identity, services.public_url)
-    return [
-        ("/identity", IdentityRoot(services.public_url), None),
-        ("/identity/v3", IdentityV3(services.public_url), None),
-        ("/identity/v3/auth/tokens", Tokens(services.identity, cache, services.public_url), None),
-        ("/identity/v3/auth/catalog", mine, "catalog"),
-        ("/identity/v3/auth/projects", mine, "projects"),
-        ("/identity/v3/auth/domains", mine, "domains"),
-        ("/identity/v3/auth/system", mine, "system"),
-        ("/identity/v3/projects", projects, "list"),
-        ("/identity/v3/projects/{ident}", projects, "one"),
-        ("/identity/v3/users", users, "list"),
-        ("/identity/v3/users/{ident}", users, "one"),
-        ("/identity/v3/users/{ident}/projects", users, "projects"),
     ]

@@ -43,3 +43,8 @@ class TokenCache:
     def forget(self, token_id: str) -> None:
         with self._lock:
             self._known.pop(token_id, None)
+
+    def clear(self) -> None:
+        """Look at every token anew."""
+        with self._lock:
+            self._known.clear()

@@ -26,6 +26,7 @@ from zun_lite.cmd.means import build_means, check_schema
 from zun_lite.common import crash, grants
 from zun_lite.domain import errors
 from zun_lite.identity.embedded import EmbeddedIdentity
+from zun_lite.identity.guesses import Bounds
 from zun_lite.identity.keys import TokenKeys
 
 GRACEFUL_TIMEOUT_SECONDS = 10
@@ -57,6 +58,7 @@ def build_services(conf: cfg.ConfigOpts) -> Services:
         means.clock,
         ttl_seconds=conf.identity.token_ttl_seconds,
         www_authenticate_uri=f"{conf.api.public_url.rstrip('/')}/identity",
+        bounds=Bounds(conf.identity.wrong_of_user, conf.identity.wrong_from_address, conf.identity.wrong_seconds),
     )
     grant_public_key = grants.public_text(grants.make_key(conf.grants.key_file))
     return Services(

@@ -10,6 +10,7 @@ import os
 import secrets
 import socket
 import sys
+import time
 from typing import Any
 
 from oslo_config import cfg
@@ -23,6 +24,8 @@ from zun_lite.db import identity as rows
 from zun_lite.db.engine import Database
 from zun_lite.domain import errors
 from zun_lite.identity import bootstrap as identity
+from zun_lite.identity import keys
+from zun_lite.identity.embedded import EXPIRED_WINDOW_SECONDS
 from zun_lite.network import outside
 
 TOKEN_MINUTES = 15
@@ -75,6 +78,27 @@ def bootstrap(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
 def _admin_project(tx: Any) -> str:
     (found,) = rows.find_projects(tx, domain_id=identity.DOMAIN_ID, name=identity.ADMIN)
     return found.id
+
+
+def identity_bootstrap(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
+    """Make the first domain, roles, users and catalogue where they are missing, and set a password that is given."""
+    db = Database(conf.database.connection)
+    for made in identity.bootstrap(
+        db, conf.identity.key_dir, _password_of(identity.ADMIN), _password_of(identity.DEMO)
+    ):
+        print(made)
+
+
+def _password_of(user: str) -> str | None:
+    """Not from the command line, which every user of the machine can read."""
+    return os.environ.get(f"ZUN_LITE_{user.upper()}_PASSWORD") or None
+
+
+def identity_rotate(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
+    """Let another key encrypt tokens; those that were issued stay valid until they end."""
+    needed_seconds = conf.identity.token_ttl_seconds + EXPIRED_WINDOW_SECONDS
+    for done in keys.rotate(conf.identity.key_dir, needed_seconds, time.time()):
+        print(done)
 
 
 def host_token(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
@@ -156,6 +180,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="zun-lite-manage", description=__doc__.split(":", 1)[1].strip())
     nouns = parser.add_subparsers(required=True, metavar="COMMAND")
     nouns.add_parser("bootstrap", help=bootstrap.__doc__).set_defaults(run=bootstrap)
+    users = nouns.add_parser("identity", help="users and tokens").add_subparsers(required=True, metavar="VERB")
+    first = users.add_parser(
+        "bootstrap",
+        help=identity_bootstrap.__doc__,
+        epilog="Passwords are taken from ZUN_LITE_ADMIN_PASSWORD and ZUN_LITE_DEMO_PASSWORD.",
+    )
+    first.set_defaults(run=identity_bootstrap)
+    users.add_parser("rotate", help=identity_rotate.__doc__).set_defaults(run=identity_rotate)
     db = nouns.add_parser("db", help="the database").add_subparsers(required=True, metavar="VERB")
     db.add_parser("sync", help=db_sync.__doc__).set_defaults(run=db_sync)
     db.add_parser("version", help=db_version.__doc__).set_defaults(run=db_version)

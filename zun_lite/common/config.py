@@ -51,6 +51,14 @@ identity_opts = [
     cfg.StrOpt("provider", default="embedded", choices=["embedded"], help="Who knows users and projects."),
     cfg.StrOpt("key_dir", help="Fernet keys of tokens; default STATE_DIR/keys/tokens."),
     cfg.IntOpt("token_ttl_seconds", default=14400, min=60, help="How long a token is good."),
+    cfg.IntOpt("wrong_of_user", default=10, min=0, help="Wrong passwords that lock a user for a while; 0: never."),
+    cfg.IntOpt(
+        "wrong_from_address",
+        default=200,
+        min=0,
+        help="Wrong passwords after which an address has to wait; 0: never, as where all come through one proxy.",
+    ),
+    cfg.IntOpt("wrong_seconds", default=300, min=1, help="How long wrong passwords count, and locks last."),
 ]
 network_opts = [
     cfg.StrOpt("provider", default="embedded", choices=["embedded"], help="Who owns networks and ports."),

@@ -52,9 +52,8 @@ application_credential_rules = sa.Table(
         sa.ForeignKey("application_credentials.id", ondelete="CASCADE"),
         primary_key=True,
     ),
-    sa.Column(
-        "rule_id", text_type(64), sa.ForeignKey("access_rules.id", ondelete="CASCADE"), primary_key=True, index=True
-    ),
+    # No cascade: a credential that lost its rules would be allowed everything.
+    sa.Column("rule_id", text_type(64), sa.ForeignKey("access_rules.id"), primary_key=True, index=True),
 )
 
 
@@ -121,6 +120,11 @@ def remove_of(tx: sa.Connection, user_id: str, project_id: str) -> None:
     columns = application_credentials.c
     for id in find_ids(tx, sa.and_(columns.user_id == user_id, columns.project_id == project_id)):
         remove(tx, id)
+
+
+def remove_of_users(tx: sa.Connection, user_ids: Sequence[str]) -> None:
+    for user_id in user_ids:
+        tx.execute(sa.delete(application_credentials).where(application_credentials.c.user_id == user_id))
 
 
 def find_ids(tx: sa.Connection, where: sa.ColumnElement[bool]) -> list[str]:

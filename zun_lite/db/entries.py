@@ -11,14 +11,25 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from zun_lite.db.listing import in_parts
+
 Entry = dict[str, Any]
+# Values of one list in one statement.
+MOST_AT_ONCE = 1000
 
 
 def find(tx: sa.Connection, table: sa.Table, equal: Mapping[str, Any] | None = None) -> list[Entry]:
-    """Those whose columns equal these, by name where they have one."""
+    """Those whose columns equal these (or one of these), by name where they have one."""
+    for column, value in (equal or {}).items():
+        if _is_list(value) and len(value) > MOST_AT_ONCE:
+            parts = in_parts(sorted(set(value)), MOST_AT_ONCE)
+            found = [each for part in parts for each in find(tx, table, {**(equal or {}), column: part})]
+            return sorted(found, key=lambda each: (each.get("name", ""), each["id"]))
     where = [_is(table.c[column], value) for column, value in (equal or {}).items()]
     order = [table.c[column] for column in ("name", "type", "id") if column in table.c]
-    return [dict(row) for row in tx.execute(sa.select(table).where(*where).order_by(*order)).mappings()]
+    found = tx.execute(sa.select(table).where(*where).order_by(*order)).mappings()
+    # SQLAlchemy's names of columns are of a class of their own, which no JSON library takes for a text.
+    return [{str(name): value for name, value in row.items()} for row in found]
 
 
 def get(tx: sa.Connection, table: sa.Table, id: str) -> Entry | None:
@@ -44,6 +55,10 @@ def remove_where(tx: sa.Connection, table: sa.Table, equal: Mapping[str, Any]) -
 
 
 def _is(column: sa.ColumnElement[Any], value: Any) -> sa.ColumnElement[bool]:
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if _is_list(value):
         return column.in_(value)
     return column.is_(None) if value is None else column == value
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)

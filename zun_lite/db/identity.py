@@ -168,6 +168,19 @@ def ancestors(tx: sa.Connection, project: Project) -> list[Project]:
     return above
 
 
+def ids_below(tx: sa.Connection, project_id: str) -> list[str]:
+    """Ids of the projects below this one, the nearest first."""
+    found: list[str] = []
+    level = [project_id]
+    while level:
+        children: list[str] = []
+        for part in in_parts(level):
+            children += tx.execute(sa.select(projects.c.id).where(projects.c.parent_id.in_(part))).scalars()
+        level = children
+        found += level
+    return found
+
+
 def find_users(tx: sa.Connection, **equal: Any) -> list[User]:
     """Users whose columns equal these, by name; a disabled domain disables its users."""
     where = [users.c[column] == value for column, value in equal.items() if column != "enabled"]
@@ -238,6 +251,11 @@ def rehash_password(tx: sa.Connection, user_id: str, before: str, password_hash:
 def end_tokens(tx: sa.Connection, user_id: str) -> None:
     """Every token of the user that was issued before is void, for good."""
     tx.execute(sa.update(users).where(users.c.id == user_id).values(generation=users.c.generation + 1))
+
+
+def end_tokens_of_domain(tx: sa.Connection, domain_id: str) -> None:
+    """As end_tokens, for each user of the domain."""
+    tx.execute(sa.update(users).where(users.c.domain_id == domain_id).values(generation=users.c.generation + 1))
 
 
 def groups_of(tx: sa.Connection, user_id: str) -> list[str]:

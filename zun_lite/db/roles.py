@@ -97,8 +97,10 @@ def named(tx: sa.Connection, wanted: Iterable[str]) -> list[Role]:
     return [Role(**row) for row in tx.execute(query).mappings()]
 
 
-def add(tx: sa.Connection, id: str, name: str, description: str = "") -> None:
-    tx.execute(sa.insert(roles).values(id=id, name=name, description=description, domain_id=GLOBAL, extra={}))
+def add(tx: sa.Connection, id: str, name: str, *, immutable: bool = False) -> None:
+    """A role that belongs to no domain. immutable: it is neither changed nor deleted until that option is gone."""
+    extra = {"options": {"immutable": True}} if immutable else {}
+    tx.execute(sa.insert(roles).values(id=id, name=name, description="", domain_id=GLOBAL, extra=extra))
 
 
 def implications(tx: sa.Connection) -> list[tuple[str, str]]:

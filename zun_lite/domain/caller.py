@@ -10,8 +10,10 @@ from typing import Protocol
 class Judge(Protocol):
     """Whoever knows the rules in force."""
 
-    def allows(self, caller: Caller, rule: str, owner_id: str | None, owner_user_id: str | None = None) -> bool:
-        """Whether the rule lets this caller act on what belongs to the owner."""
+    def allows(
+        self, caller: Caller, rule: str, owner_id: str | None, owner_user_id: str | None = None, **target: str | None
+    ) -> bool:
+        """Whether the rule lets this caller act on what belongs to the owner, or is in that domain."""
         ...
 
 
@@ -21,6 +23,7 @@ class Caller:
 
     project_id is None for an unscoped token. roles are names, already expanded through implied roles.
     request_id: req-UUID, ours. global_request_id: req-UUID, the client's, or None.
+    domain_id: the domain that the token is for, or None; project_domain_id: the one that its project is in.
     judge: the rules that the request is held against. admin: what these say of the caller as such; None is
     by the role of that name.
     """
@@ -33,6 +36,8 @@ class Caller:
     project_name: str = ""
     global_request_id: str | None = None
     system: bool = False
+    domain_id: str | None = None
+    project_domain_id: str | None = None
     judge: Judge | None = field(default=None, compare=False, repr=False)
     admin: bool | None = None
 

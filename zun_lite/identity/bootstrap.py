@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The first identity of an installation: keys, domain, roles, two projects and two users.
+"""The first identity of an installation: keys, domain, roles, two projects, two users and the catalogue.
 
 May be run any number of times: it makes what is missing and says what that was.
 """
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from zun_lite.db import identity as rows
+from zun_lite.db import roles
 from zun_lite.db.engine import Database
 from zun_lite.domain import errors
-from zun_lite.identity import keys, passwords
+from zun_lite.identity import catalog, keys, passwords
 from zun_lite.identity.base import IMPLIED_ROLES
 
 DOMAIN_ID, DOMAIN_NAME = "default", "Default"
@@ -64,15 +65,18 @@ def _fill(tx: sa.Connection, hashes: dict[str, str | None]) -> list[str]:
     if rows.domain(tx, id=DOMAIN_ID) is None:
         rows.add_domain(tx, DOMAIN_ID, DOMAIN_NAME, "The default domain")
         made.append(f"domain {DOMAIN_NAME}")
-    role_ids = {role.name: role.id for role in rows.roles_named(tx, ROLES)}
+    role_ids = {role.name: role.id for role in roles.named(tx, ROLES)}
     for role in ROLES:
         if role not in role_ids:
             role_ids[role] = uuid.uuid4().hex
-            rows.add_role(tx, role_ids[role], role)
+            roles.add(tx, role_ids[role], role, immutable=True)
             made.append(f"role {role}")
+    for prior, implied in IMPLIED_ROLES.items():
+        if roles.imply(tx, role_ids[prior], role_ids[implied]):
+            made.append(f"role {implied} with {prior}")
     for account in ACCOUNTS:
         made += _fill_account(tx, account, hashes[account.name], role_ids)
-    return made
+    return made + catalog.fill(tx)
 
 
 def _fill_account(
@@ -93,8 +97,8 @@ def _fill_account(
     elif password_hash is not None:
         rows.set_password(tx, user_id, password_hash)
         made.append(f"password of user {account.name}")
-    if rows.assign(tx, user_id, rows.PROJECT, project_id, role_ids[account.role]):
+    if roles.assign(tx, user_id, roles.PROJECT, project_id, role_ids[account.role]):
         made.append(f"role {account.role} of {account.name} in project {account.name}")
-    if account.system and rows.assign(tx, user_id, rows.SYSTEM, rows.ALL, role_ids[account.role]):
+    if account.system and roles.assign(tx, user_id, roles.SYSTEM, roles.ALL, role_ids[account.role]):
         made.append(f"role {account.role} of {account.name} in the system")
     return made

@@ -66,7 +66,7 @@ def build(tx: sa.Connection, public_url: str, project_id: str | None) -> list[di
             "id": service["id"],
             "type": service["type"],
             "name": service["name"],
-            "endpoints": sorted(found.get(service["id"], []), key=lambda each: -INTERFACES.index(each["interface"])),
+            "endpoints": sorted(found.get(service["id"], []), key=lambda each: INTERFACES.index(each["interface"])),
         }
         for service in sorted(
             entries.find(tx, tables.services, {"enabled": True}), key=lambda each: (each["type"], each["id"])

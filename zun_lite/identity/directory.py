@@ -18,7 +18,7 @@ from zun_lite.db import identity as rows
 from zun_lite.db.engine import Database
 from zun_lite.db.entries import Entry
 from zun_lite.domain import errors
-from zun_lite.identity import nouns, passwords
+from zun_lite.identity import catalog, nouns, passwords, rights
 from zun_lite.identity.nouns import Noun
 
 
@@ -125,6 +125,41 @@ class Directory:
         with self.db.read() as tx:
             return _below(tx, project_id)
 
+    def retag(self, project_id: str, change: Callable[[list[str]], list[str]]) -> list[str]:
+        """The project's new tags, made of its old ones. NotFound: the project; Forbidden: it is immutable."""
+
+        def work(tx: sa.Connection) -> list[str]:
+            before = _found(tx, nouns.PROJECT, project_id)
+            _check_immutable(nouns.PROJECT, before, None)
+            tags = nouns.tags(change(before["extra"].get("tags", [])))
+            entries.change(tx, rows.projects, project_id, {"extra": {**before["extra"], "tags": tags}})
+            return tags
+
+        return self.db.transact(work)
+
+    # What users have.
+
+    def projects_of(self, user_id: str, *, usable: bool = False) -> list[Entry]:
+        """The projects in which the user has a role; usable: only those for which it would get a token."""
+        with self.db.read() as tx:
+            ids = [each.id for each in rights.projects_of(tx, user_id) if each.enabled or not usable]
+            return entries.find(tx, rows.projects, {"id": ids})
+
+    def domains_of(self, user_id: str) -> list[Entry]:
+        """The enabled domains in which the user has a role."""
+        with self.db.read() as tx:
+            ids = [each.id for each in rights.domains_of(tx, user_id) if each.enabled]
+            return entries.find(tx, rows.domains, {"id": ids})
+
+    def has_system_role(self, user_id: str) -> bool:
+        with self.db.read() as tx:
+            return bool(rights.held(tx, user_id, roles.SYSTEM, roles.ALL))
+
+    def catalog(self, public_url: str, project_id: str | None) -> list[dict[str, Any]]:
+        """As catalog.build."""
+        with self.db.read() as tx:
+            return catalog.build(tx, public_url, project_id)
+
 
 def _found(tx: sa.Connection, noun: Noun, id: str) -> Entry:
     found = entries.get(tx, noun.table, id)
@@ -218,6 +253,11 @@ def _check_parent_region(tx: sa.Connection, values: Entry) -> None:
         above = parent["parent_region_id"]
 
 
+def _change_domain(tx: sa.Connection, before: Entry, after: Entry) -> None:
+    if before["enabled"] and not after["enabled"]:
+        rows.end_tokens_of_domain(tx, before["id"])
+
+
 def _change_project(tx: sa.Connection, before: Entry, after: Entry) -> None:
     if after["parent_id"] == before["domain_id"]:
         after["parent_id"] = None
@@ -242,13 +282,7 @@ def _change_region(tx: sa.Connection, before: Entry, after: Entry) -> None:
 
 
 def _below(tx: sa.Connection, project_id: str) -> list[Entry]:
-    found: list[Entry] = []
-    level = [project_id]
-    while level:
-        children = entries.find(tx, rows.projects, {"parent_id": level})
-        found += children
-        level = [each["id"] for each in children]
-    return found
+    return entries.find(tx, rows.projects, {"id": rows.ids_below(tx, project_id)})
 
 
 def _remove_project(tx: sa.Connection, before: Entry) -> None:
@@ -268,6 +302,7 @@ def _remove_domain(tx: sa.Connection, before: Entry) -> None:
     for project in projects:
         roles.take_all_of_target(tx, roles.PROJECT, project["id"])
         entries.change(tx, rows.projects, project["id"], {"parent_id": None})
+    application_credentials.remove_of_users(tx, [user["id"] for user in entries.find(tx, rows.users, inside)])
     for table in (rows.users, rows.groups, rows.projects, roles.roles):
         entries.remove_where(tx, table, inside)
     roles.take_all_of_target(tx, roles.DOMAIN, before["id"])
@@ -282,8 +317,7 @@ def _remove_region(tx: sa.Connection, before: Entry) -> None:
 
 
 def _remove_user(tx: sa.Connection, before: Entry) -> None:
-    for credential in application_credentials.find(tx, user_id=before["id"]):
-        application_credentials.remove(tx, credential.id)
+    application_credentials.remove_of_users(tx, [before["id"]])
 
 
 def _nothing(tx: sa.Connection, *entry: Entry) -> None:
@@ -301,7 +335,7 @@ _CHECKS: dict[str, Callable[[sa.Connection, Entry], None]] = {
     "region": _check_region,
 }
 _CHANGES: dict[str, Callable[[sa.Connection, Entry, Entry], None]] = {
-    "domain": _nothing,
+    "domain": _change_domain,
     "project": _change_project,
     "user": _change_user,
     "group": _nothing,

@@ -21,7 +21,7 @@ from zun_lite.db.engine import Database
 from zun_lite.domain import errors
 from zun_lite.identity import passwords, payload, rights
 from zun_lite.identity.base import AccessRule, Delegation, Named, Owned, Token
-from zun_lite.identity.guesses import Bounds, Guesses
+from zun_lite.identity.guesses import USUAL, Bounds, Guesses
 from zun_lite.identity.keys import TokenKeys
 from zun_lite.identity.payload import Payload
 from zun_lite.identity.requests import AuthRequest, Password, Reference, Scope, Secret
@@ -50,7 +50,7 @@ class EmbeddedIdentity:
         *,
         ttl_seconds: int,
         www_authenticate_uri: str,
-        bounds: Bounds = Bounds(),
+        bounds: Bounds = USUAL,
     ) -> None:
         self.www_authenticate_uri = www_authenticate_uri
         self.db = db
@@ -141,7 +141,8 @@ class EmbeddedIdentity:
     def _fits(self, user: rows.User | None, password: str, subject: str, address: str | None) -> bool:
         """Whether it is the user's password; takes as long for who is unknown or locked, and counts what is wrong."""
         stored = user.password_hash if user else None
-        if not passwords.fits(password, stored) or self._guesses.is_locked(subject):
+        exempt = user is not None and user.extra.get("options", {}).get("ignore_lockout_failure_attempts")
+        if not passwords.fits(password, stored) or (self._guesses.is_locked(subject) and not exempt):
             self._guesses.note(subject, address)
             return False
         self._guesses.forget(subject)

@@ -13,6 +13,8 @@ import hashlib
 import ipaddress
 from dataclasses import dataclass
 
+import sqlalchemy as sa
+
 from zun_lite.common.clock import Clock
 from zun_lite.db import sign_ins
 from zun_lite.db.engine import Database
@@ -26,6 +28,9 @@ class Bounds:
     per_user: int = 10
     per_address: int = 200
     window_seconds: int = 300
+
+
+USUAL = Bounds()
 
 
 class Guesses:
@@ -53,7 +58,7 @@ class Guesses:
         window = datetime.timedelta(seconds=self._bounds.window_seconds)
         now = self._now()
 
-        def add(tx) -> None:
+        def add(tx: sa.Connection) -> None:
             if sign_ins.failures(tx, _digest(subject), now) < max(self._bounds.per_user, 1):
                 sign_ins.add_failure(tx, _digest(subject), now, window)
             if address is not None:

@@ -33,7 +33,7 @@ _OF_USERS = frozenset(
 Check = Callable[[str, Any], Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Noun:
     """fields: by their names on the wire, which are those of columns, with the check that makes a value of each.
 

@@ -80,6 +80,16 @@ def read(body: Any) -> AuthRequest:
     return AuthRequest(password, token_id, _scope(auth.get("scope")), secret)
 
 
+def read_change(body: Any) -> tuple[str, str]:
+    """(old password, new password) of a body that asks for a change. Invalid."""
+    user = _object(_object(body, "The body").get("user"), "user")
+    original, password = (_text(user, key, "user") for key in ("original_password", "password"))
+    for name, value in (("original_password", original), ("password", password)):
+        if not 0 < len(value) <= MAX_PASSWORD_CHARACTERS:
+            raise errors.Invalid(f"user.{name} must have 1 to {MAX_PASSWORD_CHARACTERS} characters.")
+    return original, password
+
+
 def _password(body: dict[str, Any]) -> Password:
     where = "auth.identity.password.user"
     user = _object(body.get("user"), where)

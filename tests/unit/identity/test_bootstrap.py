@@ -9,6 +9,7 @@ import tempfile
 from tests.databases import DatabaseTestCase, on_every_database
 from zun_lite.common.clock import StoppedClock
 from zun_lite.db import identity as rows
+from zun_lite.db import roles
 from zun_lite.domain import errors
 from zun_lite.identity import requests
 from zun_lite.identity.bootstrap import bootstrap
@@ -58,7 +59,7 @@ class BootstrapTest(DatabaseTestCase):
     def test_what_is_missing_is_made_again(self):
         bootstrap(self.db, self.key_dir, "a", "d")
         with self.db.transaction() as tx:
-            tx.execute(rows.role_assignments.delete())
+            tx.execute(roles.role_assignments.delete())
         made = bootstrap(self.db, self.key_dir, None, None)
         self.assertEqual(3, len(made))
         self.log_in("demo", "d", {"project": {"name": "demo", "domain": {"name": "Default"}}})
@@ -74,4 +75,5 @@ class BootstrapTest(DatabaseTestCase):
     def test_names_are_told_apart_by_case(self):
         bootstrap(self.db, self.key_dir, "a", "d")
         self.assertRaises(errors.Unauthorized, self.log_in, "Demo", "d")
-        self.assertEqual([], self.identity.projects(name="DEMO"))
+        with self.db.read() as tx:
+            self.assertEqual([], rows.find_projects(tx, name="DEMO"))

@@ -14,8 +14,8 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from zun_lite.api.token_cache import LIFETIME_SECONDS, TokenCache
 from zun_lite.common.clock import StoppedClock
 from zun_lite.domain import errors
-from zun_lite.identity import keys, passwords, payload
-from zun_lite.identity.base import Named, Owned, Token, with_implied
+from zun_lite.identity import keys, passwords, payload, rights
+from zun_lite.identity.base import IMPLIED_ROLES, Named, Owned, Token
 from zun_lite.identity.payload import Payload
 
 
@@ -28,7 +28,10 @@ def a_payload(**changes):
         "scope_id": uuid.uuid4().hex,
         "issued_us": 1_700_000_000_123_456,
         "expires_us": 1_700_014_400_123_456,
-        "audit_ids": (payload.audit_text(os.urandom(16)), payload.audit_text(os.urandom(16))),
+        "audit_ids": (
+            payload.audit_text(os.urandom(payload.AUDIT_BYTES)),
+            payload.audit_text(os.urandom(payload.AUDIT_BYTES)),
+        ),
     }
     return Payload(**{**said, **changes})
 
@@ -44,13 +47,16 @@ class PayloadTest(testtools.TestCase):
             {"scope": payload.UNSCOPED, "scope_id": ""},
             {"scope": payload.DOMAIN, "scope_id": "default"},
             {"user_id": "bücher", "scope_id": "x" * 64},
-            {"methods": ("application_credential",), "audit_ids": ("A" * 22,)},
+            {"credential_id": uuid.uuid4().hex},
+            {"methods": ("application_credential",), "audit_ids": ("A" * 16,)},
         ):
             said = a_payload(**changes)
             self.assertEqual(said, payload.open_sealed(self.fernet, payload.seal(self.fernet, said)))
 
     def test_a_token_fits_into_a_header_line(self):
+        chain = tuple(payload.audit_text(os.urandom(payload.AUDIT_BYTES)) for _ in range(payload.LONGEST_CHAIN))
         self.assertTrue(len(payload.seal(self.fernet, a_payload())) < 250)
+        self.assertTrue(len(payload.seal(self.fernet, a_payload(audit_ids=chain))) < 250)
 
     def test_forgeries_are_unauthorized(self):
         token = payload.seal(self.fernet, a_payload())
@@ -75,7 +81,7 @@ class KeysTest(testtools.TestCase):
 
     def test_the_first_key_is_made_once_and_is_private(self):
         self.assertEqual((True, False), (keys.make_first(self.folder), keys.make_first(self.folder)))
-        self.assertEqual(["1"], os.listdir(self.folder))
+        self.assertEqual(["0", "1"], sorted(os.listdir(self.folder)))
         self.assertEqual(0o700, os.stat(self.folder).st_mode & 0o777)
         self.assertEqual(0o600, os.stat(os.path.join(self.folder, "1")).st_mode & 0o777)
 
@@ -92,6 +98,43 @@ class KeysTest(testtools.TestCase):
         os.unlink(os.path.join(self.folder, "1"))
         self.assertRaises(InvalidToken, held.fernet().decrypt, old)
         self.assertEqual(b"x", held.fernet().decrypt(new))
+
+    def test_the_key_that_was_staged_encrypts_after_a_rotation_and_no_token_in_use_loses_its_key(self):
+        keys.make_first(self.folder)
+        elsewhere = keys.TokenKeys(self.folder)
+        elsewhere.fernet()
+        copied = elsewhere.fernet()
+        issued = {}
+        for day in range(5):
+            now = 1_700_000_000 + day * 86400
+            issued[day] = elsewhere.fernet().encrypt(b"x")
+            keys.rotate(self.folder, 2 * 86400 - 1, now)
+            self.assertEqual(b"x", elsewhere.fernet().decrypt(issued[day]))
+            if day == 0:
+                # A server that has not looked since knows the new key already, for it was staged.
+                self.assertEqual(b"x", copied.decrypt(keys.TokenKeys(self.folder).fernet().encrypt(b"x")))
+            for before in range(max(0, day - 1), day + 1):
+                self.assertEqual(b"x", elsewhere.fernet().decrypt(issued[before]))
+        self.assertEqual(["0", "4", "5", "6"], sorted(os.listdir(self.folder)))
+        self.assertRaises(InvalidToken, elsewhere.fernet().decrypt, issued[0])
+
+    def test_three_keys_are_left_when_rotations_are_rarer_than_tokens_live(self):
+        keys.make_first(self.folder)
+        for day in range(4):
+            keys.rotate(self.folder, 3600, 1_700_000_000 + day * 86400)
+        self.assertEqual(["0", "4", "5"], sorted(os.listdir(self.folder)))
+        for name in os.listdir(self.folder):
+            self.assertEqual(0o600, os.stat(os.path.join(self.folder, name)).st_mode & 0o777)
+
+    def test_a_rotation_that_was_cut_off_only_stages_a_key_the_next_time(self):
+        keys.make_first(self.folder)
+        os.unlink(os.path.join(self.folder, "0"))
+        self.assertIn("rotate again", keys.rotate(self.folder, 60, 1_700_000_000)[0])
+        self.assertEqual(["0", "1"], sorted(os.listdir(self.folder)))
+
+    def test_without_a_key_nothing_can_be_rotated(self):
+        refused = self.assertRaises(errors.Unavailable, keys.rotate, self.folder, 60, 1_700_000_000)
+        self.assertIn("bootstrap", refused.message)
 
     def test_without_a_key_the_service_is_unavailable_and_says_what_helps(self):
         refused = self.assertRaises(errors.Unavailable, keys.TokenKeys(self.folder).fernet)
@@ -120,9 +163,11 @@ class PasswordTest(testtools.TestCase):
 
 class RolesTest(testtools.TestCase):
     def test_roles_bring_those_that_they_imply(self):
-        self.assertEqual({"admin", "manager", "member", "reader"}, with_implied({"admin"}))
-        self.assertEqual({"member", "reader", "service"}, with_implied({"member", "service"}))
-        self.assertEqual(set(), with_implied(set()))
+        usual = IMPLIED_ROLES.items()
+        self.assertEqual({"admin", "manager", "member", "reader"}, rights.closure({"admin"}, usual))
+        self.assertEqual({"member", "reader", "service"}, rights.closure({"member", "service"}, usual))
+        self.assertEqual(set(), rights.closure(set(), usual))
+        self.assertEqual({"a", "b"}, rights.closure({"a"}, [("a", "b"), ("b", "a")]))
 
 
 class Provider:

@@ -721,9 +721,7 @@ def upgrade() -> None:
             name="fk_application_credential_rules_credential_id",
             ondelete="CASCADE",
         ),
-        sa.ForeignKeyConstraint(
-            ["rule_id"], ["access_rules.id"], name="fk_application_credential_rules_rule_id", ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["rule_id"], ["access_rules.id"], name="fk_application_credential_rules_rule_id"),
         sa.PrimaryKeyConstraint("credential_id", "rule_id", name="pk_application_credential_rules"),
     )
     op.create_index(
