@@ -203,7 +203,8 @@ class TablesTest(unittest.TestCase):
             *("volume_attachments", "volume_snapshots", "volume_type_access"),
         }
         # Actions are kept for the audit, until db purge; grants of streams end by themselves within minutes.
-        kept = {"actions", "stream_grants"}
+        # Application credentials go when identity forgets the project.
+        kept = {"actions", "stream_grants", "application_credentials"}
         self.assertTrue(schema.TABLES)
         owned = {table.name for table in metadata.sorted_tables if "project_id" in table.columns}
         self.assertEqual(emptied | kept, owned)
