@@ -17,8 +17,7 @@ from zun_lite.api.services import Services
 from zun_lite.common import config
 from zun_lite.control import reports
 from zun_lite.db import identity as rows
-from zun_lite.db import roles
-from zun_lite.db import workloads
+from zun_lite.db import roles, workloads
 from zun_lite.domain.desired import Report
 from zun_lite.domain.lifecycle import Observed
 from zun_lite.domain.resources import Limits

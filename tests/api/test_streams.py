@@ -19,8 +19,7 @@ from zun_lite.api import waits
 from zun_lite.api.image.transfers import Transfers
 from zun_lite.common import grants
 from zun_lite.db import identity as rows
-from zun_lite.db import roles
-from zun_lite.db import stream_grants
+from zun_lite.db import roles, stream_grants
 from zun_lite.db.engine import utc_now
 from zun_lite.domain import archives, errors
 from zun_lite.identity import passwords

@@ -40,9 +40,11 @@ class TokenCache:
                 self._known.popitem(last=False)
         return token
 
-    def forget(self, token_id: str) -> None:
+    def forget(self, user_id: str) -> None:
+        """Look at every token of this user anew."""
         with self._lock:
-            self._known.pop(token_id, None)
+            for token_id in [id for id, (_, token) in self._known.items() if token.user.id == user_id]:
+                del self._known[token_id]
 
     def clear(self) -> None:
         """Look at every token anew."""

@@ -197,9 +197,14 @@ class TokenCacheTest(testtools.TestCase):
         self.assertEqual(1, self.provider.asked)
         self.clock.advance(LIFETIME_SECONDS)
         cache.validate("good")
-        cache.forget("good")
+        cache.forget("u")
+        cache.validate("good")
+        cache.forget("somebody else")
         cache.validate("good")
         self.assertEqual(3, self.provider.asked)
+        cache.clear()
+        cache.validate("good")
+        self.assertEqual(4, self.provider.asked)
 
     def test_it_never_outlives_the_token(self):
         self.provider.expires_at = self.clock.now() + 1

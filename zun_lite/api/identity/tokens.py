@@ -45,9 +45,10 @@ class Tokens:
         self.on_get(req, resp)
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
-        subject_id, _ = self._subject(req, "identity:revoke_token")
+        subject_id, subject = self._subject(req, "identity:revoke_token")
         self._identity.revoke(subject_id)
-        self._cache.forget(subject_id)
+        # What came from it ended with it.
+        self._cache.forget(subject.user.id)
         resp.status = 204
 
     def _subject(self, req: falcon.Request, rule: str) -> tuple[str, Token]:
