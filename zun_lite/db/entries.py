@@ -27,9 +27,9 @@ def find(tx: sa.Connection, table: sa.Table, equal: Mapping[str, Any] | None = N
             return sorted(found, key=lambda each: (each.get("name", ""), each["id"]))
     where = [_is(table.c[column], value) for column, value in (equal or {}).items()]
     order = [table.c[column] for column in ("name", "type", "id") if column in table.c]
-    found = tx.execute(sa.select(table).where(*where).order_by(*order)).mappings()
+    rows = tx.execute(sa.select(table).where(*where).order_by(*order)).mappings()
     # SQLAlchemy's names of columns are of a class of their own, which no JSON library takes for a text.
-    return [{str(name): value for name, value in row.items()} for row in found]
+    return [{str(name): value for name, value in row.items()} for row in rows]
 
 
 def get(tx: sa.Connection, table: sa.Table, id: str) -> Entry | None:
