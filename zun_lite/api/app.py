@@ -10,30 +10,50 @@ import falcon
 
 from zun_lite.api import media
 from zun_lite.api.errors import ErrorHandlers
+from zun_lite.api.metrics import CountRequests
 from zun_lite.api.middleware import Authenticate, Microversions, Receive, Refresh, Wake
 from zun_lite.api.paths import Normaliser
 from zun_lite.api.policy import Policy, check_routes
+from zun_lite.api.proxies import Proxies
 from zun_lite.api.routes import Route, routes
 from zun_lite.api.services import Services
+from zun_lite.api.throttle import ThrottleAddresses, ThrottleProjects
 from zun_lite.api.token_cache import TokenCache
+from zun_lite.domain import errors
+
+Wsgi = Callable[..., Iterable[bytes]]
+CORS_ANSWER_HEADERS = ("X-Subject-Token", "X-Openstack-Request-Id", "OpenStack-API-Version", "Location", "Retry-After")
 
 
-def create_app(services: Services) -> Callable[..., Iterable[bytes]]:
+def create_app(services: Services) -> Wsgi:
     """Connects to nothing yet, so that a server may fork after it. Failed, Invalid: a rule is missing or unreadable."""
     cache = TokenCache(services.tokens, services.means.clock)
     rules = Policy(services.conf.api.policy_file, services.means.clock)
     table = routes(services, cache, rules)
     check_routes(table)
+    options, clock = services.conf.api, services.means.clock
     middleware: list[Any] = [
+        CountRequests(services.counts),
+        *_pages(options.allowed_origins),
         Receive(),
+        ThrottleAddresses(options.requests_per_second_of_address, clock),
         Wake(services.means.waker),
         Refresh(cache),
         Authenticate(cache, rules),
+        ThrottleProjects(options.changes_per_second_of_project, clock),
         Microversions(),
     ]
     app = falcon.App(media_type=media.JSON, middleware=middleware)
     configure(app, table, services.tokens.www_authenticate_uri)
-    return Normaliser(app, services.conf.api.max_body_bytes)
+    application: Wsgi = Normaliser(app, options.max_body_bytes)
+    return Proxies(application, options.trusted_proxies) if options.trusted_proxies else application
+
+
+def _pages(origins: list[str]) -> list[falcon.CORSMiddleware]:
+    """What lets pages of these origins call the API. Tokens are in headers, so that no cookie need be let through."""
+    if "*" in origins:
+        raise errors.Invalid("[api] allowed_origins must list pages' origins; '*' would let every page call the API.")
+    return [falcon.CORSMiddleware(allow_origins=list(origins), expose_headers=CORS_ANSWER_HEADERS)] if origins else []
 
 
 def configure(app: falcon.App, table: list[Route], www_authenticate_uri: str) -> None:

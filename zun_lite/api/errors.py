@@ -36,6 +36,7 @@ _VOLUME_KEYS = {
     406: "notAcceptable",
     409: "conflictingRequest",
     413: "overLimit",
+    429: "overLimit",
     503: "serviceUnavailable",
 }
 

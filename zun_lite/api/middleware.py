@@ -27,7 +27,7 @@ LOG = logging.getLogger(__name__)
 REQUEST_ID_HEADER = "X-Openstack-Request-Id"
 PUBLIC_PATHS = frozenset(
     (
-        *("/", "/v1", "/healthcheck", "/identity", "/identity/v3", "/network", "/volume", "/volume/v3"),
+        *("/", "/v1", "/healthcheck", "/metrics", "/identity", "/identity/v3", "/network", "/volume", "/volume/v3"),
         *("/image", "/image/versions", "/image/v2"),
     )
 )
@@ -82,7 +82,7 @@ class Authenticate:
         self._policy = policy
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
-        if is_public(req.method, req.path):
+        if is_public(req.method, req.path) or _is_preflight(req):
             return
         token_id = req.get_header("X-Auth-Token")
         if not token_id:
@@ -125,6 +125,11 @@ def is_public(method: str, path: str) -> bool:
     if method == "POST" and (path == TOKENS_PATH or _PASSWORD_PATH.fullmatch(path)):
         return True
     return path in PUBLIC_PATHS or path.startswith("/node/v1/")
+
+
+def _is_preflight(req: falcon.Request) -> bool:
+    """A browser's question before a request of a page, which can carry no token and learns of methods only."""
+    return req.method == "OPTIONS" and req.get_header("Access-Control-Request-Method") is not None
 
 
 def make_caller(token: Token, request_id: str, global_request_id: str | None, policy: Policy) -> Caller:

@@ -23,7 +23,7 @@ SERVICE_KEY = "zun_lite.service"
 TOO_LARGE_KEY = "zun_lite.body_too_large"
 _EMBEDDED = frozenset((IDENTITY, NETWORK, VOLUME, IMAGE, NODE))
 _UPLOAD = re.compile(r"/(?:image/v2|node/v1)/images/[^/]+/file")
-_ALONE = frozenset(("v1", "healthcheck"))
+_ALONE = frozenset(("v1", "healthcheck", "metrics"))
 # A host's full report speaks of every workload on it.
 NODE_BODY_BYTES = 8 * 1024 * 1024
 _MOST_BYTES = {NODE: NODE_BODY_BYTES}

@@ -25,6 +25,7 @@ from zun_lite.api.container.streams import Streams, Terminals
 from zun_lite.api.container.verbs import Verbs
 from zun_lite.api.health import Health
 from zun_lite.api.image.transfers import Transfers
+from zun_lite.api.metrics import Cloud, Metrics
 from zun_lite.api.node import docker as node_docker
 from zun_lite.api.node import images as node_images
 from zun_lite.api.node import streams as node_streams
@@ -40,9 +41,11 @@ LIFE = ("start", "stop", "reboot", "pause", "unpause", "kill", "rebuild", "resiz
 
 def routes(services: Services, cache: TokenCache, rules: Policy) -> list[Route]:
     waits = Waits(services.conf.api.threads)
+    cloud = Cloud(services.means.db, services.means.clock)
     transfers = Transfers(services.conf.api.threads // 2, waits)
     return [
         ("/healthcheck", Health(services.means.db), None),
+        ("/metrics", Metrics(services.counts, cloud, services.conf.api.metrics_networks), None),
         *_container(services, waits),
         *identity.resources(services, cache),
         *network.resources(services),

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from oslo_config import cfg
 
+from zun_lite.api.metrics import Counts
 from zun_lite.control.means import Means
 from zun_lite.domain.origins import with_port
 from zun_lite.identity.base import IdentityProvider
@@ -19,6 +20,7 @@ class Services:
 
     grant_public_key: base64 of the key with which hosts check what the API lets them do.
     gateway_public_key: likewise of the one by which gateways are known; without it there are none.
+    counts: of requests, which all workers share that are forked after this was made.
     """
 
     conf: cfg.ConfigOpts
@@ -27,6 +29,7 @@ class Services:
     grant_public_key: str
     identity: EmbeddedIdentity | None = None
     gateway_public_key: str = ""
+    counts: Counts = field(default_factory=Counts)
 
     @property
     def public_url(self) -> str:

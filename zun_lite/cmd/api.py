@@ -116,6 +116,7 @@ class Server(BaseApplication):
 
     def _post_fork(self, server: Any, worker: Any) -> None:
         self._services.means.db.engine.dispose(close=False)
+        self._services.counts.claim(worker.age)
 
 
 def _pre_fork(server: Any, worker: Any) -> None:

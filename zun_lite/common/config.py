@@ -42,6 +42,31 @@ api_opts = [
         min=1,
         help="A client that sends, or takes, nothing for so long in the middle of a request is given up.",
     ),
+    cfg.FloatOpt(
+        "requests_per_second_of_address",
+        default=500.0,
+        min=0,
+        help="What one address outside this machine may send to a worker; five times as many at once. 0 is no limit.",
+    ),
+    cfg.FloatOpt(
+        "changes_per_second_of_project",
+        default=200.0,
+        min=0,
+        help="Changes that one project may send to a worker; five times as many at once. 0 is no limit.",
+    ),
+    cfg.ListOpt(
+        "trusted_proxies",
+        default=[],
+        help="Addresses or networks of proxies that are believed about who sent a request (X-Forwarded-For).",
+    ),
+    cfg.ListOpt(
+        "allowed_origins",
+        default=[],
+        help="Origins, like https://dashboard.example.org, whose pages may call the API; empty: none.",
+    ),
+    cfg.ListOpt(
+        "metrics_networks", default=[], help="Who may read /metrics, besides this machine: addresses or networks."
+    ),
     cfg.StrOpt("policy_file", help="Rules that override the built-in ones; default STATE_DIR/policy.yaml."),
 ]
 database_opts = [

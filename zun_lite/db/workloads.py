@@ -212,6 +212,12 @@ def usage_of_hosts(tx: sa.Connection, hosts: Iterable[str]) -> dict[str, Resourc
     return {host: _resources(sums) for host, *sums in tx.execute(query)}
 
 
+def count_by_status(tx: sa.Connection) -> dict[str, int]:
+    """How many workloads of all projects are in which status."""
+    query = sa.select(workloads.c.status, sa.func.count()).group_by(workloads.c.status)
+    return {str(status): int(count) for status, count in tx.execute(query)}
+
+
 def of_project(tx: sa.Connection, project_id: str) -> list[Workload]:
     """Of every kind."""
     query = sa.select(workloads).where(workloads.c.project_id == project_id).order_by(workloads.c.id)
