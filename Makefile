@@ -2,6 +2,7 @@
 # make run     set up this machine, start zun_lite, and show the main job
 # make test    everything that is tested, with what the tests need
 # make bench   the measurements          make chaos   the long tests of faults
+# make docs    the API reference
 # make clean   take back all that was made (Debian's packages stay)
 #
 # To be set: STATE_DIR PORT AGENT_PORT GATEWAY_PORT DOCKER_SOCKET (see zun-lite up --help), VENV, CLIENTS_VENV, PYTHON.
@@ -9,7 +10,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-setup bench chaos clean packages test-packages
+.PHONY: help run test test-setup bench chaos docs clean packages test-packages
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -29,7 +30,7 @@ TEST_PACKAGES := $(RUN_PACKAGES) postgresql mariadb-server docker-registry git
 BENCH_PACKAGES := wrk fio
 
 help:
-	@sed -n '2,8s/^# \{0,1\}//p' Makefile
+	@sed -n '2,9s/^# \{0,1\}//p' Makefile
 
 run: packages $(VENV)/.run
 	@echo "==> zun-lite up"
@@ -49,9 +50,13 @@ bench: test-setup
 chaos: test-setup
 	@CLIENTS_VENV="$(abspath $(CLIENTS_VENV))" TEST_PATH=./tests/chaos $(VENV)/bin/stestr run --concurrency 1
 
+docs: $(VENV)/.docs
+	@$(VENV)/bin/python -m sphinx -W --keep-going -q -b html api-ref/source api-ref/build
+	@echo "==> api-ref/build/index.html"
+
 clean:
 	@$(PYTHON) -B -m zun_lite.cmd.up clean --yes $(STATE)
-	@rm -rf $(filter $(CURDIR)/%,$(abspath $(VENV) $(CLIENTS_VENV))) .stestr .mypy_cache .ruff_cache .hypothesis .import_linter_cache zun_lite.egg-info build
+	@rm -rf $(filter $(CURDIR)/%,$(abspath $(VENV) $(CLIENTS_VENV))) .stestr .mypy_cache .ruff_cache .hypothesis .import_linter_cache zun_lite.egg-info build api-ref/build
 	@find zun_lite tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "==> clean; Debian's packages stay"
 
@@ -91,6 +96,11 @@ $(VENV)/.test: setup.cfg setup.py pyproject.toml constraints.txt | $(VENV)/bin/p
 	@echo "==> the package and what its tests need into $(VENV) (a minute, the first time)"
 	@$(VENV)/bin/pip install $(PIP_FLAGS) -c constraints.txt -e '.[test,postgresql,mysql]'
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.docs: setup.cfg setup.py pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "==> what the API reference is built with into $(VENV) (a minute, the first time)"
+	@$(VENV)/bin/pip install $(PIP_FLAGS) -c constraints.txt -e '.[docs]'
+	@touch $@
 
 $(CLIENTS_VENV)/.clients: tests/clients.txt | test-packages
 	@echo "==> OpenStack's own clients into $(CLIENTS_VENV) (a minute, the first time)"

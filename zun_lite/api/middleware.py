@@ -28,7 +28,7 @@ REQUEST_ID_HEADER = "X-Openstack-Request-Id"
 PUBLIC_PATHS = frozenset(
     (
         *("/", "/v1", "/healthcheck", "/metrics", "/identity", "/identity/v3", "/network", "/volume", "/volume/v3"),
-        *("/image", "/image/versions", "/image/v2"),
+        *("/image", "/image/versions", "/image/v2", "/v1/openapi.json"),
     )
 )
 TOKENS_PATH = "/identity/v3/auth/tokens"

@@ -7,7 +7,7 @@ are listed where their resources are.
 
 from __future__ import annotations
 
-from zun_lite.api import identity, image, network, node, volume
+from zun_lite.api import identity, image, network, node, openapi, volume
 from zun_lite.api.container.capsules import Capsule, Capsules
 from zun_lite.api.container.commits import Commits
 from zun_lite.api.container.connections import Connections
@@ -66,6 +66,7 @@ def _container(services: Services, waits: Waits) -> list[Route]:
     return [
         ("/", ContainerRoot(services.public_url), None),
         ("/v1", ContainerV1(services.public_url, services.streams_url), None),
+        (openapi.PATH, openapi.OpenApi(services.public_url), None),
         ("/v1/containers", Containers(services), None),
         (one, Container(services), None),
         ("/v1/capsules", Capsules(services), None),

@@ -123,7 +123,7 @@ _VOLUME = {
     "additionalProperties": False,
     "description": "an object with a name and cinder",
 }
-_TEMPLATE: dict[str, Any] = {
+TEMPLATE: dict[str, Any] = {
     "type": "object",
     "properties": {
         "kind": {"enum": ["capsule", "Capsule"], "description": "capsule"},
@@ -179,7 +179,7 @@ class TemplateSchema:
     """Compiled when built, which takes a moment; check() is fast."""
 
     def __init__(self) -> None:
-        self._validate = fastjsonschema.compile(_TEMPLATE, use_default=False)
+        self._validate = fastjsonschema.compile(TEMPLATE, use_default=False)
 
     def check(self, template: Any) -> None:
         """Invalid, in a sentence that names the field and says what is allowed."""

@@ -31,6 +31,7 @@ SINCE = {
 # Fields that an older request may not have at all, and from when on the command is a list.
 HOST_SINCE, ENTRYPOINT_SINCE, COMMAND_LIST_SINCE = 39, 40, 20
 
+CHANGES = ("name", "cpu", "memory", "auto_heal")
 NAME = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]+$"
 HOSTNAME = r"^[a-zA-Z0-9-._]*$"
 _TRUTH = {"enum": [True, False, "True", "true", "False", "false"], "description": "true or false"}
@@ -195,7 +196,7 @@ class CreateSchema:
 
     def __init__(self) -> None:
         self._validators = {
-            since: fastjsonschema.compile(_definition(since), use_default=False)
+            since: fastjsonschema.compile(create_definition(since), use_default=False)
             for since in (1, COMMAND_LIST_SINCE, HOST_SINCE, ENTRYPOINT_SINCE)
         }
 
@@ -214,10 +215,8 @@ class CreateSchema:
 class ChangeSchema:
     """Of what may change once a container is there."""
 
-    def __init__(self, *required: str, fields: tuple[str, ...] = ("name", "cpu", "memory", "auto_heal")) -> None:
-        properties = {field: _PROPERTIES[field] for field in fields}
-        definition = {"type": "object", "properties": properties, "additionalProperties": False}
-        self._validate = fastjsonschema.compile({**definition, "required": list(required)}, use_default=False)
+    def __init__(self, *required: str, fields: tuple[str, ...] = CHANGES) -> None:
+        self._validate = fastjsonschema.compile(change_definition(*required, fields=fields), use_default=False)
 
     def check(self, body: dict[str, Any], minor: int) -> None:
         """Invalid, as CreateSchema says it."""
@@ -231,7 +230,14 @@ def _validate(validator: Callable[[Any], Any], body: dict[str, Any], minor: int)
         raise errors.Invalid(_sentence(error, minor), kind="SchemaValidationError") from error
 
 
-def _definition(minor: int) -> dict[str, Any]:
+def change_definition(*required: str, fields: tuple[str, ...] = CHANGES) -> dict[str, Any]:
+    """The JSON schema of a body that changes some of these fields."""
+    properties = {field: _PROPERTIES[field] for field in fields}
+    return {"type": "object", "properties": properties, "additionalProperties": False, "required": list(required)}
+
+
+def create_definition(minor: int) -> dict[str, Any]:
+    """The JSON schema of a create's body at a microversion."""
     properties = dict(_PROPERTIES)
     properties["command"] = _LIST_OF_STRINGS if minor >= COMMAND_LIST_SINCE else _STRING_OR_NULL
     if minor >= HOST_SINCE:
