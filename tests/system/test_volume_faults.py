@@ -9,7 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +27,7 @@ from zun_lite.netd import kernel, loops, mounts, names, namespaces
 V3 = "/volume/v3"
 LATEST = "volume 3.50"
 DATA = "/data"
+POOL_BYTES = 640 * 2**20
 
 
 class VolumeFaultCase(FaultCase):
@@ -32,10 +36,23 @@ class VolumeFaultCase(FaultCase):
     # empty is all
     points: tuple[str, ...] = ("agent.volume.before", "agent.volume.done", "netd.settle.mounted")
     cycles = 6
+    pool: Path
 
     @classmethod
     def setUpClass(cls) -> None:
-        cls.cloud = Cloud(crash_points=True)
+        """The pool is a small file system of its own, so that it can be filled, on which copies share what is alike."""
+        folder = Path(tempfile.mkdtemp(prefix="zl-small-pool-"))
+        cls.addClassCleanup(shutil.rmtree, folder)
+        cls.pool = folder / "pool"
+        cls.pool.mkdir()
+        with open(folder / "pool.img", "wb") as image:
+            image.truncate(POOL_BYTES)
+        subprocess.run(["mkfs.xfs", "-q", folder / "pool.img"], check=True)
+        subprocess.run(["mount", "-o", "loop", folder / "pool.img", cls.pool], check=True)
+        cls.addClassCleanup(subprocess.run, ["umount", cls.pool], check=True)
+        promises = {"pool_overcommit": "200", "pool_reserve_gib": "0"}
+        settings = {"volume": {"pool_dir": str(cls.pool)}, "agent": promises}
+        cls.cloud = Cloud(crash_points=True, settings=settings)
         cls.cloud.engine.live_restore = True
         cls.addClassCleanup(cls.cloud.stop)
         cls.cloud.start()
@@ -86,14 +103,14 @@ class VolumeFaultCase(FaultCase):
     def is_gone(self, path: str) -> None:
         self.cloud.wait(lambda: self.cloud.call("GET", f"{V3}/{path}").status_code == 404, f"{path} is gone")
 
-    def hold(self, name: str, **mounted: str) -> str:
+    def hold(self, name: str, *, memory_mib: int = 128, **mounted: str) -> str:
         """A running container with these volumes at /data/NAME, or one at /data itself."""
         places = [
             {"source": volume, "destination": DATA if place == "data" else f"{DATA}/{place}"}
             for place, volume in mounted.items()
         ]
         nets = [{"network": self.network}]
-        uuid: str = self.cloud.run_container(name, command=PATIENT, mounts=places, nets=nets)
+        uuid: str = self.cloud.run_container(name, command=PATIENT, mounts=places, nets=nets, memory=memory_mib)
         self.cloud.wait_status(uuid, "Running")
         return uuid
 
@@ -113,11 +130,15 @@ class VolumeFaultCase(FaultCase):
 
     def is_clean(self) -> None:
         """Nothing of any volume is left: no file, mount, loop device or lock."""
-        state = str(self.cloud.state_dir)
         self.check_books()
-        self.assertEqual([], sorted(os.listdir(self.cloud.state_dir / "volumes")))
-        self.assertEqual([], [loop.file_name for loop in loops.in_use() if loop.file_name.startswith(f"{state}/")])
-        self.assertEqual([], [mount.point for mount in mounts.here() if mount.point.startswith(f"{state}/mounts/")])
+        self.assertEqual([], sorted(os.listdir(self.pool)))
+        self.assertEqual([], self.loops())
+        mounted = f"{self.cloud.state_dir}/mounts/"
+        self.assertEqual([], [mount.point for mount in mounts.here() if mount.point.startswith(mounted)])
+
+    def loops(self) -> list[str]:
+        """Files of the pool that have a loop device."""
+        return [loop.file_name for loop in loops.in_use() if loop.file_name.startswith(f"{self.pool}/")]
 
 
 class VolumeFaultTest(VolumeFaultCase):
@@ -160,7 +181,7 @@ class VolumeFaultTest(VolumeFaultCase):
             "agent.pool.grown": grow,
         }
         named = {point for point in crash.MORE_POINTS if point.split(".")[1] in ("volume", "pool")}
-        named |= {point for point in crash.MORE_POINTS if point.startswith("netd.")}
+        named |= {point for point in crash.MORE_POINTS if point.split(".")[1] in ("freeze", "grow", "settle")}
         self.assertEqual(named, set(acts))
         for point in self.points or acts:
             act = acts[point]
@@ -186,6 +207,38 @@ class VolumeFaultTest(VolumeFaultCase):
             self.drop(f"volumes/{made}")
         self.ask("DELETE", f"volumes/{volume}?cascade=True")
         self.is_gone(f"volumes/{volume}")
+        self.is_clean()
+
+    def test_a_full_pool_refuses_and_harms_no_data(self) -> None:
+        kept, filler = self.make(), self.make()
+        holder, writer = self.hold("holder", data=kept), self.hold("filler", memory_mib=512, data=filler)
+        first = self.write(holder, "first")
+        # more than is promised is refused, and what it is refused to stays as it is
+        large = self.make(size=500, source_volid=kept)
+        self.becomes(f"volumes/{large}", "error")
+        self.ask("POST", f"volumes/{kept}/action", {"os-extend": {"new_size": 500}})
+        self.assertEqual(1, self.becomes(f"volumes/{kept}", "error_extending")["size"])
+        # what was promised and is not there is refused to whoever writes
+        fill = f"for i in $(seq 50); do dd if=/dev/zero of={DATA}/f$i bs=64k count=320 conv=fsync 2>&1 || break; done"
+        said = self.shell(writer, f"{fill}; echo $i")
+        self.assertRegex(said, "No space left|I/O error|Input/output error")
+        self.assertGreater(int(said.split()[-1]), 10)
+        copy = self.make(size=None, source_volid=filler)
+        self.becomes(f"volumes/{copy}", "available", "error")
+        self.assertEqual(first, self.sums(holder).get("first"))
+        for made in (large, copy):
+            self.drop(f"volumes/{made}")
+        self.delete_for_sure(writer)
+        self.drop(f"volumes/{filler}")
+        self.delete_for_sure(holder)
+        self.assertEqual("error_extending", self.ask("GET", f"volumes/{kept}")["volume"]["status"])
+        reset = {"os-reset_status": {"status": "available"}}
+        self.cloud.ask("POST", f"{V3}/volumes/{kept}/action", reset, cloud="admin", version=LATEST)
+        holder = self.hold("holder", data=kept)
+        second = self.write(holder, "second")
+        self.assertEqual({"first": first, "second": second}, self.sums(holder))
+        self.delete_for_sure(holder)
+        self.drop(f"volumes/{kept}")
         self.is_clean()
 
     def test_nothing_differs_and_nothing_is_left(self) -> None:
@@ -289,25 +342,25 @@ class VolumeFaultTest(VolumeFaultCase):
 
     def lose_host(self) -> None:
         """What a reboot leaves: files. Processes, mounts and loop devices are gone; the boot has another id."""
-        (found,) = self.cloud.in_docker(self.holder)
+        api = self.cloud.engine.api
+        pids = [api.inspect_container(item["Id"])["State"]["Pid"] for item in api.containers()]
         self.cloud.down()
         self.cloud.engine.lose_power()
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(found["State"]["Pid"], signal.SIGKILL)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         state = f"{self.cloud.state_dir}/"
         for mount in reversed(mounts.here()):
             if mount.point.startswith(state):
                 kernel.unmount(mount.point)
         for loop in loops.in_use():
-            if loop.file_name.startswith(state):
+            if loop.file_name.startswith(f"{self.pool}/"):
                 loops.free(loop.node)
         for name in namespaces.names(names.namespace_prefix(self.cloud.name)):
             namespaces.remove(name)
         for path in Path(state, "agent", "workloads").glob("*.json"):
             noted = json.loads(path.read_text())
             path.write_text(json.dumps({**noted, "boot_id": "an-earlier-boot"}))
-        self.cloud.wait(
-            lambda: not any(loop.file_name.startswith(state) for loop in loops.in_use()), "all is taken down"
-        )
+        self.cloud.wait(lambda: not self.loops(), "all is taken down")
         self.cloud.engine.start()
         self.cloud.up()

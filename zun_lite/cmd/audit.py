@@ -25,7 +25,7 @@ from zun_lite.domain import errors
 from zun_lite.domain.audit import Books, ContainerFact, Finding, HostFacts, NetdFact, judge, unsettled
 from zun_lite.domain.resources import Limits, Ratios
 
-SUFFIX, SNAPSHOT_SUFFIX = ".img", ".snap"
+SUFFIX, SNAPSHOT_SUFFIX, NOTE_SUFFIXES = ".img", ".snap", (".made", ".img.lock")
 NOT_SETTLED = "not settled: "
 
 
@@ -103,6 +103,7 @@ def _look(conf: cfg.ConfigOpts, host_uuid: str) -> HostFacts:
         volume_files=_ids(files, SUFFIX),
         strays=tuple(strays + [f"volume file {name}" for name in staged]),
         snapshot_files=_ids(files, SNAPSHOT_SUFFIX),
+        volume_notes=tuple(volume_id for suffix in NOTE_SUFFIXES for volume_id in _ids(files, suffix)),
         pool_shared=conf.agent.pool_shared,
         docker_ports=tuple(said["docker_ports"]) if "docker_ports" in said else None,
     )

@@ -138,6 +138,7 @@ class NetdFact:
 @dataclass(frozen=True)
 class HostFacts:
     """What one host really holds. volume_files: ids of volumes with a file in its pool; snapshot_files: likewise.
+    volume_notes: ids of volumes with a lock or a note there that they were made.
 
     pool_shared: other hosts see the same pool. mounted: ids of the volumes that are mounted. strays: what netd
     found that bears our names and has no record.
@@ -151,6 +152,7 @@ class HostFacts:
     volume_files: tuple[str, ...]
     strays: tuple[str, ...] = field(default=())
     snapshot_files: tuple[str, ...] = ()
+    volume_notes: tuple[str, ...] = ()
     pool_shared: bool = False
     docker_ports: tuple[str, ...] | None = None
 
@@ -176,6 +178,7 @@ def unsettled(books: Books) -> list[str]:
 
 
 _MOVING = ("creating", "extending", "deleting")
+_LEAVING = ("deleting", "error_deleting")
 _MAY_BE_EITHER = ("extending", "error", "error_extending")
 
 
@@ -287,13 +290,16 @@ def _volumes(books: Books, hosts: list[HostFacts]) -> Iterator[Finding]:
         for volume_id in host.volume_files:
             if volume_id not in known:
                 yield Finding("I3", f"host {host.host}: the file of volume {volume_id} has no record")
+        for volume_id in sorted(set(host.volume_notes).difference(known, host.volume_files)):
+            yield Finding("I3", f"host {host.host}: a note or lock of volume {volume_id} is left, which has no record")
         for volume_id in host.mounted:
             held = known.get(volume_id)
             if held is None or not held.attached_to:
                 yield Finding("I3", f"host {host.host}: volume {volume_id} is mounted and attached to nothing")
         for volume in books.volumes:
             here = volume.host == host.host or (volume.shared and host.pool_shared)
-            if here and volume.formatted and volume.volume_id not in host.volume_files:
+            kept = volume.formatted and volume.status not in _LEAVING
+            if here and kept and volume.volume_id not in host.volume_files:
                 yield Finding("I11", f"host {host.host}: the file of volume {volume.volume_id} is gone")
     yield from _snapshots(books, hosts)
 

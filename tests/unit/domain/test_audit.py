@@ -10,6 +10,7 @@ from zun_lite.domain.audit import (
     HostFacts,
     NetdFact,
     PortEntry,
+    SnapshotEntry,
     VolumeEntry,
     WorkloadEntry,
     judge,
@@ -108,6 +109,26 @@ class AuditTest(unittest.TestCase):
             "two writers": ("I7", replace(BOOKS, volumes=(replace(volume, attached_to=("w1", "w2")),)), HOST),
             "an attachment of nothing": ("I3", replace(BOOKS, volumes=(replace(volume, attached_to=("w9",)),)), HOST),
             "a volume file without a record": ("I3", BOOKS, replace(HOST, volume_files=("v1", "v9"))),
+            "a lock that is left": ("I3", BOOKS, replace(HOST, volume_notes=("v1", "v9"))),
+            "a status without an attachment": (
+                "I3", replace(BOOKS, volumes=(VolumeEntry("v2", None, "in-use", False, False, ()),)), HOST
+            ),
+            "a free volume that a client has": (
+                "I3",
+                replace(BOOKS, volumes=(
+                    *BOOKS.volumes, VolumeEntry("v2", None, "available", False, False, (), held_by_clients=1)
+                )),
+                HOST,
+            ),
+            "a snapshot's file without a record": ("I3", BOOKS, replace(HOST, snapshot_files=("s9",))),
+            "a snapshot without its file": (
+                "I11", replace(BOOKS, snapshots=(SnapshotEntry("s1", "h1", "available"),)), HOST
+            ),
+            "lost data in a shared pool": (
+                "I11",
+                replace(BOOKS, volumes=(*BOOKS.volumes, VolumeEntry("v2", "h2", "available", True, False, (), True))),
+                replace(HOST, pool_shared=True),
+            ),
             "a mount without an attachment": ("I3", BOOKS, replace(HOST, mounted=("v1", "v9"))),
             "lost data": ("I11", BOOKS, replace(HOST, volume_files=())),
             "a stray": ("I3", BOOKS, replace(HOST, strays=("links x",))),
@@ -131,6 +152,23 @@ class AuditTest(unittest.TestCase):
 
     def kinds(self, books, host):
         return [finding.invariant for finding in _found(books, host)]
+
+    def test_volumes_that_clients_have_and_snapshots_that_are_there_are_in_order(self):
+        held = VolumeEntry("v2", None, "reserved", False, False, (), held_by_clients=1)
+        shared = VolumeEntry("v3", "h2", "available", True, False, (), shared=True)
+        leaving = VolumeEntry("v4", "h1", "error_deleting", True, False, ())
+        snapshots = (
+            SnapshotEntry("s1", "h1", "available"),
+            SnapshotEntry("s2", None, "available"),
+            SnapshotEntry("s3", "h2", "available"),
+            SnapshotEntry("s4", "h1", "error"),
+        )
+        books = replace(BOOKS, volumes=(*BOOKS.volumes, held, shared, leaving), snapshots=snapshots)
+        host = replace(HOST, snapshot_files=("s1",), volume_notes=("v1",))
+        self.assertEqual([], _found(books, host))
+        self.assertEqual([], unsettled(books))
+        taken = replace(books, snapshots=(SnapshotEntry("s5", "h1", "creating"),))
+        self.assertEqual(["snapshot s5 is creating"], unsettled(taken))
 
     def test_a_project_over_its_quota_is_found(self):
         found = judge(BOOKS, [HOST], Limits(containers=0), Ratios())
