@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.api.volume_case import V3, VolumeApiTestCase
 from tests.builders import a_host
 from zun_lite.domain.desired import COPY, DESTROY, GROW, SNAPSHOT, TAKE, VOLUME, VolumeNews
@@ -313,3 +315,43 @@ class ExtendTest(VolumeApiTestCase):
         for values in (None, {}, {"new_size": 0}, {"new_size": "big"}, {"new_size": 10**9}, {"new_size": [4]}):
             self.denied(400, "badRequest", self.act(made["id"], "os-extend", values))
         self.assertEqual(3, self.shown(made["id"])["size"])
+
+
+class MessagesTest(VolumeApiTestCase):
+    def said(self, query: str = "", **more: Any) -> list[dict[str, Any]]:
+        return self.get(f"{V3}/messages{query}", at="3.5", **more)["messages"]
+
+    def test_why_an_order_failed_is_told_until_it_is_over(self) -> None:
+        source = self.made_here()
+        snapshot = self.take(source)
+        self.host_obeys("The pool has no room for it.")
+        made = self.make(source_volid=source["id"])
+        self.host_obeys("volume file /srv/pool/x.img is held by another host")
+        copy, taken = self.said()
+        self.assertEqual(
+            ("VOLUME_SNAPSHOT", snapshot["id"], "ERROR", "The pool has no room for it."),
+            tuple(taken[key] for key in ("resource_type", "resource_uuid", "message_level", "user_message")),
+        )
+        self.assertEqual(made["id"], copy["resource_uuid"])
+        self.assertEqual("The host could not do it; its administrator can see why.", copy["user_message"])
+        self.assertEqual([taken], self.said("?resource_type=VOLUME_SNAPSHOT"))
+        self.assertEqual([copy], self.said(f"?resource_uuid={made['id']}"))
+        self.assertEqual([taken], self.said("?offset=1&limit=1"))
+        path = f"{V3}/messages/{taken['id']}"
+        self.assertEqual(taken, self.get(path, at="3.3")["message"])
+        self.assertEqual([taken], self.said(f"?marker={copy['id']}"))
+        self.assertEqual([], self.said(f"?limit=1&marker={taken['id']}"))
+        self.denied(404, "itemNotFound", self.call("GET", f"{V3}/messages?marker=x", at="3.5"), "marker")
+        project = source["os-vol-tenant-attr:tenant_id"]
+        for user in ("other", "admin"):
+            self.assertEqual([], self.said(user=user))
+        self.assertEqual([], self.said(f"?project_id={project}", user="other"))
+        self.denied(404, "itemNotFound", self.call("GET", path, at="3.3", user="other"), "Message")
+        self.denied(404, "itemNotFound", self.call("DELETE", path, at="3.3", user="other"), "Message")
+        told = [item["user_message"] for item in self.said(f"?project_id={project}", user="admin")]
+        self.assertIn("volume file /srv/pool/x.img is held by another host", told)
+        self.denied(404, "itemNotFound", self.call("GET", f"{V3}/messages", at="3.2"), "3.3")
+        self.assertEqual(204, self.call("DELETE", path, at="3.3").status_code)
+        self.assertEqual("error", self.get(f"{V3}/snapshots/{snapshot['id']}")["snapshot"]["status"])
+        self.call("DELETE", f"{V3}/volumes/{made['id']}")
+        self.assertEqual([], self.said())

@@ -164,7 +164,6 @@ class BesidesTest(VolumeApiTestCase):
         for path, key in (
             ("backups/detail", "backups"),
             ("qos-specs", "qos_specs"),
-            ("messages", "messages"),
             ("os-volume-transfer/detail", "transfers"),
             ("groups/detail", "groups"),
             ("consistencygroups/detail", "consistencygroups"),

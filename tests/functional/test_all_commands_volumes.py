@@ -125,8 +125,9 @@ class VolumeCommandsTest(CommandsTestCase):
         record = self.volume(uuid)
         self.assertEqual(("true", "True"), (record["bootable"], record["metadata"]["readonly"]))
 
-    @about("volume set")
-    def test_grown_under_a_container_that_goes_on(self):
+    @about("volume message show", fault="looks for `messages` in the answer, where there is `message`: prints nothing")
+    @about("volume set", "volume message list", "volume message delete")
+    def test_grown_under_a_container_that_goes_on_and_told_why_not_further(self):
         _, uuid = self.make()
         container = self.running("grows", mounts=[{"source": uuid, "destination": "/data"}])["uuid"]
         before = int(self.execute(container, "stat -f -c %b /data")[1])
@@ -134,6 +135,19 @@ class VolumeCommandsTest(CommandsTestCase):
         self.assertEqual(2, self.becomes(uuid, "in-use")["size"])
         after = int(self.execute(container, "stat -f -c %b /data")[1])
         self.assertGreater(after, before * 1.8)
+
+        at = ("--os-volume-api-version", "3.42")
+        self.say(*at, "volume", "set", uuid, "--size", "9000")
+        self.assertEqual(2, self.becomes(uuid, "error_extending")["size"])
+        (row,) = self.shown(*at, "volume", "message", "list")
+        self.assertEqual(uuid, row["Resource UUID"])
+        self.assertIn(f"Volume {uuid} cannot grow to 9000 GiB", row["User Message"])
+        self.assertIsNone(self.shown(*at, "volume", "message", "show", row["ID"])["User Message"])
+        told = self.cloud.ask("GET", f"{V3}/messages/{row['ID']}", version="volume 3.42")["message"]
+        self.assertEqual(row["User Message"], told["user_message"])
+        self.say(*at, "volume", "message", "delete", row["ID"])
+        self.assertEqual([], self.shown(*at, "volume", "message", "list"))
+        self.assertEqual(0, self.execute(container, "touch /data/goes-on")[0])
 
     @about("volume migrate", lacks="a volume stays in the pool that it was made in")
     def test_not_migrated(self):
@@ -310,13 +324,12 @@ class VolumeCommandsTest(CommandsTestCase):
         shown = self.shown(*at, "block", "storage", "resource", "filter", "show", "snapshot")
         self.assertIn("volume_id", shown["Filters"])
 
-    @about("volume backup list", "volume qos list", "volume message list", "volume group list")
+    @about("volume backup list", "volume qos list", "volume group list")
     @about("volume transfer request list", "consistency group list")
     def test_what_is_not_kept_here_lists_as_empty(self):
         for at, words in (
             ("3.50", ("volume", "backup", "list")),
             ("3.50", ("volume", "qos", "list")),
-            ("3.50", ("volume", "message", "list")),
             ("3.50", ("volume", "group", "list")),
             ("3.50", ("volume", "transfer", "request", "list")),
             ("3.50", ("consistency", "group", "list")),

@@ -10,6 +10,7 @@ from zun_lite.api.services import Services
 from zun_lite.api.volume import documents
 from zun_lite.api.volume.actions import VolumeActions
 from zun_lite.api.volume.attachments import Attachment, Attachments
+from zun_lite.api.volume.messages import Messages
 from zun_lite.api.volume.metadata import OF_SNAPSHOTS, OF_VOLUMES, Metadata
 from zun_lite.api.volume.quotas import Quotas
 from zun_lite.api.volume.snapshots import Snapshot, Snapshots
@@ -24,6 +25,7 @@ def resources(services: Services) -> list[tuple[str, object, str | None]]:
     volumes, snapshots, snapshot = Volumes(services), Snapshots(services), Snapshot(services)
     attachments, attachment = Attachments(services), Attachment(services)
     specs, access, quotas, extensions = ExtraSpecs(services), Access(services), Quotas(services), documents.Extensions()
+    messages = Messages(services)
     of_volumes, of_snapshots = Metadata(services, OF_VOLUMES), Metadata(services, OF_SNAPSHOTS)
     return [
         ("/volume", versions, "root"),
@@ -45,6 +47,8 @@ def resources(services: Services) -> list[tuple[str, object, str | None]]:
         (f"{prefix}/attachments/detail", attachments, "detail"),
         (f"{prefix}/attachments/{{ident}}", attachment, None),
         (f"{prefix}/attachments/{{ident}}/action", attachment, "action"),
+        (f"{prefix}/messages", messages, None),
+        (f"{prefix}/messages/{{ident}}", messages, "one"),
         (f"{prefix}/types", types, None),
         (f"{prefix}/types/{{ident}}", types, "one"),
         (f"{prefix}/types/{{ident}}/encryption", types, "encryption"),

@@ -195,7 +195,7 @@ def read_list(
         if key not in given or (key == "project_id" and not caller.is_admin):
             continue
         if key in known.numbers:
-            columns[column] = [_number(key, given[key])]
+            columns[column] = [number(key, given[key])]
         else:
             columns[column] = [as_id(given[key]) or given[key] if key in known.ids else given[key]]
     marker = given.get("marker")
@@ -203,11 +203,11 @@ def read_list(
         columns=columns,
         metadata=_metadata_filter(given["metadata"]) if given.get("metadata") else {},
         page=Page(
-            limit=min(_number("limit", given["limit"]), max_limit) if "limit" in given else max_limit,
+            limit=min(number("limit", given["limit"]), max_limit) if "limit" in given else max_limit,
             marker=None if marker is None else as_id(marker) or marker,
             order=_order(given, known),
         ),
-        offset=_number("offset", given.get("offset", "0")),
+        offset=number("offset", given.get("offset", "0")),
         all_projects=caller.is_admin and truth("all_tenants", given.get("all_tenants", "0")),
         bootable=truth("bootable", given["bootable"]) if given.get("bootable") else None,
         like=tuple(like),
@@ -275,7 +275,7 @@ def size(what: str, value: Any) -> int:
     return value
 
 
-def _number(key: str, value: str) -> int:
+def number(key: str, value: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", value, re.ASCII):
         raise bad_request(f"Invalid input received: {key} must be a number from 0 on, not '{value[:40]}'.")
     return int(value)

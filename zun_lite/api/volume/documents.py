@@ -23,7 +23,6 @@ EMPTY = (
     ("backups", "backups"),
     ("backups/detail", "backups"),
     ("qos-specs", "qos_specs"),
-    ("messages", "messages"),
     ("os-volume-transfer", "transfers"),
     ("os-volume-transfer/detail", "transfers"),
     ("volume-transfers", "transfers"),

@@ -18,7 +18,7 @@ def volume(tx: sa.Connection, caller: Caller, ident: str) -> volumes.Volume:
     """NotFound: there is none that the caller may see."""
     uuid = as_id(ident)
     found = volumes.get(tx, uuid) if uuid else None
-    if found is None or not _sees(caller, found.project_id):
+    if found is None or not sees(caller, found.project_id):
         raise not_found(f"Volume {ident} could not be found.")
     return found
 
@@ -27,7 +27,7 @@ def snapshot(tx: sa.Connection, caller: Caller, ident: str) -> volume_snapshots.
     """NotFound."""
     uuid = as_id(ident)
     found = volume_snapshots.get(tx, uuid) if uuid else None
-    if found is None or not _sees(caller, found.project_id):
+    if found is None or not sees(caller, found.project_id):
         raise not_found(f"Snapshot {ident} could not be found.")
     return found
 
@@ -36,7 +36,7 @@ def attachment(tx: sa.Connection, caller: Caller, ident: str) -> volume_attachme
     """NotFound."""
     uuid = as_id(ident)
     found = volume_attachments.get(tx, uuid) if uuid else None
-    if found is None or not _sees(caller, found.project_id):
+    if found is None or not sees(caller, found.project_id):
         raise not_found(f"Volume attachment could not be found with filter: attachment_id = {ident}.")
     return found
 
@@ -79,5 +79,5 @@ def not_found(sentence: str) -> errors.NotFound:
     return errors.NotFound(sentence, kind="itemNotFound")
 
 
-def _sees(caller: Caller, project_id: str) -> bool:
+def sees(caller: Caller, project_id: str) -> bool:
     return caller.is_admin or project_id == caller.project_id

@@ -22,7 +22,7 @@ SUMMARY, GROUP_ID, PROVIDER_ID, FORCE_DELETE = (3, 12), (3, 13), (3, 21), (3, 23
 ATTACHMENTS, LIKE_FILTERS, SUMMARY_METADATA = (3, 27), (3, 34), (3, 36)
 GROUP_SNAPSHOT_ID, USER_OF_SNAPSHOT, EXTEND_IN_USE, COMPLETE = (3, 14), (3, 41), (3, 42), (3, 44)
 COUNTS, SHARED_TARGETS, BACKEND_STATE, MULTIATTACH = (3, 45), (3, 48), (3, 49), (3, 50)
-CLUSTER = (3, 7)
+MESSAGES, CLUSTER = (3, 3), (3, 7)
 
 
 def negotiate(req: falcon.Request, resp: falcon.Response, resource: object, params: dict[str, Any]) -> None:

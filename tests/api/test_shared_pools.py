@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A pool that several hosts see: a volume moves between them, to one at a time, and work goes where somebody is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.api.volume_case import V3, VolumeApiTestCase
+from tests.builders import a_host
+from zun_lite.control import reports
+from zun_lite.db import hosts
+from zun_lite.db.hosts import Host
+from zun_lite.domain import errors
+from zun_lite.domain.caller import Caller
+from zun_lite.domain.desired import COPY, DESTROY, Report
+from zun_lite.domain.names import new_id
+from zun_lite.domain.spec import MountRequest
+from zun_lite.domain.wiring import Attachment
+from zun_lite.volume.embedded import EmbeddedVolumes
+
+
+class SharedPoolsTest(VolumeApiTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.volumes = EmbeddedVolumes(self.db)
+        self.first, self.second = self.host, a_host(self.means, "host2")
+        self.alone = a_host(self.means, "host3")
+        for host in (self.first, self.second):
+            self.share(host)
+
+    def share(self, host: Host) -> None:
+        assert host.inventory is not None
+        inventory = replace(host.inventory, pool_dir="/pool", pool_shared=True)
+        reports.take(self.means, host, Report("boot1", inventory, True, ()))
+
+    def lose(self, host: Host) -> None:
+        self.db.transact(lambda tx: hosts.set_state(tx, host.uuid, hosts.UNKNOWN))
+
+    def mount(self, volume_id: str, host: Host, workload: str | None = None) -> tuple[str, Attachment]:
+        """(workload, attachment)"""
+        workload, project = workload or new_id(), self.shown(volume_id)["os-vol-tenant-attr:tenant_id"]
+        request = MountRequest("/data", volume_id=volume_id)
+        return workload, self.volumes.provide(workload, project, host.uuid, 0, request)
+
+    def resolved(self, volume_id: str) -> str | None:
+        project = self.shown(volume_id)["os-vol-tenant-attr:tenant_id"]
+        return self.volumes.resolve(Caller("u", project, frozenset(), "req-1"), volume_id)[1]
+
+    def moved(self, volume_id: str, host: Host) -> None:
+        workload, _ = self.mount(volume_id, host)
+        self.formatted(volume_id)
+        self.volumes.release(workload)
+
+    def test_a_free_volume_may_be_mounted_on_any_host_that_sees_it(self) -> None:
+        volume = self.make()["id"]
+        self.moved(volume, self.first)
+        self.assertIsNone(self.resolved(volume), "placement is free")
+        workload, attachment = self.mount(volume, self.second)
+        self.assertEqual((2, True), (attachment.epoch, attachment.formatted))
+        self.assertEqual("host2@local#local", self.shown(volume, user="admin")["os-vol-host-attr:host"])
+        self.volumes.release(workload)
+        refused = self.assertRaises(errors.NotUsable, self.mount, volume, self.alone)
+        self.assertIn(self.second.uuid, refused.message)
+
+    def test_one_that_is_not_shared_stays_on_its_host(self) -> None:
+        volume = self.make()["id"]
+        workload, _ = self.mount(volume, self.alone)
+        self.volumes.release(workload)
+        self.assertEqual(self.alone.uuid, self.resolved(volume))
+        self.assertRaises(errors.NotUsable, self.mount, volume, self.first)
+
+    def test_one_that_is_mounted_is_nobody_elses(self) -> None:
+        volume = self.make()["id"]
+        workload, attachment = self.mount(volume, self.first)
+        self.assertRaises(errors.NotUsable, self.mount, volume, self.second)
+        self.lose(self.first)
+        self.assertRaises(errors.NotUsable, self.mount, volume, self.second)
+        self.assertRaises(errors.NotUsable, self.mount, volume, self.second, workload)
+        self.assertEqual((workload, attachment), self.mount(volume, self.first, workload))
+
+    def test_one_for_several_workloads_is_on_one_host_while_it_is_mounted(self) -> None:
+        kind = {"volume_type": {"name": "many", "extra_specs": {"multiattach": "<is> True"}}}
+        self.call("POST", f"{V3}/types", kind, user="admin")
+        volume = self.make(volume_type="many")["id"]
+        first, _ = self.mount(volume, self.first)
+        self.formatted(volume)
+        self.assertEqual(self.first.uuid, self.resolved(volume))
+        self.assertRaises(errors.NotUsable, self.mount, volume, self.second)
+        second, _ = self.mount(volume, self.first)
+        for workload in (first, second):
+            self.volumes.release(workload)
+        self.mount(volume, self.second)
+
+    def test_one_whose_snapshot_is_being_taken_waits_before_it_moves(self) -> None:
+        volume = self.make()
+        self.moved(volume["id"], self.first)
+        self.take(volume)
+        self.assertRaises(errors.Busy, self.mount, volume["id"], self.second)
+        self.host_obeys()
+        self.mount(volume["id"], self.second)
+
+    def test_what_a_lost_host_would_do_another_one_does(self) -> None:
+        volume = self.make()["id"]
+        self.moved(volume, self.first)
+        snapshot = self.take({"id": volume})
+        self.host_obeys()
+        self.lose(self.first)
+        made = self.make(source_volid=volume)["id"]
+        (order,) = self.orders(self.second)
+        self.assertEqual((made, COPY), (order.uuid, order.act))
+        self.assertEqual([], self.orders(self.first))
+        self.call("DELETE", f"{V3}/snapshots/{snapshot['id']}")
+        self.assertIn((snapshot["id"], DESTROY), [(item.uuid, item.act) for item in self.orders(self.second)])
