@@ -19,10 +19,11 @@ from zun_lite.domain.desired import Report
 from zun_lite.domain.plane import AddressPair, HostPlane, PortState, Rule
 from zun_lite.domain.spec import NetworkRequest
 from zun_lite.netd.planecheck import checked
-from zun_lite.network import floating, groups
+from zun_lite.network import cidr, floating, groups
 from zun_lite.network import routers as router_rules
 from zun_lite.network.ports import change_port, create_port, delete_port
-from zun_lite.network.topology import change_subnet
+from zun_lite.network.subnet_pools import create_pool, take
+from zun_lite.network.topology import change_subnet, create_network, create_subnet
 
 
 class PlaneTestCase(NetworkTestCase):
@@ -276,6 +277,38 @@ class RouterPlaneTest(PlaneTestCase):
         self.assertEqual(((), ()), (other.routers, other.externals))
         (leg_there,) = [item for item in other.networks[0].ports if "10.0.0.1" in item.addresses]
         self.assertFalse(leg_there.local)
+
+    def test_ipv6_is_led_in_to_what_is_of_shared_pools_and_nothing_else(self) -> None:
+        def make(tx: Any) -> None:
+            shared = create_pool(tx, OTHER, name="all", prefixes=["2001:db8:100::/56"], shared=True)
+            own = create_pool(tx, PROJECT, name="own", prefixes=["2001:db8:200::/56"])
+            for pool, block in ((shared, "2001:db8:100::/64"), (own, "2001:db8:200::/64"), (None, "2001:db8:300::/64")):
+                network = networks.get(tx, self.network_in(tx))
+                assert network is not None
+                if pool is not None:
+                    take(tx, pool, PROJECT, block=cidr.parse_cidr(block))
+                subnet_pool = pool.uuid if pool is not None else None
+                made = create_subnet(tx, network, PROJECT, cidr.parse_cidr(block), subnet_pool=subnet_pool)
+                router_rules.add_subnet(tx, self.router, made)
+
+        self.db.transact(make)
+        routers.place(self.means)
+        home = self.home()
+        assert home is not None
+        self.assertEqual((), self.plane(home).externals[0].routes, "the way out has no IPv6")
+        self.subnet(self.external, "2001:db8:e::/64")
+        before = self.revision(home)
+        self.db.transact(lambda tx: router_rules.set_gateway(tx, self.router, self.external))
+        self.assertNotEqual(before, self.revision(home))
+        (external,) = self.plane(home).externals
+        self.assertEqual((("2001:db8:100::/64", "2001:db8:e::2"),), external.routes)
+        self.assertEqual({"172.24.4.1/24", "2001:db8:e::1/64"}, set(external.addresses))
+        gateway = self.plane(home).routers[0].gateway
+        assert gateway is not None
+        self.assertEqual(("172.24.4.2/24", "2001:db8:e::2/64"), gateway.addresses)
+
+    def network_in(self, tx: Any) -> str:
+        return create_network(tx, PROJECT, mtu=1450).uuid
 
     def test_a_router_whose_host_is_lost_runs_on_another(self) -> None:
         routers.place(self.means)

@@ -17,11 +17,14 @@ V2 = "/network/v2.0"
 SERVER = ["sh", "-c", "trap 'exit 0' TERM; while :; do echo here | nc -l -p 8080; done & wait"]
 OUTER = "172.29.77"
 WORLD = "198.19.113"
+OUTER6, WORLD6, TENANTS6 = "2001:db8:77::", "2001:db8:113::", "2001:db8:7700::/56"
 LIMIT_SECONDS = 20.0
 
 
 class RoutersTest(CloudTestCase):
-    settings = {"network": {"external_cidr": f"{OUTER}.0/24"}}
+    settings = {
+        "network": {"external_cidr": f"{OUTER}.0/24", "external_cidr6": f"{OUTER6}/64", "tenants_cidr6": TENANTS6}
+    }
 
     def make(self, kind: str, path: str, **fields: Any) -> Any:
         return self.cloud.ask("POST", f"{V2}/{path}", {kind: fields})[kind]
@@ -68,7 +71,7 @@ class RoutersTest(CloudTestCase):
         network, router, _ = self.routed("10.96.0.0/24", "outward")
         record = self.running("outward", nets=[{"network": network}])
         shown = self.cloud.ask("GET", f"{V2}/routers/{router}")["router"]
-        (own,) = shown["external_gateway_info"]["external_fixed_ips"]
+        own, _ = shown["external_gateway_info"]["external_fixed_ips"]
         self.cloud.wait(
             lambda: self.reaches(record["uuid"], f"{OUTER}.1"),
             "the external network's gateway is reached",
@@ -93,6 +96,30 @@ class RoutersTest(CloudTestCase):
             )
         self.assertEqual({f"{WORLD}.1"}, set(heard), "it saw the host, and no inner address")
 
+    def test_ipv6_of_the_shared_pool_is_reached_by_its_own_addresses_as_far_as_rules_let(self):
+        network, router, _ = self.routed("10.94.0.0/24", "sixth")
+        taken = {"network_id": network, "ip_version": 6, "use_default_subnetpool": True}
+        subnet = self.make("subnet", "subnets", **taken, ipv6_address_mode="slaac", ipv6_ra_mode="slaac")
+        self.cloud.ask("PUT", f"{V2}/routers/{router}/add_router_interface", {"subnet_id": subnet["id"]})
+        self.addCleanup(self.take_back, router, subnet["id"])
+        self.assertTrue(subnet["cidr"].startswith("2001:db8:7700:"), subnet)
+        uuid = self.running("sixth", nets=[{"network": network}])["uuid"]
+        (port,) = self.ports_of(uuid)
+        (address,) = [item["ip_address"] for item in port["fixed_ips"] if item["subnet_id"] == subnet["id"]]
+        self.assertIn("ff:fe", address)
+        with a_world(self.cloud.name):
+            for target in (f"{OUTER6}1", f"{WORLD6}2"):
+                self.cloud.wait(lambda to=target: self.reaches(uuid, to), f"it reaches {target}", LIMIT_SECONDS)
+        self.assertFalse(answers(address), "nobody was let in")
+        group = self.make("security_group", "security-groups", name="pings")["id"]
+        rule = {"direction": "ingress", "ethertype": "IPv6", "protocol": "ipv6-icmp"}
+        self.make("security_group_rule", "security-group-rules", security_group_id=group, **rule)
+        groups = {"security_groups": [*port["security_groups"], group]}
+        self.cloud.ask("PUT", f"{V2}/ports/{port['id']}", {"port": groups})
+        self.cloud.wait(lambda: answers(address), "the host reaches it by its own address", LIMIT_SECONDS)
+        self.cloud.ask("PUT", f"{V2}/routers/{router}", {"router": {"external_gateway_info": {}}})
+        self.cloud.wait(lambda: not answers(address), "and not without a gateway", LIMIT_SECONDS)
+
     def test_two_networks_of_a_router_reach_each_other_by_it(self):
         network, router, _ = self.routed("10.97.0.0/24", "left")
         other = self.cloud.make_network("10.98.0.0/24", name="right")
@@ -115,9 +142,12 @@ def a_world(name: str) -> Iterator[list[str]]:
     try:
         ip("link", "add", link, "type", "veth", "peer", "name", "outer", "netns", namespace)
         ip("address", "add", f"{WORLD}.1/24", "dev", link)
+        ip("address", "add", f"{WORLD6}1/64", "dev", link, "nodad")
         ip("link", "set", link, "up")
         ip("-n", namespace, "address", "add", f"{WORLD}.2/24", "dev", "outer")
+        ip("-n", namespace, "address", "add", f"{WORLD6}2/64", "dev", "outer", "nodad")
         ip("-n", namespace, "link", "set", "outer", "up")
+        ip("-n", namespace, "route", "add", "default", "via", f"{WORLD6}1")
         listener = in_namespace(namespace)
         threading.Thread(target=_serve, args=(listener, heard), daemon=True).start()
         try:
@@ -160,6 +190,11 @@ def _serve(listener: socket.socket, heard: list[str]) -> None:
 
 def ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True, capture_output=True)
+
+
+def answers(address: str) -> bool:
+    """Whether the host gets an answer to a ping."""
+    return subprocess.run(["busybox", "ping", "-c", "1", "-W", "1", address], capture_output=True).returncode == 0
 
 
 def says(address: str) -> bytes | None:

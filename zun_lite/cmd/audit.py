@@ -27,6 +27,7 @@ from zun_lite.domain.resources import Limits, Ratios
 
 SUFFIX, SNAPSHOT_SUFFIX, NOTE_SUFFIXES = ".img", ".snap", (".made", ".img.lock")
 NOT_SETTLED = "not settled: "
+STRAYS_SECONDS = 5.0
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -51,7 +52,7 @@ def audit(conf: cfg.ConfigOpts, wait_seconds: float) -> tuple[list[Finding], Boo
         waiting = _settle(db, wait_seconds)
         with db.read() as tx:
             host = hosts.by_name(tx, conf.agent.host_name)
-        facts = [_look(conf, host.uuid)] if host else []
+        facts = [_look_patiently(conf, host.uuid, min(wait_seconds, STRAYS_SECONDS))] if host else []
         read = _read(db)
     finally:
         db.close()
@@ -72,6 +73,14 @@ def _settle(db: Database, seconds: float) -> list[str]:
 def _read(db: Database) -> Books:
     with db.read() as tx:
         return books.read(tx)
+
+
+def _look_patiently(conf: cfg.ConfigOpts, host_uuid: str, seconds: float) -> HostFacts:
+    """What is on the host once nothing strays there, or still does after so long: netd may be about to remove it."""
+    deadline = time.monotonic() + seconds
+    while (facts := _look(conf, host_uuid)).strays and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return facts
 
 
 def _look(conf: cfg.ConfigOpts, host_uuid: str) -> HostFacts:

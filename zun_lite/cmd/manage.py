@@ -69,8 +69,9 @@ def bootstrap(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     if passwords[0]:
         _write_clouds(clouds, conf.api.public_url, {"admin": passwords[0], "demo": passwords[1] or ""})
         print(f"wrote {clouds}")
-    cidr = conf.network.external_cidr
-    made = db.transact(lambda tx: outside.make_once(tx, _admin_project(tx), cidr)) if cidr else None
+    blocks = [block for block in (conf.network.external_cidr, conf.network.external_cidr6) if block]
+    tenants = conf.network.tenants_cidr6 or None
+    made = db.transact(lambda tx: outside.make_once(tx, _admin_project(tx), blocks, tenants)) if blocks else None
     if made:
         print(f"made the external network {made}")
 

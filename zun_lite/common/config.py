@@ -98,6 +98,16 @@ network_opts = [
         default=[],
         help="Networks, as ID or ID@HOST_NAME, that hosts may show their own Docker; see docs/docker-networks.md.",
     ),
+    cfg.StrOpt(
+        "external_cidr6",
+        default="",
+        help="IPv6 addresses of that network, which the host must have the way out for; empty: it has no IPv6.",
+    ),
+    cfg.StrOpt(
+        "tenants_cidr6",
+        default="",
+        help="IPv6 prefix of a pool that the first start makes: subnets of it are led to from outside, untranslated.",
+    ),
     cfg.IntOpt("quota_networks", default=100, min=-1, help="Networks a project; -1 is no limit."),
     cfg.IntOpt("quota_subnets", default=100, min=-1, help="Subnets a project."),
     cfg.IntOpt("quota_subnet_pools", default=-1, min=-1, help="Subnet pools a project."),

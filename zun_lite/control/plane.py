@@ -23,6 +23,7 @@ from zun_lite.db import (
     qos,
     routers,
     security_group_rules,
+    subnet_pools,
     subnets,
     workloads,
 )
@@ -89,13 +90,15 @@ def _read(tx: sa.Connection, host: Host) -> HostPlane:
         _vteps(tx),
         _limits(tx, here, found),
     )
+    placed = tuple(_routers(tx, host, known, around))
+    behind = _behind(tx, placed, around) if outer else {}
     return HostPlane(
         revision=number,
         vtep=around.vtep,
         networks=tuple(_network(known[uuid], members, around) for uuid in inner),
         groups=tuple(_groups(tx, here, members)),
-        routers=tuple(_routers(tx, host, known, around)),
-        externals=tuple(_external(host, known[uuid], around) for uuid in outer),
+        routers=placed,
+        externals=tuple(_external(host, known[uuid], around, behind.get(uuid, {})) for uuid in outer),
     )
 
 
@@ -224,14 +227,35 @@ def _gateway(router: Router, legs: Iterable[Port], around: _Around) -> GatewaySt
     return None
 
 
-def _external(host: Host, network: Network, around: _Around) -> ExternalState:
+def _behind(tx: sa.Connection, placed: Iterable[RouterState], around: _Around) -> dict[str, dict[str, str]]:
+    """The IPv6 prefixes behind these routers that are led to from outside, and by what address; by external network.
+
+    Only those of shared pools: an administrator made such a pool, and nothing of it is given out twice. What
+    users choose as they like would lead away what is another's.
+    """
+    pools = {pool.uuid for pool in subnet_pools.page(tx, [subnet_pools.subnet_pools.c.shared])}
+    found: dict[str, dict[str, str]] = {}
+    for router in placed:
+        six = [address for address in router.gateway.addresses if ":" in address] if router.gateway else []
+        if router.gateway is None or not six:
+            continue
+        nexthop = six[0].partition("/")[0]
+        for leg in router.interfaces:
+            near = {str(ipaddress.ip_interface(address).network) for address in leg.addresses}
+            for subnet in around.subnets[leg.network_id]:
+                if subnet.ip_version == 6 and subnet.subnet_pool in pools and subnet.cidr in near:
+                    found.setdefault(router.gateway.network_id, {}).setdefault(subnet.cidr, nexthop)
+    return found
+
+
+def _external(host: Host, network: Network, around: _Around, behind: dict[str, str]) -> ExternalState:
     bridge = host.inventory.external_bridge if host.inventory is not None else None
     gateways = [
         f"{subnet.gateway_ip}/{ipaddress.ip_network(subnet.cidr).prefixlen}"
         for subnet in around.subnets[network.uuid]
         if subnet.gateway_ip is not None
     ]
-    return ExternalState(network.uuid, tuple(gateways), bridge)
+    return ExternalState(network.uuid, tuple(gateways), bridge, tuple(behind.items()))
 
 
 def _with_lengths(leg: Port, around: _Around) -> tuple[str, ...]:

@@ -207,16 +207,19 @@ class ExternalState:
     """A network outside, as this host reaches it.
 
     bridge: a bridge of the machine that is on it; None: netd makes one, whose addresses (with prefix
-    lengths) are the network's gateways, and lets it out by the host's default route.
+    lengths) are the network's gateways, and lets it out by the host's default route. routes: pairs of an IPv6
+    prefix behind a router of this host, to which the way in is known, and the router's address.
     """
 
     network_id: str
     addresses: tuple[str, ...] = ()
     bridge: str | None = None
+    routes: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> ExternalState:
-        return cls(**{**known(cls, body), "addresses": tuple(body.get("addresses", ()))})
+        routes = tuple((prefix, nexthop) for prefix, nexthop in body.get("routes", ()))
+        return cls(**{**known(cls, body), "addresses": tuple(body.get("addresses", ())), "routes": routes})
 
 
 @dataclass(frozen=True)

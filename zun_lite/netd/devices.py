@@ -143,25 +143,29 @@ def ensure_leg(
     links.within(outer_fd, raise_outer)
 
 
-def ensure_pair(near_fd: int, near: str, near_address: str, far_fd: int, far: str, far_address: str) -> None:
-    """A pair between two namespaces with an address at each end, up."""
+def ensure_pair(
+    near_fd: int, near: str, near_addresses: list[str], far_fd: int, far: str, far_addresses: list[str]
+) -> None:
+    """A pair between two namespaces with exactly these addresses at each end, up; IPv6 only where it has one."""
 
     def make(route: IPRoute) -> None:
         if links.find(route, near) is None:
             route.link("add", ifname=near, kind="veth", peer={"ifname": far, "net_ns_fd": far_fd})
 
-    def settle(name: str, address: str) -> Any:
+    def settle(name: str, addresses: list[str]) -> Any:
         def work(route: IPRoute) -> None:
             index = _found(route, name).index
-            namespaces.write_setting(f"ipv6/conf/{name}/disable_ipv6", "1")
+            silent = "0" if any(":" in address for address in addresses) else "1"
+            for setting, value in (("accept_ra", "0"), ("accept_dad", "0"), ("disable_ipv6", silent)):
+                namespaces.write_setting(f"ipv6/conf/{name}/{setting}", value)
             route.link("set", index=index, state="up")
-            _give_addresses(route, index, [address])
+            _give_addresses(route, index, addresses)
 
         return work
 
     links.within(near_fd, make)
-    links.within(near_fd, settle(near, near_address))
-    links.within(far_fd, settle(far, far_address))
+    links.within(near_fd, settle(near, near_addresses))
+    links.within(far_fd, settle(far, far_addresses))
 
 
 def give_bridge(namespace_fd: int, addresses: list[str]) -> None:
@@ -195,11 +199,16 @@ def set_routes(namespace_fd: int, wanted: dict[str, tuple[str, str | None]]) -> 
     links.within(namespace_fd, make)
 
 
-def add_routes(namespace_fd: int, link: str, wanted: dict[str, str]) -> None:
-    """Have destinations led through a link by a nexthop on it; they go with the link."""
+def set_routes_through(namespace_fd: int, link: str, wanted: dict[str, str]) -> None:
+    """Have exactly these destinations led through a link by a nexthop on it; they go with the link."""
 
     def make(route: IPRoute) -> None:
         index = _found(route, link).index
+        for family in (2, 10):
+            for message in route.route("dump", family=family, proto=4, table=254):
+                known = f"{message.get('dst')}/{message['dst_len']}"
+                if message.get("oif") == index and known not in wanted:
+                    route.route("del", dst=known, family=family, oif=index, proto=4, table=254)
         for destination, nexthop in wanted.items():
             route.route("replace", dst=destination, gateway=nexthop, oif=index, proto=4)
 

@@ -203,6 +203,9 @@ def _external(external: ExternalState, _: list[str]) -> ExternalState:
     _need_id(external.network_id)
     for address in external.addresses:
         _need(str(ipaddress.ip_interface(_need_plain(address))) == address, f"{address} wants the form 10.0.0.1/24")
+    for prefix, nexthop in external.routes:
+        _need(ipaddress.ip_network(_need_plain(prefix)).version == 6, f"{prefix} is no IPv6 prefix")
+        _need(ipaddress.ip_address(_need_plain(nexthop)).version == 6, f"{nexthop} is no way to {prefix}")
     if external.bridge is not None:
         _need(bool(_LINK.fullmatch(external.bridge)), f"{external.bridge!r} is no name of a bridge")
     return external

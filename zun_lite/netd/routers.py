@@ -2,9 +2,10 @@
 """The routers that this host runs: a namespace each, with a leg in each of its networks.
 
 A floating IP is two entries of two maps, one for each direction. What has none leaves with the router's
-own address; nothing comes in but what was asked for or has a floating IP. Link-local addresses are
-never forwarded. A router that came here from another host tells those outside where its addresses are
-now. Callers hold the router's lock; the networks' locks are taken here.
+own address; nothing comes in but what was asked for or has a floating IP. IPv6 is led out and in as it
+is, where the way out has it. Link-local addresses are never forwarded. A router that came here from
+another host tells those outside where its addresses are now. Callers hold the router's lock; the
+networks' locks are taken here.
 """
 
 from __future__ import annotations
@@ -129,7 +130,9 @@ def rules(router: RouterState) -> str:
     ]
     own = _own_address(router.gateway)
     if router.gateway is not None and router.gateway.snat:
-        lines.append(f'iifname "{names.GATEWAY}" ct status ! dnat drop')
+        # what IPv6 brings in is for the security groups to judge, since its addresses are seen outside
+        seen = any(":" in address for address in router.gateway.addresses)
+        lines.append(f'{"meta nfproto ipv4 " if seen else ""}iifname "{names.GATEWAY}" ct status ! dnat drop')
     lines += ["}", "chain after {", "type nat hook postrouting priority 100; policy accept;"]
     if router.gateway is not None:
         # one that asks a neighbour by its floating IP must get the answer from there too

@@ -127,6 +127,14 @@ def add_addresses(tx: sa.Connection, port: ports.Port, wanted: Sequence[Wanted])
     return ports.get(tx, port.uuid) or port
 
 
+def complete_addresses(tx: sa.Connection, port: ports.Port) -> None:
+    """Give a port an address of each IP version that its network got since."""
+    has = {cidr.parse_ip(address.ip, "a port").version for address in port.addresses}
+    versions = {subnet.ip_version for subnet in subnets.of_network(tx, port.network_uuid)}
+    if versions - has:
+        add_addresses(tx, port, [Wanted(version=version) for version in sorted(versions - has)])
+
+
 def delete_port(tx: sa.Connection, port: ports.Port) -> None:
     """PortInUse while a container has it; ServicePortInUse: it is a router's or a floating IP's."""
     port = hold_port(tx, port)

@@ -21,7 +21,7 @@ from zun_lite.db.subnets import Subnet
 from zun_lite.domain import errors
 from zun_lite.domain.names import new_id
 from zun_lite.network import cidr
-from zun_lite.network.ports import Wanted, create_port, hold_port, remove_port, tell_hosts
+from zun_lite.network.ports import Wanted, complete_addresses, create_port, hold_port, remove_port, tell_hosts
 
 MOST_ROUTES = 30
 Route = tuple[str, str]
@@ -94,7 +94,9 @@ def set_gateway(
     if gateway is not None and (gateway.network_uuid != network.uuid or fixed_ips is not None):
         remove_gateway(tx, before)
         gateway = None
-    if gateway is None:
+    if gateway is not None:
+        complete_addresses(tx, gateway)
+    else:
         if not subnets.of_network(tx, network.uuid):
             raise _bad_router(f"External network {network.uuid} has no subnet, so no address to lead out with.")
         _check_overlaps(tx, router, subnets.of_network(tx, network.uuid))

@@ -18,12 +18,14 @@ from zun_lite.domain.plane import (
     InterfaceState,
     NetworkState,
     RouterState,
+    Rule,
     SubnetState,
 )
 from zun_lite.netd import names, namespaces, outside
 
 WORLD = "192.168.77.254"
 OUTER = "172.24.4"
+WORLD6, OUTER6 = "2001:db8:77::254", "2001:db8:e::"
 
 
 class RouterTests(FleetTestCase):
@@ -187,6 +189,72 @@ class RouterTests(FleetTestCase):
         self.give()
 
         self.assertTrue(a.can_ping("10.77.0.1"))
+
+    def test_ipv6_goes_out_and_comes_in_as_it_is_where_the_way_back_is_known(self) -> None:
+        known, known_router = self.six_tenant(1001, "2001:db8:1::", last=0x10)
+        unknown, _ = self.six_tenant(1002, "2001:db8:2::", last=0x11)
+        gateway = f"{OUTER6}10"
+        self.external = ExternalState(
+            self.external.network_id, (f"{OUTER}.1/24", f"{OUTER6}1/64"), None, (("2001:db8:1::/64", gateway),)
+        )
+        self.beyond()
+        with listening(self.wire, WORLD6, 80) as server:
+            self.assertFalse(reaches_soon(known, WORLD6, 80), "there is no router yet")
+            self.give()
+            self.assertTrue(connects(known, WORLD6, 80))
+            self.assertEqual("2001:db8:1::5", caller(server))
+            self.assertFalse(reaches_soon(unknown, WORLD6, 80), "nobody would know the way back")
+        with listening(known, "2001:db8:1::5", 80), listening(known, "2001:db8:1::5", 81):
+            self.assertTrue(connects(self.wire, "2001:db8:1::5", 80))
+            self.assertEqual((True, True), (known.can_ping(WORLD6), known.can_ping(gateway)))
+            self.only_tcp_80()
+            self.assertTrue(connects(self.wire, "2001:db8:1::5", 80), "what the rules let in")
+            self.assertFalse(reaches_soon(self.wire, "2001:db8:1::5", 81), "and nothing else")
+        for place, address in ((self.here.name, "2001:db8:77::1"), (self.wire, "fd00:ec2::254")):
+            with listening(place, address, 80):
+                self.assertTrue(connects(self.here.name, address, 80), "it is there")
+                self.assertFalse(reaches_soon(known, address, 80), address)
+
+        router = self.routers[known_router]
+        self.routers[known_router] = RouterState(**{**vars(router), "gateway": None})
+        self.external = ExternalState(self.external.network_id, (f"{OUTER}.1/24",))
+        self.give()
+        with listening(known, "2001:db8:1::5", 80):
+            self.assertFalse(reaches_soon(self.wire, "2001:db8:1::5", 80))
+        six = subprocess.run(["ip", "-n", self.here.name, "-6", "route"], capture_output=True, text=True).stdout
+        self.assertNotIn("2001:db8:1::/64", six)
+        rules = subprocess.run([*self.on_machine(), "nft", "list", "tables"], capture_output=True, text=True).stdout
+        self.assertNotIn("ip6 zl_", rules)
+
+    def six_tenant(self, vni: int, v6: str, *, last: int) -> tuple[Container, str]:
+        network_id = self.tenant_network(vni, "10.1.0", v6)
+        container = self.joined(self.here, member(network_id, 5, v6=v6), self.open)
+        router_id = self.router(network_id, last=last)
+        router = self.routers[router_id]
+        gateway = GatewayState(
+            **{
+                **vars(router.gateway),
+                "addresses": (*router.gateway.addresses, f"{OUTER6}{last:x}/64"),
+                "nexthops": (f"{OUTER}.1", f"{OUTER6}1"),
+            }
+        )
+        self.routers[router_id] = RouterState(**{**vars(router), "gateway": gateway})
+        return container, router_id
+
+    def beyond(self) -> None:
+        """A world of IPv6 around the machine, that knows where the machine's prefixes are."""
+        ip("-n", self.wire, "addr", "add", f"{WORLD6}/64", "dev", "ul0", "nodad")
+        ip("-n", self.wire, "addr", "add", "fd00:ec2::254/128", "dev", "ul0", "nodad")
+        ip("-n", self.here.name, "addr", "add", "2001:db8:77::1/64", "dev", "up0", "nodad")
+        ip("-n", self.here.name, "route", "add", "default", "via", WORLD6)
+        for prefix in ("2001:db8:1::/64", "2001:db8:2::/64"):
+            ip("-n", self.wire, "route", "add", prefix, "via", "2001:db8:77::1")
+        subprocess.run([*self.on_machine(), "ip6tables", "-P", "FORWARD", "DROP"], check=True)
+
+    def only_tcp_80(self) -> None:
+        rules = (*(rule for rule in EVERYTHING if rule.direction == "egress"), Rule("ingress", "IPv6", 6, 80, 80))
+        self.groups[self.open] = GroupState(self.open, rules)
+        self.give()
 
     def test_a_router_outlives_netd_and_leaves_nothing_when_it_goes(self) -> None:
         container, router_id = self.one_tenant(1001, 10)
