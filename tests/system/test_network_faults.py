@@ -23,16 +23,19 @@ from zun_lite.netd import kernel, mounts, names, namespaces
 
 DOCKER = "dockerd"
 WAITING = 20
+# how long the agent waits for netd, and how long after that a user may be left without a reason
+ANSWER_SECONDS, REASON_SECONDS = 4.0, 25.0
 ENGINE_LIMIT_SECONDS, ALL_LIMIT_SECONDS = 20.0, 60.0
 
 
 class NetworkFaultCase(unittest.TestCase):
     live_restore = False
+    settings: dict[str, dict[str, str]] = {}
     cloud: Cloud
 
     @classmethod
     def setUpClass(cls) -> None:
-        cls.cloud = Cloud()
+        cls.cloud = Cloud(settings=cls.settings)
         cls.cloud.engine.live_restore = cls.live_restore
         cls.addClassCleanup(cls.cloud.stop)
         cls.cloud.start()
@@ -53,13 +56,13 @@ class NetworkFaultCase(unittest.TestCase):
     def patiently(self, method: str, path: str) -> None:
         self.cloud.wait(lambda: self.cloud.call(method, path).status_code < 500, f"{method} {path} is taken")
 
-    def ask_for(self, count: int, **fields: Any) -> list[str]:
+    def ask_for(self, count: int, *, awaited: bool = True, **fields: Any) -> list[str]:
         """As many containers on the network, asked for at once, when all run."""
         group = self.open_group()
         for number in range(count):
             body = {"nets": [{"network": self.network}], "security_groups": [group], "command": PATIENT, **fields}
             self.made.append(self.cloud.run_container(f"c{number}", **body))
-        for uuid in self.made:
+        for uuid in self.made if awaited else ():
             self.cloud.wait_status(uuid, "Running")
         return self.made
 
@@ -94,6 +97,61 @@ class NetworkFaultCase(unittest.TestCase):
     def run_everywhere(self) -> bool:
         states = [found["State"] for uuid in self.made for found in self.cloud.in_docker(uuid)]
         return len(states) == len(self.made) and all(state["Running"] for state in states) and self.is_wired()
+
+
+class HungNetdTests(NetworkFaultCase):
+    settings = {"netd": {"answer_seconds": f"{ANSWER_SECONDS}"}}
+
+    def test_what_waits_for_a_netd_that_hangs_says_so_in_time_and_goes_on_with_it(self) -> None:
+        self.ask_for(2, restart_policy={"Name": "always"})
+        steady, leaving = self.made
+        (before,) = self.cloud.in_docker(steady)
+        began = time.monotonic()
+        self.hold()
+        self.ask_for(1, awaited=False)
+        new = self.made[-1]
+        self.patiently("DELETE", f"/v1/containers/{leaving}?stop=true")
+        for uuid in (new, leaving):
+            self.cloud.wait(lambda item=uuid: self.blames_netd(item), "its record tells why", REASON_SECONDS)
+        told = time.monotonic() - began
+        answer = self.cloud.ask("POST", f"/v1/containers/{steady}/execute", {"command": "echo here"})
+        self.assertEqual("here\n", answer["output"], "what runs is not held up")
+        began = time.monotonic()
+        done = self.cloud.engine.docker("restart", "-t", "0", before["Id"], check=False)
+        refused = time.monotonic() - began
+        self.assertIn("it hangs", done.stderr)
+        self.assertLess(refused, REASON_SECONDS)
+        print(f"\na hung netd is named after {told:.1f} s, a start in Docker is refused after {refused:.1f} s")
+
+        self.let_go()
+        self.made.remove(leaving)
+        self.cloud.wait_gone(leaving)
+        for uuid in (steady, new):
+            self.cloud.wait_status(uuid, "Running")
+        self.cloud.wait(self.run_everywhere, "all run, wired")
+        self.assertEqual(2, len(self.cloud.engine.api.containers(all=True)))
+        ports = self.cloud.ask("GET", f"/network/v2.0/ports?network_id={self.network}&device_owner=compute:kuryr")
+        self.assertEqual(sorted(self.made), sorted(port["device_id"] for port in ports["ports"]))
+        addresses, (first, second) = self.addresses(), self.pids()
+        with Traffic(first, second, addresses[new][0]) as traffic:
+            self.cloud.wait(lambda: traffic.answered > 10 or traffic.broken, "they reach each other")
+            self.assertEqual("", traffic.broken)
+
+    def hold(self) -> None:
+        """netd is there, and does nothing."""
+        self.held = self.cloud.pid("netd")
+        self.addCleanup(self.let_go)
+        os.kill(self.held, signal.SIGSTOP)
+
+    def let_go(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.held, signal.SIGCONT)
+
+    def blames_netd(self, uuid: str) -> bool:
+        record = self.cloud.container(uuid)
+        assert record is not None
+        self.assertNotEqual("Error", record["status"], "what only waits has not failed")
+        return "netd" in (record["status_reason"] or "")
 
 
 class RestartTests(NetworkFaultCase):

@@ -42,7 +42,6 @@ from zun_lite.domain import errors
 LOG = logging.getLogger(__name__)
 
 # an unmount waits for what still lets go, and a kernel's mount of a large volume takes its time
-_NETD_TIMEOUT_SECONDS = 60.0
 WS_MESSAGE_BYTES = 1024 * 1024
 WS_PING_SECONDS = 30.0
 
@@ -87,7 +86,7 @@ def run(conf: cfg.ConfigOpts, join_token: str | None, stopping: threading.Event)
         node.NodeClient(conf.agent.api_url, identity.host_uuid, key, clock),
         runtime,
         DockerImages(runtime),
-        NetdClient(conf.netd.socket, _NETD_TIMEOUT_SECONDS),
+        NetdClient(conf.netd.socket, conf.netd.answer_seconds),
         settings(conf),
         clock,
     )

@@ -61,6 +61,7 @@ class Installation:
     host_name: str = ""
     journal_dir: str = ""
     netd_socket: str = ""
+    netd_answer_seconds: float = 60.0
     mount_dir: str = ""
     pool_dir: str = ""
     pool_shared: bool = False
@@ -138,6 +139,15 @@ def read(state_dir: str) -> Installation:
             raise errors.Invalid(f"{path}: [{section}] {option} = {said} is not a port number; correct it.")
         return int(said)
 
+    def seconds(section: str, option: str, default: float) -> float:
+        said = text(section, option, str(default))
+        try:
+            return float(said)
+        except ValueError:
+            raise errors.Invalid(
+                f"{path}: [{section}] {option} = {said} is no number of seconds; correct it."
+            ) from None
+
     return Installation(
         state_dir=state_dir,
         cluster=text("DEFAULT", "cluster", "zun"),
@@ -152,6 +162,7 @@ def read(state_dir: str) -> Installation:
         host_name=text("agent", "host_name", os.uname().nodename),
         journal_dir=text("agent", "journal_dir", os.path.join(state_dir, "agent")),
         netd_socket=text("netd", "socket", os.path.join(state_dir, "run/netd.sock")),
+        netd_answer_seconds=seconds("netd", "answer_seconds", 60.0),
         mount_dir=text("netd", "mount_dir", os.path.join(state_dir, "mounts")),
         pool_dir=text("volume", "pool_dir", os.path.join(state_dir, "volumes")),
         # what cannot be understood is taken for shared, with which nothing is lost

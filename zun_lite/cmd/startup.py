@@ -136,7 +136,10 @@ def _install_runtime(here: Installation) -> None:
     real = shutil.which("runc", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin:/sbin:/bin")
     if real is None:
         raise errors.Failed("runc is not installed; `apt-get install docker.io` brings it.")
-    runtime.install(here.runtime_path, real, here.netd_socket, os.path.realpath(sys.executable))
+    # it asks twice, and is to say why before whoever started the container gives up itself
+    patience = here.netd_answer_seconds / 2
+    python = os.path.realpath(sys.executable)
+    runtime.install(here.runtime_path, real, here.netd_socket, python, answer_seconds=patience)
 
 
 def _wait_ready(here: Installation, process: subprocess.Popen[bytes], started: float) -> None:

@@ -199,6 +199,12 @@ agent_opts = [
 ]
 netd_opts = [
     cfg.StrOpt("socket", help="netd's socket; default STATE_DIR/run/netd.sock."),
+    cfg.FloatOpt(
+        "answer_seconds",
+        default=60.0,
+        min=1.0,
+        help="The agent gives up a question to netd after so long, a start of a container in Docker after half of it.",
+    ),
     cfg.StrOpt("store_dir", help="What netd must remember; default STATE_DIR/netd."),
     cfg.StrOpt("mount_dir", help="Where volumes are mounted; default STATE_DIR/mounts."),
     cfg.BoolOpt(

@@ -127,13 +127,16 @@ def status_of(
     given_up = observed is not None and failed(generation, observed)
     if given_up and observed is not None and not observed.spared:
         return Status("Error", None, observed.error)
+    # what the host waits for, while it tries again; what it once gave up is not that
+    waits_for = observed.error if observed is not None and not observed.final else None
     if observed is None or observed.build < goal.build:
         if goal.build > 1:
-            return Status("Rebuilding", "container_rebuilding")
-        return Status("Creating", "container_creating")
+            return Status("Rebuilding", "container_rebuilding", waits_for)
+        return Status("Creating", "container_creating", waits_for)
     if given_up:
         return replace(_status_of_idle(observed), reason=observed.error)
-    return _status_of_made(goal, observed)
+    made = _status_of_made(goal, observed)
+    return made if made.reason else replace(made, reason=waits_for)
 
 
 _SHOWN = {

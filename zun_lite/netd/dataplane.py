@@ -22,6 +22,7 @@ from zun_lite.domain import errors
 from zun_lite.domain.plane import HostPlane, NetworkState, RouterState
 from zun_lite.domain.wiring import Endpoint
 from zun_lite.netd import devices, links, names, namespaces, overlay, switches
+from zun_lite.netd.connections import Connections
 from zun_lite.netd.firewall import Firewall, Occupant
 from zun_lite.netd.locks import ObjectLocks
 from zun_lite.netd.nameservice import NameService
@@ -53,6 +54,7 @@ class Dataplane:
         self._firewall = Firewall()
         self._overlay = Overlay()
         self._outside = Outside(cluster)
+        self._connections = Connections()
         self._routers = Routers(cluster, self._network_place, self._external_place)
         self._names = name_service
         self._look_seconds = look_seconds
@@ -141,6 +143,7 @@ class Dataplane:
     def admit(self, switch_fd: int, endpoint: Endpoint) -> None:
         """Before a port's link goes up: its rules. The network's lock is held."""
         view, network_id = self._view, endpoint.network_id
+        self._connections.taken(network_id, (address.ip for address in endpoint.addresses))
         occupant = self._occupant(view, endpoint)
         if not self._firewall.admit(network_id, switch_fd, occupant, view.groups, view.members):
             self._sync_switch(view, network_id, switch_fd)
@@ -153,6 +156,7 @@ class Dataplane:
         """After a port's link is gone. The network's lock is held."""
         self._shaping.end(switch_fd, endpoint)
         self._firewall.dismiss(endpoint.network_id, switch_fd, names.link(self._cluster, endpoint.port_id))
+        self._connections.left(endpoint.network_id, (address.ip for address in endpoint.addresses))
 
     def remove(self, network_id: str) -> None:
         """Take a network's namespace away. The network's lock is held."""
@@ -168,6 +172,7 @@ class Dataplane:
         """A network's namespace is gone. The network's lock is held."""
         self._firewall.forget(network_id)
         self._listed.pop(network_id, None)
+        self._connections.network_gone(network_id)
         self._overlay.forget(network_id)
         self._names.leave(network_id)
 
@@ -234,6 +239,7 @@ class Dataplane:
                     if not namespaces.exists(namespace):
                         continue
                     with namespaces.opened(namespace) as switch_fd:
+                        self._connections.tidy(network_id, switch_fd)
                         changed = self._firewall.was_changed(network_id, switch_fd)
                         listed = self._listed.get(network_id)
                         if changed or listed is None or listed[0][0] != self._store.version_on(network_id):
@@ -291,6 +297,7 @@ class Dataplane:
             if namespaces.exists(namespace):
                 with namespaces.opened(namespace) as switch_fd:
                     if looking:
+                        self._connections.tidy(network_id, switch_fd)
                         self._mend(view, network_id, switch_fd)
                     self._sync_switch(view, network_id, switch_fd, looking=looking)
 

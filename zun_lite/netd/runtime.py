@@ -15,17 +15,26 @@ from pathlib import Path
 _TEMPLATE = Path(__file__).with_name("runtime.sh")
 
 
-def install(target_path: str, real_runtime: str, netd_socket: str, python: str, state_dir: str | None = None) -> None:
+def install(
+    target_path: str,
+    real_runtime: str,
+    netd_socket: str,
+    python: str,
+    state_dir: str | None = None,
+    answer_seconds: float = 30.0,
+) -> None:
     """Write the wrapper at target_path, replacing one that is there in one step.
 
     real_runtime: absolute path of runc or another OCI runtime. state_dir: where crash points of
-    tests are kept; default two folders above the socket.
+    tests are kept; default two folders above the socket. answer_seconds: how long each of the wrapper's two
+    questions to netd may wait for an answer.
     """
     values = {
         "REAL_RUNTIME": real_runtime,
         "PYTHON": python,
         "PACKAGE_PARENT": str(Path(__file__).parents[2]),
         "NETD_SOCKET": netd_socket,
+        "ANSWER_SECONDS": str(answer_seconds),
         "STATE_DIR": state_dir or os.path.dirname(os.path.dirname(netd_socket)),
     }
     text = re.sub(r"@([A-Z_]+)@", lambda match: shlex.quote(values[match[1]]), _TEMPLATE.read_text())

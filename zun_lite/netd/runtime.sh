@@ -16,7 +16,7 @@ for word in "$@"; do
     -*) ;;
     create)
         exec @PYTHON@ -I -S -c 'import sys; sys.path.append(sys.argv[1]); from zun_lite.netd import runtime_create; sys.exit(runtime_create.main(sys.argv[2:]))' \
-            @PACKAGE_PARENT@ "$real" @NETD_SOCKET@ @STATE_DIR@ "$@"
+            @PACKAGE_PARENT@ "$real" @NETD_SOCKET@ @STATE_DIR@ @ANSWER_SECONDS@ "$@"
         ;;
     *)
         break

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable
 
 CONNECT_SECONDS = 10.0
-ANSWER_SECONDS = 60.0
 _GLOBAL_WITH_VALUE = ("root", "log", "log-format", "criu", "rootless")
 _CREATE_WITH_VALUE = ("bundle", "b", "console-socket", "pid-file", "preserve-fds")
 
@@ -42,13 +41,14 @@ class Arguments:
 
 
 def main(words: list[str]) -> int:
-    """words: the real runtime, netd's socket, the state folder, then the runtime's own arguments."""
-    real_runtime, netd_socket, state_dir, *argv = words
+    """words: the real runtime, netd's socket, the state folder, seconds for an answer, then the runtime's own."""
+    real_runtime, netd_socket, state_dir, answer_seconds, *argv = words
+    netd = Netd(netd_socket, float(answer_seconds))
     arguments = Arguments(argv)
     crash_point = _crash_points(state_dir)
     made = False
     try:
-        prepared = _ask(netd_socket, "prepare", arguments.container_id)
+        prepared = netd.ask("prepare", arguments.container_id)
         crash_point("runtime.create.before")
         real = _spawn(real_runtime, argv)
         made = True
@@ -61,7 +61,7 @@ def main(words: list[str]) -> int:
         crash_point("runtime.create.after")
         bundle.check_binds(prepared)
         if bundle.joins is None:
-            _ask(netd_socket, "wire", arguments.container_id, _read_pid(arguments.pid_file))
+            netd.ask("wire", arguments.container_id, _read_pid(arguments.pid_file))
         elif os.path.samefile(bundle.joins, "/proc/self/ns/net"):
             raise Refused("a container may not be in the host's own network namespace")
     except (Refused, OSError, ValueError) as error:
@@ -97,6 +97,60 @@ class Bundle:
         for bind in self.binds:
             if bind.startswith(result["mount_dir"] + "/") and bind not in sources:
                 raise Refused(f"{bind} is no volume that is recorded for the container")
+
+
+class Netd:
+    """This host's netd, as far as it is asked here. One that hangs is waited for so long a question and no longer."""
+
+    def __init__(self, path: str, answer_seconds: float) -> None:
+        self._path = path
+        self._answer_seconds = answer_seconds
+
+    def ask(self, operation: str, container_id: str, pid: int | None = None) -> bytes:
+        """Have netd do it; answers its line, not yet parsed.
+
+        A netd that is away, or goes away before it answers, is given time to come back.
+        """
+        if not container_id.isalnum():
+            raise Refused(f"{container_id!r} is not an id that Docker gives to a container")
+        process = "" if pid is None else f', "pid": {pid}'
+        request = f'{{"op": "{operation}", "container_id": "{container_id}"{process}}}\n'.encode()
+        deadline = time.monotonic() + CONNECT_SECONDS
+        pause_seconds = 0.01
+        while True:
+            try:
+                line = self._exchange(request)
+                break
+            except TimeoutError:
+                raise Refused(
+                    f"netd at {self._path} did not answer {operation} in {self._answer_seconds:g} s; it hangs"
+                ) from None
+            except OSError as error:
+                if time.monotonic() + pause_seconds > deadline:
+                    raise Refused(
+                        f"netd does not answer at {self._path} ({error.strerror or error}), so that the container "
+                        "cannot be connected; start zun-lite-netd and try again"
+                    ) from None
+            time.sleep(pause_seconds)
+            pause_seconds = min(pause_seconds * 2, 0.2)
+        if not line.startswith(b'{"ok": true,'):
+            import json
+
+            raise Refused(json.loads(line)["error"]["message"])
+        return line
+
+    def _exchange(self, line: bytes) -> bytes:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(self._answer_seconds)
+            sock.connect(self._path)
+            sock.sendall(line)
+            received = b""
+            while not received.endswith(b"\n"):
+                part = sock.recv(65536)
+                if not part:
+                    raise ConnectionResetError("it hung up")
+                received += part
+        return received
 
 
 def _verb_position(argv: list[str]) -> int:
@@ -142,52 +196,6 @@ def _read_pid(path: str | None) -> int:
         raise Refused("the runtime was asked to create a container without --pid-file; it cannot be wired")
     with open(path) as file:
         return int(file.read())
-
-
-def _ask(path: str, operation: str, container_id: str, pid: int | None = None) -> bytes:
-    """Have netd do it; answers its line, not yet parsed.
-
-    A netd that is away, or goes away before it answers, is given time to come back.
-    """
-    if not container_id.isalnum():
-        raise Refused(f"{container_id!r} is not an id that Docker gives to a container")
-    process = "" if pid is None else f', "pid": {pid}'
-    request = f'{{"op": "{operation}", "container_id": "{container_id}"{process}}}\n'.encode()
-    deadline = time.monotonic() + CONNECT_SECONDS
-    pause_seconds = 0.01
-    while True:
-        try:
-            line = _exchange(path, request)
-            break
-        except TimeoutError:
-            raise Refused(f"netd at {path} did not answer {operation} in {ANSWER_SECONDS:.0f} s") from None
-        except OSError as error:
-            if time.monotonic() + pause_seconds > deadline:
-                raise Refused(
-                    f"netd does not answer at {path} ({error.strerror or error}), so that the container cannot be "
-                    "connected; start zun-lite-netd and try again"
-                ) from None
-        time.sleep(pause_seconds)
-        pause_seconds = min(pause_seconds * 2, 0.2)
-    if not line.startswith(b'{"ok": true,'):
-        import json
-
-        raise Refused(json.loads(line)["error"]["message"])
-    return line
-
-
-def _exchange(path: str, line: bytes) -> bytes:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(ANSWER_SECONDS)
-        sock.connect(path)
-        sock.sendall(line)
-        received = b""
-        while not received.endswith(b"\n"):
-            part = sock.recv(65536)
-            if not part:
-                raise ConnectionResetError("it hung up")
-            received += part
-    return received
 
 
 def _tell(log: str | None, message: str) -> None:

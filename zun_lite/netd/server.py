@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import select
 import socket
 import threading
 import time
@@ -76,11 +77,21 @@ class Server:
                 with self._calm:
                     self._busy += 1
                 try:
+                    if _has_left(connection):
+                        # nobody would hear of it, and who gave up asks again, perhaps for something newer
+                        return
                     connection.sendall(json.dumps(_answer(line, perform)).encode() + b"\n")
                 finally:
                     with self._calm:
                         self._busy -= 1
                         self._calm.notify_all()
+
+
+def _has_left(connection: socket.socket) -> bool:
+    """Whether the one who asked has gone, as it does when this program was held up for long."""
+    poll = select.poll()
+    poll.register(connection, 0)
+    return any(event & select.POLLHUP for _, event in poll.poll(0))
 
 
 def _answer(line: bytes, perform: Perform) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 """What users are told of a workload, out of goal and observed."""
 
 import unittest
+from dataclasses import replace
 
 from zun_lite.domain.lifecycle import (
     ABSENT,
@@ -57,6 +58,19 @@ class StatusTest(unittest.TestCase):
     def test_an_error_that_will_be_tried_again_is_not_shown_as_one(self):
         seen = Observed(generation=1, epoch=1, error="registry is slow", final=False)
         self.assertEqual("Creating", status_of(WANTED, 1, seen).status)
+
+    def test_what_its_host_waits_for_is_told_while_it_tries_again(self):
+        away = "netd does not answer"
+        for goal, seen, status in (
+            (WANTED, Observed(generation=0, epoch=1, error=away), "Creating"),
+            (replace(WANTED, build=2), replace(RUNNING, error=away), "Rebuilding"),
+            (WANTED, replace(RUNNING, error=away), "Running"),
+            (replace(WANTED, presence=ABSENT), replace(RUNNING, error=away), "Deleting"),
+        ):
+            shown = status_of(goal, 2, seen)
+            self.assertEqual((status, away), (shown.status, shown.reason))
+        self.assertIsNone(status_of(WANTED, 1, RUNNING).reason)
+        self.assertIsNone(status_of(WANTED, 2, replace(RUNNING, error=away, final=True)).reason)
 
     def test_what_could_not_be_placed_is_an_error(self):
         self.assertEqual("Error", status_of(WANTED, 1, None, failure="There are not enough hosts available.").status)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +201,7 @@ class WrapperTests(testtools.TestCase):
         source = "from zun_lite.netd import runtime_create as r; import sys; r.CONNECT_SECONDS = 0.2; "
         done = subprocess.run(
             [sys.executable, "-c", f"{source}sys.exit(r.main(sys.argv[1:]))"]
-            + [str(self.real), self.socket, str(self.folder), *self.create],
+            + [str(self.real), self.socket, str(self.folder), "30", *self.create],
             capture_output=True,
             timeout=30,
         )
@@ -208,6 +209,25 @@ class WrapperTests(testtools.TestCase):
         self.assertEqual(1, done.returncode)
         self.assertIn("netd does not answer", self.reason())
         self.assertEqual([], self.calls())
+
+    def test_a_netd_that_hangs_before_the_container_is_made_is_named_in_time(self) -> None:
+        self.hang_at("prepare")
+        self.assertEqual([], self.calls())
+
+    def test_a_netd_that_hangs_when_it_is_made_is_named_in_time_and_the_container_taken_away(self) -> None:
+        self.hang_at("wire")
+        made, taken_away = self.calls()
+        self.assertEqual((list(self.create), "delete"), (made, taken_away[-3]))
+
+    def hang_at(self, operation: str) -> None:
+        released = threading.Event()
+        self.addCleanup(released.set)
+        runtime.install(self.wrapper, str(self.real), self.socket, sys.executable, answer_seconds=0.5)
+        self.netd(lambda request: agree(request) if request["op"] != operation else released.wait(20) and None)
+        began = time.monotonic()
+        self.assertEqual(1, self.run_wrapper(*self.create).returncode)
+        self.assertLess(time.monotonic() - began, 10)
+        self.assertIn(f"did not answer {operation} in 0.5 s; it hangs", self.reason())
 
     def test_installing_again_replaces_the_program_whole(self) -> None:
         runtime.install(self.wrapper, "/other/runtime", self.socket, sys.executable)

@@ -59,6 +59,28 @@ class ServerTests(testtools.TestCase):
 
         self.assertEqual([True, True, False, True], [answer["ok"] for answer in answers])
 
+    def test_what_nobody_waits_for_any_more_is_not_done(self) -> None:
+        release, done = threading.Event(), []
+
+        def slow(request: Any) -> dict[str, Any]:
+            done.append(request["op"])
+            if request["op"] == "slow":
+                release.wait(20)
+            return {}
+
+        self.started(slow)
+        with socket.socket(socket.AF_UNIX) as leaving, socket.socket(socket.AF_UNIX) as staying:
+            for sock, second in ((leaving, b"left"), (staying, b"waited-for")):
+                sock.connect(self.path)
+                sock.sendall(b'{"op": "slow"}\n{"op": "' + second + b'"}\n')
+            leaving.close()
+            release.set()
+            with staying.makefile("rb") as answers:
+                self.assertEqual([True, True], [json.loads(answers.readline())["ok"] for _ in range(2)])
+        self.server.stop(5)
+        self.assertIn("waited-for", done)
+        self.assertNotIn("left", done)
+
     def test_one_slow_request_does_not_hold_up_another(self) -> None:
         release = threading.Event()
 
