@@ -16,7 +16,7 @@ from zun_lite.netd import namespaces
 
 Answer = TypeVar("Answer")
 # how long to wait for what should not come, and for what should
-SOON_SECONDS, PATIENT_SECONDS = 0.6, 4.0
+SOON_SECONDS, PATIENT_SECONDS = 0.6, 10.0
 
 
 def inside(place: Container | str, work: Callable[[], Answer]) -> Answer:
