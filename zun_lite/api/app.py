@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import falcon
+from falcon.routing import CompiledRouter
 
 from zun_lite.api import media
+from zun_lite.api.audit import Audit
 from zun_lite.api.errors import ErrorHandlers
 from zun_lite.api.metrics import CountRequests
 from zun_lite.api.middleware import Authenticate, Microversions, Receive, Refresh, Wake
@@ -32,7 +34,9 @@ def create_app(services: Services) -> Wsgi:
     table = routes(services, cache, rules)
     check_routes(table)
     options, clock = services.conf.api, services.means.clock
+    router = CompiledRouter()
     middleware: list[Any] = [
+        Audit(clock, router),
         CountRequests(services.counts),
         *_pages(options.allowed_origins),
         Receive(),
@@ -43,7 +47,7 @@ def create_app(services: Services) -> Wsgi:
         ThrottleProjects(options.changes_per_second_of_project, clock),
         Microversions(),
     ]
-    app = falcon.App(media_type=media.JSON, middleware=middleware)
+    app = falcon.App(media_type=media.JSON, middleware=middleware, router=router)
     configure(app, table, services.tokens.www_authenticate_uri)
     application: Wsgi = Normaliser(app, options.max_body_bytes)
     return Proxies(application, options.trusted_proxies) if options.trusted_proxies else application

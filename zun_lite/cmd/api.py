@@ -19,11 +19,12 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from oslo_config import cfg
 
+from zun_lite.api import audit
 from zun_lite.api.app import create_app
 from zun_lite.api.services import Services
 from zun_lite.cmd import begin
 from zun_lite.cmd.means import build_means, check_schema
-from zun_lite.common import crash, grants
+from zun_lite.common import crash, grants, log
 from zun_lite.domain import errors
 from zun_lite.identity.embedded import EmbeddedIdentity
 from zun_lite.identity.guesses import Bounds
@@ -42,9 +43,12 @@ def main() -> int:
     crash.arm(conf.state_dir)
     _spare_memory()
     try:
+        log.set_up_records(audit.LOGGER, conf.audit.file)
         services = build_services(conf)
     except errors.ZunError as error:
         begin.refuse("zun-lite-api", error)
+    except OSError as error:
+        begin.refuse("zun-lite-api", errors.Invalid(f"[audit] file = {conf.audit.file} cannot be written: {error}."))
     check_schema("zun-lite-api", services.means.db)
     Server(conf, services).run()
     return 0

@@ -69,6 +69,9 @@ api_opts = [
     ),
     cfg.StrOpt("policy_file", help="Rules that override the built-in ones; default STATE_DIR/policy.yaml."),
 ]
+audit_opts = [
+    cfg.StrOpt("file", help="Where the API writes who did what; default STATE_DIR/log/audit.json, a record a line."),
+]
 database_opts = [
     cfg.StrOpt("connection", secret=True, help="SQLAlchemy URL; default SQLite under state_dir."),
 ]
@@ -276,6 +279,7 @@ container_opts = [
 GROUPS: dict[str | None, Sequence[cfg.Opt]] = {
     None: core_opts,
     "api": api_opts,
+    "audit": audit_opts,
     "database": database_opts,
     "identity": identity_opts,
     "network": network_opts,
@@ -346,6 +350,7 @@ def derive(conf: cfg.ConfigOpts) -> None:
     conf.set_default("connection", f"sqlite:///{state}/zun_lite.sqlite", group="database")
     for group, option, path in (
         ("api", "policy_file", "policy.yaml"),
+        ("audit", "file", "log/audit.json"),
         ("identity", "key_dir", "keys/tokens"),
         ("volume", "pool_dir", "volumes"),
         ("image", "dir", "images"),

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import logging
+import logging.handlers
+import os
 import sys
+from io import TextIOWrapper
 
 _NOISY = (
     "alembic.runtime.migration",
@@ -29,6 +32,14 @@ class _OneLine(logging.Formatter):
         return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
+class _OwnFile(logging.handlers.WatchedFileHandler):
+    """A file that nobody else reads, also the new one that is begun when this was moved away."""
+
+    def _open(self) -> TextIOWrapper:
+        flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW
+        return open(os.open(self.baseFilename, flags, 0o600), "a", encoding=self.encoding)
+
+
 def set_up(program: str, *, debug: bool = False) -> None:
     """Send this process's log to standard error. Called once, by cmd."""
     handler = logging.StreamHandler(sys.stderr)
@@ -38,3 +49,17 @@ def set_up(program: str, *, debug: bool = False) -> None:
     root.setLevel(logging.DEBUG if debug else logging.INFO)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def set_up_records(name: str, path: str) -> None:
+    """Send what is logged under a name to a file of its own, a record a line; for its owner to read alone.
+
+    The file may be moved away at any time: a new one is begun. OSError: it cannot be written to.
+    """
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    handler = _OwnFile(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    records = logging.getLogger(name)
+    records.handlers[:] = [handler]
+    records.setLevel(logging.INFO)
+    records.propagate = False

@@ -52,8 +52,11 @@ class Streams:
         if not isinstance(uuid, str) or not (exec_id is None or isinstance(exec_id, str)):
             raise errors.Invalid("A stream is opened with token, uuid and, for a command, exec_id.")
         opened = stream_grants.spend(self._means, secret, uuid, exec_id)
+        req.context.audited_id = opened.grant.workload_uuid
         try:
-            self._check_right(opened, self._tokens.validate(opened.user_token), req.context.request_id)
+            token = self._tokens.validate(opened.user_token)
+            # whose stream it is, for the audit
+            req.context.caller = self._check_right(opened, token, req.context.request_id)
             self._check_state(opened)
             target = stream_grants.target(self._means, opened.grant, req.context.request_id)
         except errors.ZunError:
@@ -107,12 +110,13 @@ class Streams:
             raise found
         return found
 
-    def _check_right(self, opened: Opened, token: Token, request_id: str) -> None:
-        """Forbidden unless the token's user may still do this to the stream's container."""
+    def _check_right(self, opened: Opened, token: Token, request_id: str) -> Caller:
+        """The token's user. Forbidden unless he may still do this to the stream's container."""
         caller: Caller = make_caller(token, request_id, None, self._rules)
         if not caller.is_admin and caller.project_id != opened.grant.project_id:
             raise errors.Forbidden("The container is another project's.")
         policy.enforce(caller, f"container:{opened.grant.verb}", opened.grant.project_id, self._owner_of(opened))
+        return caller
 
     def _owner_of(self, opened: Opened) -> str | None:
         """Who made the container."""
