@@ -26,7 +26,9 @@ class StreamsCase(DockerCase):
     def setUp(self) -> None:
         super().setUp()
         self.freezer = Freezer(str(self.folder / "frozen"))
-        self.streams = DockerStreams(self.runtime, self.engine.socket, DockerArchives(self.runtime, self.freezer))
+        self.streams = DockerStreams(
+            self.runtime, self.engine.socket, DockerArchives(self.runtime, self.freezer, self.engine.socket), self
+        )
 
     def running(self, *command: str, binds=(), **changes) -> str:
         order = self.an_order(*command, **changes)

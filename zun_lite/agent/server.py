@@ -19,7 +19,7 @@ import falcon.asgi
 
 from zun_lite.agent.permits import Permits
 from zun_lite.agent.runtime.base import Runtime
-from zun_lite.agent.streams import routes
+from zun_lite.agent.streams import flows, routes
 from zun_lite.agent.streams.base import Streams
 from zun_lite.agent.streams.opened import OpenExecs
 from zun_lite.domain import errors, names
@@ -50,7 +50,9 @@ def make_app(
     app.add_route("/v1/workloads/{uuid}/execute", Execute(runtime, permits, threads))
     app.add_route("/v1/workloads/{uuid}/logs", Logs(runtime, permits, threads))
     if streams is not None and execs is not None:
-        routes.add_routes(app, streams, permits, execs)
+        means = routes.Means(streams, permits, execs, execs.home)
+        routes.add_routes(app, means)
+        flows.add_routes(app, means)
     app.add_error_handler(Exception, _answer_fault)
     app.add_error_handler(falcon.HTTPError, _answer_refusal)
     app.add_error_handler(errors.ZunError, _answer_error)

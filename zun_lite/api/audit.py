@@ -29,7 +29,7 @@ _ACTIONS = {"POST": "create", "PUT": "update", "PATCH": "update", "DELETE": "del
 _TOKENS = "/identity/v3/auth/tokens"
 _TOKEN_ACTIONS = {"POST": "authenticate/login", "DELETE": "authenticate/logout"}
 # reads that give a way into a container, and the one request of gateways that does
-_STREAMS = ("/attach", "/streams/open")
+_STREAMS = ("/attach", "/streams/open", "/streams/begin")
 _DENIED = (401, 403)
 
 

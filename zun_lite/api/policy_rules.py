@@ -77,6 +77,7 @@ _CONTAINERS = (
     ("container:top", OWNER, "List a container's processes.", f"GET {_ONE}/top"),
     ("container:stats", OWNER, "See what a container uses.", f"GET {_ONE}/stats"),
     ("container:get_archive", OWNER, "Read files of a container.", f"GET {_ONE}/get_archive"),
+    ("container:port_forward", OWNER, "Reach a TCP port of a container.", f"GET {_ONE}/port-forward"),
     ("container:put_archive", OWNER, "Write files of a container.", f"POST {_ONE}/put_archive"),
     ("container:commit", OWNER, "Make an image of a container.", f"POST {_ONE}/commit"),
     ("container:add_security_group", OWNER, "Give a container a security group.", f"POST {_ONE}/add_security_group"),

@@ -54,7 +54,7 @@ def routes(services: Services, cache: TokenCache, rules: Policy) -> list[Route]:
         *node_docker.resources(services.means),
         *node_images.resources(services.means, transfers),
         *node.resources(services.means, services.grant_public_key),
-        *node_streams.resources(services, rules),
+        *node_streams.resources(services, rules, waits),
     ]
 
 

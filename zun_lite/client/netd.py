@@ -8,8 +8,10 @@ Every operation may be repeated: it looks first, then makes it so.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -17,6 +19,7 @@ from zun_lite.domain import errors
 from zun_lite.domain.plane import HostPlane
 from zun_lite.domain.wiring import Attachment, Endpoint
 
+MAX_ANSWER_BYTES = 4096
 _KINDS = {"invalid": errors.Invalid, "not-found": errors.NotFound, "conflict": errors.Conflict}
 
 
@@ -28,16 +31,43 @@ class NetdClient:
         self._timeout_seconds = timeout_seconds
 
     def ask(self, op: str, **arguments: Any) -> dict[str, Any]:
+        with self._asking() as sock, sock.makefile("rwb") as stream:
+            stream.write(json.dumps({"op": op, **arguments}).encode() + b"\n")
+            stream.flush()
+            line = stream.readline()
+        return self._read(op, line)
+
+    def socket_in(self, container_id: str, family: int) -> socket.socket:
+        """A TCP socket in a running container's network namespace, to be connected and closed by the caller.
+
+        family: 4 or 6. NotFound: it does not run, or is not netd's.
+        """
+        with self._asking() as sock:
+            request = {"op": "socket", "container_id": container_id, "family": family}
+            sock.sendall(json.dumps(request).encode() + b"\n")
+            line, descriptors, _, _ = socket.recv_fds(sock, MAX_ANSWER_BYTES, 1)
+        got = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        try:
+            self._read("socket", line)
+        except errors.ZunError:
+            for item in got:
+                item.close()
+            raise
+        if not got:
+            raise errors.Unavailable(f"netd at {self._path} answered without a socket")
+        return got[0]
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[socket.socket]:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
                 sock.settimeout(self._timeout_seconds)
                 sock.connect(self._path)
-                with sock.makefile("rwb") as stream:
-                    stream.write(json.dumps({"op": op, **arguments}).encode() + b"\n")
-                    stream.flush()
-                    line = stream.readline()
+                yield sock
         except OSError as error:
             raise errors.Unavailable(f"netd does not answer at {self._path}: {error}") from error
+
+    def _read(self, op: str, line: bytes) -> dict[str, Any]:
         if not line.endswith(b"\n"):
             raise errors.Unavailable(f"netd at {self._path} hung up in the middle of {op}")
         answer = json.loads(line)

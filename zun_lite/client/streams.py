@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a gateway asks the API about streams: open one with a secret, check the open ones, say which ended.
+"""How a gateway asks the API about streams: open one with a secret, begin one with a user's token, check the
+open ones, say which ended, and ask what event streams should tell.
 
 Each request carries a token signed with the gateways' own key; the secrets are in bodies only. One
 that fails because the API does not answer is Unavailable.
@@ -7,7 +8,7 @@ that fails because the API does not answer is Unavailable.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import requests
@@ -19,6 +20,16 @@ from zun_lite.domain import errors
 
 SUBJECT = "gateway"
 SCHEME = "Gateway"
+REQUEST_ID_HEADER = "X-Openstack-Request-Id"
+# where a host gives what, below the workload's own path
+_BELOW = {
+    "execute": "execs/{exec_id}/channels",
+    "attach": "attach/channels",
+    "logs": "logs/stream",
+    "get_archive": "archive/read",
+    "put_archive": "archive/write",
+    "port_forward": "port",
+}
 _BY_STATUS = {
     400: errors.Invalid,
     401: errors.Unauthorized,
@@ -36,6 +47,29 @@ class Place:
     host_grant: str
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A stream that a user's token opened: what it is checked by, and where a host gives it.
+
+    place: None of an event stream, which is of a project.
+    """
+
+    secret: str = field(repr=False)
+    uuid: str
+    place: Place | None
+    project_id: str = ""
+
+
+class Refused(errors.ZunError):
+    """What the API refused, with its status and the id by which its log knows the request."""
+
+    def __init__(self, status: int, message: str, request_id: str) -> None:
+        kind = _BY_STATUS.get(status)
+        super().__init__(message, kind=kind.__name__ if kind else None)
+        self.status = status
+        self.request_id = request_id
+
+
 class StreamsClient:
     """May be used by several threads."""
 
@@ -50,6 +84,19 @@ class StreamsClient:
         answer = self._ask("open", {"token": secret, "uuid": workload_uuid, "exec_id": exec_id})
         below = f"execs/{exec_id}/stream" if exec_id else "attach"
         return Place(f"ws://{answer['address']}/v1/workloads/{workload_uuid}/{below}", answer["grant"])
+
+    def begin(self, user_token: str, verb: str, ident: str, **more: Any) -> Begun:
+        """Open a stream with a user's token. Refused, Unavailable. more: command and terminal of an execute."""
+        answer = self._ask("begin", {"user_token": user_token, "verb": verb, "ident": ident, **more})
+        if "address" not in answer:
+            return Begun(answer["token"], "", None, answer["project_id"])
+        below = _BELOW[verb].format(exec_id=answer["exec_id"])
+        url = f"ws://{answer['address']}/v1/workloads/{answer['uuid']}/{below}"
+        return Begun(answer["token"], answer["uuid"], Place(url, answer["grant"]))
+
+    def changes(self, since: dict[str, int | None]) -> dict[str, Any]:
+        """{project: {"revision", "complete", "events": [...]}} of those in which something changed."""
+        return self._ask("changes", {"projects": since})["projects"]
 
     def check(self, secrets: list[str]) -> dict[str, str]:
         """Which of these open streams must end, and why."""
@@ -74,9 +121,11 @@ class StreamsClient:
         except (requests.RequestException, ValueError) as error:
             raise errors.Unavailable(f"The API does not answer at {url}.") from error
         if answer.status_code >= 400:
-            kind = _BY_STATUS.get(answer.status_code, errors.Unavailable)
             try:
-                raise kind(str(said["error"]["message"]))
+                message = str(said["error"]["message"])
             except (KeyError, TypeError):
-                raise kind(f"The API answered {answer.status_code}.") from None
+                message = f"The API answered {answer.status_code}."
+            if verb == "begin":
+                raise Refused(answer.status_code, message, answer.headers.get(REQUEST_ID_HEADER, ""))
+            raise _BY_STATUS.get(answer.status_code, errors.Unavailable)(message)
         return said

@@ -82,17 +82,20 @@ def run(conf: cfg.ConfigOpts, join_token: str | None, stopping: threading.Event)
     runtime = DockerRuntime(
         conf.agent.docker_socket, conf.cluster, conf.agent.docker_runtime, limits, etc, files, profiles
     )
+    netd = NetdClient(conf.netd.socket, conf.netd.answer_seconds)
     agent = Agent(
         node.NodeClient(conf.agent.api_url, identity.host_uuid, key, clock),
         runtime,
         DockerImages(runtime),
-        NetdClient(conf.netd.socket, conf.netd.answer_seconds),
+        netd,
         settings(conf),
         clock,
     )
     freezer = Freezer(os.path.join(conf.agent.journal_dir, "frozen"))
     freezer.thaw_all()
-    streams = DockerStreams(runtime, conf.agent.docker_socket, DockerArchives(runtime, freezer))
+    streams = DockerStreams(
+        runtime, conf.agent.docker_socket, DockerArchives(runtime, freezer, conf.agent.docker_socket), netd
+    )
     execs = OpenExecs(os.path.join(conf.agent.journal_dir, "execs"))
     threading.Thread(target=execs.hang_up, args=(execs.left(), streams), name="hang-up", daemon=True).start()
     raise_open_files()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""zun-lite-gateway: terminals of containers over websockets, beside the API.
+"""zun-lite-gateway: terminals, logs, files, ports and events of containers, beside the API.
 
 Its addresses hold secrets, so neither uvicorn nor the websocket library writes down what it serves,
 however much else is logged.
@@ -22,6 +22,7 @@ from zun_lite.common.clock import Clock
 from zun_lite.domain import errors
 from zun_lite.domain.origins import Origins
 from zun_lite.gateway.app import make_app
+from zun_lite.gateway.feed import Feed
 from zun_lite.gateway.openings import Openings
 
 LOG = logging.getLogger(__name__)
@@ -52,9 +53,10 @@ def build(conf: cfg.ConfigOpts) -> uvicorn.Server:
     """The server, not yet listening. Invalid: an address in the configuration is none."""
     origins = Origins(conf.gateway.public_url, conf.gateway.allowed_origins)
     api = StreamsClient(conf.gateway.api_url, grants.make_key(conf.gateway.key_file), Clock())
+    openings = Openings(api, conf.gateway.streams, conf.gateway.check_seconds)
     return uvicorn.Server(
         uvicorn.Config(
-            make_app(Openings(api, conf.gateway.streams, conf.gateway.check_seconds), origins),
+            make_app(openings, origins, Feed(api, openings)),
             host=conf.gateway.bind,
             port=conf.gateway.port,
             loop="asyncio",

@@ -18,7 +18,7 @@ from zun_lite.control import routers
 from zun_lite.control.means import Means
 from zun_lite.control.provision import provision, trim
 from zun_lite.control.release import release
-from zun_lite.db import hosts, idempotency, planes, revisions, workloads
+from zun_lite.db import hosts, idempotency, planes, revisions, status_events, workloads
 from zun_lite.db.workloads import Workload
 
 LOG = logging.getLogger(__name__)
@@ -97,6 +97,7 @@ class Controller:
         if now - self._tidied >= TIDY_EVERY_SECONDS:
             self._tidied = now
             self._means.db.transact(lambda tx: idempotency.forget_old(tx, self._means.db))
+            self._means.db.transact(lambda tx: status_events.forget_old(tx, self._means.db))
 
     def _nudge_for_planes(self) -> None:
         """Tell the hosts that are to do something else for networks than when they were last told."""

@@ -33,6 +33,8 @@ from zun_lite.domain.lifecycle import ABSENT
 PENDING_SECONDS = 60
 # an open stream counts this long after its last check
 OPEN_SECONDS = 90
+# the verb of a stream that is of no workload but of a whole project
+EVENTS = "events"
 _REFUSED = "This address was used before, is older than a minute, or was never given out; ask for a new one."
 
 
@@ -66,8 +68,7 @@ def check_room(tx: sa.Connection, workload: Workload, limits: Limits) -> None:
         raise errors.TooMany(
             f"Container {workload.uuid} has {limits.per_workload} streams open, which is the most; close some."
         )
-    if stream_grants.count(tx, project_id=workload.project_id) >= limits.per_project:
-        raise errors.TooMany(f"The project has {limits.per_project} streams open, which is the most; close some.")
+    _check_project_room(tx, workload.project_id, limits)
 
 
 def issue(
@@ -82,23 +83,50 @@ def issue(
     secret = secrets.token_urlsafe(32)
 
     def accept(tx: sa.Connection) -> None:
-        revisions.hold(tx, revisions.project(workload.project_id))
+        _add(means, tx, workload, verb, secret, user_token, limits, exec_id)
+
+    means.db.transact(accept)
+    return secret
+
+
+def begin(
+    means: Means, workload: Workload, verb: str, user_token: str, limits: Limits, exec_id: str | None = None
+) -> tuple[str, StreamGrant]:
+    """Open a stream for a gateway that brought the user's token itself; what it is checked by, and its row."""
+    secret = secrets.token_urlsafe(32)
+
+    def accept(tx: sa.Connection) -> StreamGrant:
+        _add(means, tx, workload, verb, secret, user_token, limits, exec_id)
+        grant = stream_grants.open_one(tx, _digest(secret), _in(means, tx, OPEN_SECONDS))
+        assert grant is not None
+        return grant
+
+    return secret, means.db.transact(accept)
+
+
+def begin_events(means: Means, project_id: str, user_token: str, limits: Limits) -> str:
+    """Likewise for the events of a project, which count as one workload's streams do."""
+    secret = secrets.token_urlsafe(32)
+
+    def accept(tx: sa.Connection) -> None:
+        revisions.hold(tx, revisions.project(project_id))
         stream_grants.remove_over(tx)
-        check_room(tx, workload, limits)
-        if workload.host is None:
-            raise errors.Conflict(f"Container {workload.uuid} is on no host.")
+        if stream_grants.count(tx, workload_uuid="", project_id=project_id) >= limits.per_workload:
+            raise errors.TooMany(f"The project has {limits.per_workload} event streams open, which is the most.")
+        _check_project_room(tx, project_id, limits)
         stream_grants.add(
             tx,
             digest=_digest(secret),
-            workload_uuid=workload.uuid,
-            project_id=workload.project_id,
-            verb=verb,
-            exec_id=exec_id,
-            host_uuid=workload.host,
-            epoch=workload.epoch,
+            workload_uuid="",
+            project_id=project_id,
+            verb=EVENTS,
+            exec_id=None,
+            host_uuid="",
+            epoch=0,
             locked=_lock(secret).encrypt(user_token.encode()).decode(),
             live_until=_in(means, tx, PENDING_SECONDS),
         )
+        stream_grants.open_one(tx, _digest(secret), _in(means, tx, OPEN_SECONDS))
 
     means.db.transact(accept)
     return secret
@@ -152,8 +180,44 @@ def release(means: Means, of: list[str]) -> None:
         means.db.transact(lambda tx: stream_grants.remove(tx, digests))
 
 
+def _add(
+    means: Means,
+    tx: sa.Connection,
+    workload: Workload,
+    verb: str,
+    secret: str,
+    user_token: str,
+    limits: Limits,
+    exec_id: str | None,
+) -> None:
+    revisions.hold(tx, revisions.project(workload.project_id))
+    stream_grants.remove_over(tx)
+    check_room(tx, workload, limits)
+    if workload.host is None:
+        raise errors.Conflict(f"Container {workload.uuid} is on no host.")
+    stream_grants.add(
+        tx,
+        digest=_digest(secret),
+        workload_uuid=workload.uuid,
+        project_id=workload.project_id,
+        verb=verb,
+        exec_id=exec_id,
+        host_uuid=workload.host,
+        epoch=workload.epoch,
+        locked=_lock(secret).encrypt(user_token.encode()).decode(),
+        live_until=_in(means, tx, PENDING_SECONDS),
+    )
+
+
+def _check_project_room(tx: sa.Connection, project_id: str, limits: Limits) -> None:
+    if stream_grants.count(tx, project_id=project_id) >= limits.per_project:
+        raise errors.TooMany(f"The project has {limits.per_project} streams open, which is the most; close some.")
+
+
 def _problem(tx: sa.Connection, grant: StreamGrant) -> str | None:
     """Why a stream cannot be, as far as its workload is concerned."""
+    if grant.verb == EVENTS:
+        return None
     workload = workloads.get(tx, grant.workload_uuid)
     if workload is None or workload.goal.presence == ABSENT:
         return "The container is gone or going."

@@ -21,8 +21,8 @@ TABLES = (
     "actions", "application_credentials", "endpoints", "floating_ips", "host_images", "hosts", "idempotency",
     "identity", "images", "network_quotas", "networks", "ports", "qos", "quotas", "registered_networks",
     "registries", "revisions", "roles", "routers", "security_group_rules", "security_groups", "sign_ins",
-    "stream_grants", "subnet_pools", "subnets", "tags", "volume_attachments", "volume_quotas", "volume_snapshots",
-    "volume_types", "volumes", "workloads",
+    "status_events", "stream_grants", "subnet_pools", "subnets", "tags", "volume_attachments", "volume_quotas",
+    "volume_snapshots", "volume_types", "volumes", "workloads",
 )  # fmt: skip
 for _name in TABLES:
     importlib.import_module(f"zun_lite.db.{_name}")

@@ -16,7 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from zun_lite.db import listing, planes, revisions
+from zun_lite.db import listing, planes, revisions, status_events
 from zun_lite.db.engine import Json, Moment, metadata, text_type, utc_now
 from zun_lite.domain import connections
 from zun_lite.domain.capsule import CONTAINER, read_spec
@@ -159,6 +159,7 @@ def insert(
     )
     made = get(tx, uuid)
     assert made is not None
+    _tell(tx, made, status)
     return made
 
 
@@ -330,7 +331,10 @@ def change(
             updated_at=utc_now(),
         )
     )
-    return get(tx, workload.uuid) if done.rowcount else None
+    if not done.rowcount:
+        return None
+    _tell(tx, workload, status, before=workload)
+    return get(tx, workload.uuid)
 
 
 def rename(tx: sa.Connection, workload: Workload, name: str) -> None:
@@ -354,6 +358,7 @@ def provide(tx: sa.Connection, workload: Workload, wiring: Wiring) -> bool:
         .where(workloads.c.uuid == workload.uuid)
         .values(ready=True, wiring=wiring.to_json(), **_status_values(status), updated_at=utc_now())
     )
+    _tell(tx, workload, status, before=current)
     return True
 
 
@@ -379,6 +384,8 @@ def fail(tx: sa.Connection, workload: Workload, reason: str) -> bool:
         )
         .values(failure=reason, **_status_values(status), updated_at=utc_now())
     )
+    if done.rowcount:
+        _tell(tx, workload, status, before=workload)
     return done.rowcount == 1
 
 
@@ -388,11 +395,13 @@ def record_observed(tx: sa.Connection, workload: Workload, observed: Observed, *
     gone = workload.goal.presence == ABSENT and observed.state == "absent"
     status = Status("Deleted") if gone else _status(seen, host_known=host_known)
     revisions.raise_one(tx, revisions.project(workload.project_id))
-    tx.execute(
+    done = tx.execute(
         sa.update(workloads)
         .where(workloads.c.uuid == workload.uuid, workloads.c.epoch == workload.epoch)
         .values(observed=observed.to_json(), **_status_values(status), updated_at=utc_now())
     )
+    if done.rowcount:
+        _tell(tx, workload, status, before=workload)
 
 
 def host_changed(tx: sa.Connection, host: str, *, known: bool) -> None:
@@ -401,20 +410,19 @@ def host_changed(tx: sa.Connection, host: str, *, known: bool) -> None:
         if workload.status == "Deleted":
             continue
         status = _status(workload, host_known=known)
-        if (status.status, status.task_state, status.reason) == (
-            workload.status,
-            workload.task_state,
-            workload.status_reason,
-        ):
+        if _shows(workload, status):
             continue
         revisions.raise_one(tx, revisions.project(workload.project_id))
         tx.execute(sa.update(workloads).where(workloads.c.uuid == workload.uuid).values(**_status_values(status)))
+        _tell(tx, workload, status)
 
 
 def remove(tx: sa.Connection, workload: Workload) -> None:
     """Forget a workload of which nothing is left."""
     _touch(tx, workload)
     tx.execute(sa.delete(workloads).where(workloads.c.uuid == workload.uuid))
+    if workload.status != "Deleted":
+        _tell(tx, workload, Status("Deleted"))
 
 
 def read_row(row: sa.RowMapping) -> Workload:
@@ -455,6 +463,27 @@ def _touch(tx: sa.Connection, workload: Workload) -> None:
     revisions.raise_one(tx, revisions.project(workload.project_id))
     if workload.host is not None:
         revisions.raise_one(tx, revisions.host(workload.host))
+
+
+def _tell(tx: sa.Connection, workload: Workload, status: Status, *, before: Workload | None = None) -> None:
+    """Note what users now see, unless they saw the same before. The project's revision was raised."""
+    if before is not None and _shows(before, status):
+        return
+    status_events.add(
+        tx,
+        workload.project_id,
+        workload_uuid=workload.uuid,
+        kind=workload.kind,
+        name=workload.name,
+        status=status.status,
+        task_state=status.task_state,
+        status_reason=status.reason,
+    )
+
+
+def _shows(workload: Workload, status: Status) -> bool:
+    shown = (workload.status, workload.task_state, workload.status_reason)
+    return shown == (status.status, status.task_state, status.reason)
 
 
 def _is_to_provide(current: Workload, workload: Workload) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from zun_lite.domain import errors, tar
 
@@ -78,6 +79,47 @@ def check_content(content: bytes, path: str, mounts: Iterable[str]) -> None:
     left_out = outside(path, mounts)
     for entry in tar.entries(content):
         _check_entry(entry, path, left_out)
+
+
+def check_stream(source: Source, path: str, mounts: Iterable[str]) -> None:
+    """Invalid unless what can be read from source, of any size, is a plain tar that may be unpacked at path."""
+    left_out = outside(path, mounts)
+    reading = _Reading(source)
+    for entry in tar.walk(reading.read, reading.skip):
+        _check_entry(entry, path, left_out)
+
+
+class Source(Protocol):
+    """An archive that lies somewhere."""
+
+    def take(self) -> bytes:
+        """The next piece; no bytes at the end."""
+        ...
+
+    def skip(self, count: int) -> bool:
+        """Pass over bytes; whether there were as many."""
+        ...
+
+
+class _Reading:
+    """So many bytes at a time, of a source that gives pieces of its own size."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._held = b""
+        self._at = 0
+
+    def read(self, count: int) -> bytes:
+        if self._at == len(self._held):
+            self._held, self._at = self._source.take(), 0
+        piece = self._held[self._at : self._at + count]
+        self._at += len(piece)
+        return piece
+
+    def skip(self, count: int) -> bool:
+        held = min(count, len(self._held) - self._at)
+        self._at += held
+        return count == held or self._source.skip(count - held)
 
 
 def _check_entry(entry: tar.Entry, path: str, left_out: list[str]) -> None:

@@ -259,6 +259,7 @@ ACTIONS: dict[str, Action] = {
 # Verbs that change no goal: they pass through to the agent while the status allows it.
 PASS_THROUGH: dict[str, frozenset[str]] = {
     **{verb: _statuses("Running") for verb in ("execute", "execute_resize", "attach", "resize", "top", "stats")},
+    "port_forward": _statuses("Running"),
     **{verb: _statuses("Created", "Running", "Stopped", "Paused") for verb in ("get_archive", "put_archive")},
     "commit": _statuses("Running", "Stopped", "Paused"),
     "logs": _statuses("Created", "Running", "Stopped", "Paused", "Error", "Unknown"),

@@ -15,7 +15,7 @@ from zun_lite.domain import errors
 
 BLOCK_BYTES = 512
 MAX_EXTENSION_BYTES = 1024 * 1024
-CHUNK_BYTES = 64 * 1024
+CHUNK_BYTES = 256 * 1024
 END = b"\0" * (2 * BLOCK_BYTES)
 
 FILE, HARD_LINK, SYMLINK, CHARACTER_DEVICE, BLOCK_DEVICE, FOLDER, FIFO = "0", "1", "2", "3", "4", "5", "6"
@@ -43,9 +43,14 @@ class Entry:
 def entries(content: bytes) -> Iterator[Entry]:
     """The members of a whole tar. Invalid: it is none, or one that cannot be understood for certain."""
     source = _Source(content)
-    while (entry := _next(source.read)) is not None:
+    return walk(source.read, source.skip)
+
+
+def walk(read: Read, skip: Callable[[int], bool]) -> Iterator[Entry]:
+    """Likewise of a tar that is elsewhere. skip: passes over bytes, and says whether there were as many."""
+    while (entry := _next(read)) is not None:
         yield entry
-        if len(source.read(entry.padded_bytes)) < entry.body_bytes:
+        if not skip(entry.padded_bytes):
             raise errors.Invalid("The archive ends in the middle of a file.")
 
 
@@ -77,6 +82,10 @@ class _Source:
         piece = self._content[self._at : self._at + count]
         self._at += count
         return piece
+
+    def skip(self, count: int) -> bool:
+        self._at += count
+        return self._at <= len(self._content)
 
 
 def _next(read: Read) -> Entry | None:

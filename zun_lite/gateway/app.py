@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gateway's ASGI application: a websocket at /, as the stock client dials it.
+"""The gateway's ASGI application: a websocket at /, as the stock client dials it, and paths of its own at /v1.
 
 Knows nothing of users or containers: the API says where a stream is and how long it may last, and the
-host gives it. The order at a start is the client's interest: only once the process is there is the
-upgrade answered, since the client then sets the size of the terminal at once. A stream that cannot be
+host gives it. At / the order at a start is the stock client's interest: only once the process is there is
+the upgrade answered, since that client then sets the size of the terminal at once. A stream that cannot be
 opened is closed after the upgrade, with the reason.
 """
 
@@ -17,27 +17,77 @@ import falcon
 import falcon.asgi
 import falcon.media
 
+from zun_lite.client.streams import Place
 from zun_lite.domain import errors
 from zun_lite.domain.origins import Origins
+from zun_lite.gateway import refusals
+from zun_lite.gateway.bodies import RECEIVE
+from zun_lite.gateway.channelled import Channelled
+from zun_lite.gateway.feed import Feed
+from zun_lite.gateway.flows import Flows
 from zun_lite.gateway.openings import Openings
+from zun_lite.gateway.refusals import Broken
 from zun_lite.gateway.relay import relay
-from zun_lite.gateway.target import connect
+from zun_lite.gateway.target import Target, connect
 
 LOG = logging.getLogger(__name__)
 
 SUBPROTOCOL = "binary"
 REFUSED, UNAVAILABLE, TRY_AGAIN = 1008, 1011, 1013
-CLOSE_SECONDS = 5.0
-MAX_REASON_BYTES = 120
+PATHS = {
+    "logs": "/v1/containers/{container}/logs",
+    "archive": "/v1/containers/{container}/archive",
+    "exec": "/v1/containers/{container}/exec",
+    "attach": "/v1/containers/{container}/attach",
+    "port-forward": "/v1/containers/{container}/port-forward",
+    "events": "/v1/events",
+}
 
 
-def make_app(openings: Openings, origins: Origins) -> falcon.asgi.App:
-    app: falcon.asgi.App = falcon.asgi.App(middleware=Background(openings))
+def make_app(openings: Openings, origins: Origins, feed: Feed) -> Edge:
+    app: falcon.asgi.App = falcon.asgi.App(middleware=Background(openings, feed))
+    app.req_options.strip_url_path_trailing_slash = True
     app.ws_options.media_handlers[falcon.WebSocketPayloadType.TEXT] = AsBytes()
     app.ws_options.media_handlers[falcon.WebSocketPayloadType.BINARY] = AsBytes()
     app.add_route("/", Streams(openings, origins))
     app.add_route("/healthz", Health())
-    return app
+
+    async def dial(place: Place) -> Target:
+        return await connect(place)
+
+    one = "/v1/containers/{ident}"
+    flows = Flows(openings, dial)
+    app.add_route("/v1", Document())
+    app.add_route("/v1/events", feed)
+    app.add_route(f"{one}/logs", flows, suffix="logs")
+    app.add_route(f"{one}/archive", flows, suffix="archive")
+    app.add_route(f"{one}/exec", Channelled(openings, origins, dial, "execute", in_channels=True))
+    app.add_route(f"{one}/attach", Channelled(openings, origins, dial, "attach", in_channels=True))
+    app.add_route(f"{one}/port-forward", Channelled(openings, origins, dial, "port_forward", in_channels=False))
+    app.add_error_handler(falcon.HTTPError, refusals.answer_http_error)
+    app.add_error_handler(errors.ZunError, refusals.answer_error)
+    return Edge(app)
+
+
+class Edge:
+    """The application as the server sees it: it lets bodies hear their clients leave, and break off."""
+
+    def __init__(self, app: falcon.asgi.App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        scope[RECEIVE] = receive
+        try:
+            await self._app(scope, receive, send)
+        except Broken as error:
+            LOG.info("an answer was broken off: %s", error)
+
+
+class Document:
+    """GET /v1: what is here, for who has no token yet."""
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        resp.media = {"id": "v1", "name": "zun_lite streams", "status": "CURRENT", "paths": PATHS}
 
 
 class Health:
@@ -48,13 +98,18 @@ class Health:
 class Background:
     """Keeps what runs beside the streams running as long as the server does."""
 
-    def __init__(self, openings: Openings) -> None:
+    def __init__(self, openings: Openings, feed: Feed) -> None:
         self._openings = openings
+        self._feed = feed
+        self._asking: asyncio.Task[None] | None = None
 
     async def process_startup(self, scope: Any, event: Any) -> None:
         self._openings.start()
+        self._asking = asyncio.create_task(self._feed.keep_asking())
 
     async def process_shutdown(self, scope: Any, event: Any) -> None:
+        if self._asking is not None:
+            self._asking.cancel()
         await self._openings.stop()
 
 
@@ -108,7 +163,7 @@ class Streams:
         finally:
             self._openings.over(opening)
         LOG.info("workload %s: a stream ended: %s", uuid, reason)
-        await _close(ws, code, reason)
+        await refusals.close(ws, code, reason)
 
 
 async def _refuse(ws: falcon.asgi.WebSocket, subprotocol: str | None, error: errors.ZunError) -> None:
@@ -119,15 +174,4 @@ async def _refuse(ws: falcon.asgi.WebSocket, subprotocol: str | None, error: err
             await ws.accept(subprotocol=subprotocol)
     except (falcon.WebSocketDisconnected, OSError):
         return
-    await _close(ws, code, error.message)
-
-
-async def _close(ws: falcon.asgi.WebSocket, code: int, reason: str) -> None:
-    """Say goodbye, to who may not listen any more."""
-    if ws.closed:
-        return
-    try:
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await ws.close(code, reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore"))
-    except (falcon.WebSocketDisconnected, OSError):
-        return
+    await refusals.close(ws, code, error.message)

@@ -9,17 +9,21 @@ it, and an API that is away for longer than some ten seconds ends them all.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
+from urllib.parse import urlencode
 
-from zun_lite.client.streams import Place
+from zun_lite.client.streams import Begun, Place
 from zun_lite.domain import errors
 
 LOG = logging.getLogger(__name__)
 
+NOWHERE = Place("", "")
 TRUST_SECONDS = 33.0
 RETRY_SECONDS = 2.0
 BATCH = 100
@@ -32,6 +36,8 @@ class StreamsApi(Protocol):
 
     def open(self, secret: str, workload_uuid: str, exec_id: str | None) -> Place: ...
 
+    def begin(self, user_token: str, verb: str, ident: str, **more: Any) -> Begun: ...
+
     def check(self, secrets: list[str]) -> dict[str, str]: ...
 
     def release(self, secrets: list[str]) -> None: ...
@@ -39,11 +45,15 @@ class StreamsApi(Protocol):
 
 @dataclass(eq=False)
 class Opening:
-    """One open stream. cut: gets the reason when it must end. checked_at: when it was last known to be allowed."""
+    """One open stream. cut: gets the reason when it must end. checked_at: when it was last known to be allowed.
+
+    subject: the workload's uuid, or the project of an event stream, which has no place.
+    """
 
     secret: str
     place: Place
     checked_at: float
+    subject: str = ""
     cut: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -74,22 +84,41 @@ class Openings:
         ended, self._ended = [*self._ended, *(opening.secret for opening in self._open)], []
         for start in range(0, len(ended), BATCH):
             try:
-                await self._ask(self._api.release, ended[start : start + BATCH])
+                await self.ask(self._api.release, ended[start : start + BATCH])
             except errors.ZunError:
                 # they stop counting by themselves, soon
                 break
 
     async def open(self, secret: str, workload_uuid: str, exec_id: str | None) -> Opening:
         """Spend a secret. TooMany: this gateway is full, the secret is as good as before."""
+        with self._room():
+            began = asyncio.get_running_loop().time()
+            place = await self.ask(self._api.open, secret, workload_uuid, exec_id)
+            return self._add(Opening(secret, place, began, workload_uuid))
+
+    async def begin(self, user_token: str, verb: str, ident: str, query: dict[str, Any], **more: Any) -> Opening:
+        """Open a stream with a user's own token. query: what the host is told, too. Refused: the API says no."""
+        if not user_token:
+            raise errors.Unauthorized("The request carries no token: X-Auth-Token.")
+        with self._room():
+            began = asyncio.get_running_loop().time()
+            begun = await self.ask(functools.partial(self._api.begin, user_token, verb, ident, **more))
+            place = begun.place or NOWHERE
+            if query:
+                place = replace(place, url=f"{place.url}?{urlencode(query)}")
+            return self._add(Opening(begun.secret, place, began, begun.uuid or begun.project_id))
+
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[None]:
         if len(self._open) + self._opening >= self._most:
             raise errors.TooMany("The gateway has no room for another stream now; try again later.")
         self._opening += 1
         try:
-            began = asyncio.get_running_loop().time()
-            place = await self._ask(self._api.open, secret, workload_uuid, exec_id)
+            yield
         finally:
             self._opening -= 1
-        opening = Opening(secret, place, began)
+
+    def _add(self, opening: Opening) -> Opening:
         self._open.add(opening)
         return opening
 
@@ -114,7 +143,7 @@ class Openings:
             batch = waiting[start : start + BATCH]
             began = loop.time()
             try:
-                ended = await self._ask(self._api.check, [opening.secret for opening in batch])
+                ended = await self.ask(self._api.check, [opening.secret for opening in batch])
             except errors.ZunError as error:
                 LOG.warning("%d streams could not be checked: %s", len(batch), error.message)
                 answered = False
@@ -135,11 +164,11 @@ class Openings:
             ended, self._ended = self._ended, []
             for start in range(0, len(ended), BATCH):
                 try:
-                    await self._ask(self._api.release, ended[start : start + BATCH])
+                    await self.ask(self._api.release, ended[start : start + BATCH])
                 except errors.ZunError as error:
                     LOG.debug("streams that ended count a while longer: %s", error.message)
 
-    async def _ask(self, work: Callable[..., Any], *arguments: Any) -> Any:
+    async def ask(self, work: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
 

@@ -6,13 +6,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as dial
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from zun_lite.client.streams import Place
-from zun_lite.domain import errors
+from zun_lite.domain import channels, errors
 
 OPEN_SECONDS = 15.0
 END_SECONDS = 2.0
@@ -26,6 +27,9 @@ _SILENT = logging.getLogger("zun_lite.gateway.wire")
 _SILENT.setLevel(logging.WARNING)
 
 
+_KINDS = {400: "Invalid", 404: "NotFound", 409: "Conflict", 429: "TooMany"}
+
+
 class Target:
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
@@ -33,6 +37,16 @@ class Target:
     @property
     def ended_well(self) -> bool:
         return self._connection.close_code == 1000
+
+    @property
+    def refusal(self) -> errors.ZunError | None:
+        """What the host refused, if it did."""
+        status = (self._connection.close_code or 0) - channels.CLOSE_BASE
+        if not 400 <= status < 600:
+            return None
+        error = errors.ZunError(self.reason or "The container's host refused.", kind=_KINDS.get(status, ""))
+        error.status = status
+        return error
 
     @property
     def reason(self) -> str:
@@ -60,6 +74,9 @@ class Target:
             async with asyncio.timeout(END_SECONDS):
                 await self._connection.close()
         self._connection.transport.abort()
+
+
+Connect = Callable[[Place], Awaitable[Target]]
 
 
 async def connect(place: Place) -> Target:

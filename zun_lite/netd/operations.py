@@ -14,6 +14,7 @@
     thaw     {volume_id}                                       → {"held": whether it was still until now}
     grow     {volume_id}                                       → {"grown": false: when it is next mounted}
     settle   {volume_id, path, fs_type}                        → {}
+    socket   {container_id, family: 4 or 6}                    → {}, and a TCP socket of the container's namespace
     list     {}                                                → see census.py
 
 The runtime wrapper asks prepare before a container is made and wire before its process runs.
@@ -29,6 +30,7 @@ from zun_lite.netd import requests
 from zun_lite.netd.census import Census
 from zun_lite.netd.copying import Copying
 from zun_lite.netd.dataplane import Dataplane
+from zun_lite.netd.server import DESCRIPTOR
 from zun_lite.netd.volumes import Volumes
 from zun_lite.netd.wiring import Switchboard
 
@@ -68,6 +70,7 @@ class Operations:
             "thaw": self._thaw,
             "grow": self._grow,
             "settle": self._settle,
+            "socket": self._socket,
             "list": self._list,
         }
 
@@ -134,6 +137,9 @@ class Operations:
     def _settle(self, body: Body) -> Body:
         self._copying.settle(*requests.settling(body))
         return {}
+
+    def _socket(self, body: Body) -> Body:
+        return {DESCRIPTOR: self._switchboard.socket_in(*requests.socket_wanted(body))}
 
     def _list(self, body: Body) -> Body:
         requests.nothing(body, "list")

@@ -82,6 +82,15 @@ def settling(body: dict[str, Any]) -> tuple[str, str, str]:
     return _id(body, "volume_id"), _path(body), _fs_type(body)
 
 
+def socket_wanted(body: dict[str, Any]) -> tuple[str, int]:
+    """The container and the IP version of a socket request."""
+    _only(body, ("container_id", "family"), "socket")
+    family = body.get("family")
+    if isinstance(family, bool) or family not in (4, 6):
+        raise errors.Invalid("family must be 4 or 6")
+    return container_id(body), family
+
+
 def only_volume(body: dict[str, Any], operation: str) -> str:
     _only(body, ("volume_id",), operation)
     return _id(body, "volume_id")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import select
 import socket
 import threading
@@ -24,6 +25,8 @@ LOG = logging.getLogger(__name__)
 Perform = Callable[[Any], dict[str, Any]]
 # a plane with ten thousand ports is a few MiB
 MAX_LINE_BYTES = 64 * 1024 * 1024
+# in a result, a file descriptor that goes along with the answer and not in it
+DESCRIPTOR = "(descriptor)"
 _KINDS: tuple[tuple[type[errors.ZunError], str], ...] = (
     (errors.Invalid, "invalid"),
     (errors.NotFound, "not-found"),
@@ -80,7 +83,7 @@ class Server:
                     if _has_left(connection):
                         # nobody would hear of it, and who gave up asks again, perhaps for something newer
                         return
-                    connection.sendall(json.dumps(_answer(line, perform)).encode() + b"\n")
+                    _send(connection, _answer(line, perform))
                 finally:
                     with self._calm:
                         self._busy -= 1
@@ -92,6 +95,19 @@ def _has_left(connection: socket.socket) -> bool:
     poll = select.poll()
     poll.register(connection, 0)
     return any(event & select.POLLHUP for _, event in poll.poll(0))
+
+
+def _send(connection: socket.socket, answer: dict[str, Any]) -> None:
+    descriptor = answer.get("result", {}).pop(DESCRIPTOR, None)
+    content = json.dumps(answer).encode() + b"\n"
+    if descriptor is None:
+        connection.sendall(content)
+        return
+    try:
+        sent = socket.send_fds(connection, [content], [descriptor])
+        connection.sendall(content[sent:])
+    finally:
+        os.close(descriptor)
 
 
 def _answer(line: bytes, perform: Perform) -> dict[str, Any]:

@@ -8,6 +8,7 @@ made and dropped after everything is gone, so that an operation cut short can be
 from __future__ import annotations
 
 import logging
+import socket
 from typing import Any
 
 from zun_lite.common import crash
@@ -118,6 +119,19 @@ class Switchboard:
                 self._remove_unused([endpoint.network_id for endpoint in record.endpoints])
                 LOG.info("container %s of %s is unplugged", container_id[:12], record.workload)
         crash.point("netd.unplug.end")
+
+    def socket_in(self, container_id: str, family: int) -> int:
+        """A descriptor of a TCP socket that is not connected yet, in the namespace of a container that runs.
+
+        Whoever gets it reaches what the container itself reaches, its loopback first, and nothing else.
+        """
+        self.current(container_id)
+        pid = processes.of_containers([container_id]).get(container_id)
+        if pid is None:
+            raise errors.NotFound(f"container {container_id[:12]} does not run")
+        kind = socket.AF_INET if family == 4 else socket.AF_INET6
+        with namespaces.of_process(pid) as container_fd:
+            return namespaces.inside(container_fd, lambda: socket.socket(kind, socket.SOCK_STREAM).detach())
 
     def rejoin(self) -> list[str]:
         """Connect the running containers that lost a link; answers what could not be."""

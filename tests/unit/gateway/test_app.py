@@ -16,6 +16,7 @@ from zun_lite.domain.origins import Origins
 from zun_lite.gateway import app as gateway
 from zun_lite.gateway import openings
 from zun_lite.gateway.app import make_app
+from zun_lite.gateway.feed import Feed
 from zun_lite.gateway.openings import Openings
 
 OWN = "http://127.0.0.1:9519"
@@ -87,7 +88,8 @@ class GatewayCase(unittest.IsolatedAsyncioTestCase):
         patch.start()
         self.addCleanup(patch.stop)
         self.openings = Openings(self.api, self.most, self.check_seconds, self.trust_seconds)
-        app = make_app(self.openings, Origins("ws://127.0.0.1:9519/", ["https://dash.example.org"]))
+        origins = Origins("ws://127.0.0.1:9519/", ["https://dash.example.org"])
+        app = make_app(self.openings, origins, Feed(self.api, self.openings, every_seconds=0.02))
         self.conductor = testing.ASGIConductor(app)
         await self.enterAsyncContext(self.conductor)
 

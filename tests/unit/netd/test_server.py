@@ -14,7 +14,7 @@ import testtools
 
 from zun_lite.client.netd import NetdClient
 from zun_lite.domain import errors
-from zun_lite.netd.server import Server
+from zun_lite.netd.server import DESCRIPTOR, Server
 
 
 def perform(request: Any) -> dict[str, Any]:
@@ -48,6 +48,17 @@ class ServerTests(testtools.TestCase):
         self.assertRaises(errors.NotFound, self.client.ask, "x", **{"raise": "missing"})
         self.assertRaises(errors.Conflict, self.client.ask, "x", **{"raise": "held"})
         self.assertRaises(errors.Failed, self.client.ask, "x", **{"raise": "oops"})
+
+    def test_a_socket_comes_along_with_an_answer(self) -> None:
+        pair = socket.socketpair()
+        self.addCleanup(pair[1].close)
+        self.started(lambda request: {DESCRIPTOR: pair[0].detach()} if request["family"] == 4 else perform(request))
+
+        with self.client.socket_in("c" * 64, 4) as got:
+            got.sendall(b"through")
+            self.assertEqual(b"through", pair[1].recv(10))
+        self.assertEqual(b"", pair[1].recv(10), "nobody else keeps it open")
+        self.assertRaises(errors.Unavailable, self.client.socket_in, "c" * 64, 6)
 
     def test_several_requests_go_over_one_connection(self) -> None:
         self.started()

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import docker
 import docker.errors
 
-from zun_lite.agent.runtime import hijack, processes
+from zun_lite.agent.runtime import hijack, ports, processes
 from zun_lite.agent.runtime.docker import DockerRuntime
 from zun_lite.agent.runtime.docker_archives import DockerArchives
-from zun_lite.agent.streams.base import Archive, Processes, Usage
+from zun_lite.agent.streams.base import Archive, LogOptions, Processes, Source, Usage
 from zun_lite.domain import errors
 
 LOOK_SECONDS = 10.0
+OUTCOME_SECONDS = 5.0
+_AGAIN_SECONDS = 0.02
 EXEC_ID = re.compile(r"[0-9a-f]{64}")
 # Docker gives these to the host's ps, and shows of its answer what is the container's
 _PS_ARGUMENTS = re.compile(r"[A-Za-z0-9 ,=:%_+-]{1,200}")
@@ -28,10 +33,12 @@ _PS_ARGUMENTS = re.compile(r"[A-Za-z0-9 ,=:%_+-]{1,200}")
 class DockerStreams:
     """For the containers of one runtime, on the same engine."""
 
-    def __init__(self, runtime: DockerRuntime, socket: str, archives: DockerArchives) -> None:
+    def __init__(self, runtime: DockerRuntime, socket: str, archives: DockerArchives, sockets: ports.Sockets) -> None:
+        """socket: Docker's. sockets: who makes one in a container's network."""
         self._runtime = runtime
         self._socket = socket
         self._archives = archives
+        self._sockets = sockets
 
     def top(self, uuid: str, ps_args: str | None) -> Processes:
         if ps_args is not None and not _PS_ARGUMENTS.fullmatch(ps_args):
@@ -84,6 +91,50 @@ class DockerStreams:
             found = self._exec(api, uuid, exec_id)
             if found["Running"] and found["Pid"]:
                 processes.hang_up(found["Pid"], found["ContainerID"])
+
+    def exec_outcome(self, uuid: str, exec_id: str) -> int | None:
+        deadline = time.monotonic() + OUTCOME_SECONDS
+        while True:
+            with self._runtime.asking(LOOK_SECONDS) as api:
+                found = self._exec(api, uuid, exec_id)
+            # Docker closes the streams a moment before it knows the code
+            if not found["Running"] and found["ExitCode"] is not None or time.monotonic() > deadline:
+                return None if found["Running"] else found["ExitCode"]
+            time.sleep(_AGAIN_SECONDS)
+
+    def outcome(self, uuid: str) -> int | None:
+        deadline = time.monotonic() + OUTCOME_SECONDS
+        while True:
+            try:
+                existing = self._runtime.of_workload(uuid)
+            except errors.NotFound:
+                return None
+            if existing.exit_code is not None or time.monotonic() > deadline:
+                return existing.exit_code
+            time.sleep(_AGAIN_SECONDS)
+
+    def read_archive(
+        self, uuid: str, path: str, told: Callable[[dict[str, Any]], None], give: Callable[[bytes], None]
+    ) -> None:
+        self._archives.read(uuid, path, told, give)
+
+    def write_archive(self, uuid: str, path: str, source: Source) -> None:
+        self._archives.write(uuid, path, source)
+
+    async def follow_logs(self, uuid: str, options: LogOptions) -> hijack.Hijacked:
+        existing = await asyncio.to_thread(self._runtime.of_workload, uuid)
+        terminal = await asyncio.to_thread(self._has_terminal, existing.container_id)
+        query = {
+            **{name: int(getattr(options, name)) for name in ("stdout", "stderr", "timestamps", "follow")},
+            "tail": "all" if options.tail is None else options.tail,
+            "since": f"{options.since:.9f}" if options.since else 0,
+        }
+        path = f"/containers/{existing.container_id}/logs?{urlencode(query)}"
+        return await hijack.follow(self._socket, path, framed=not terminal)
+
+    async def open_port(self, uuid: str, port: int) -> ports.Connection:
+        container_id = await asyncio.to_thread(self._running, uuid)
+        return await ports.connect(self._sockets, container_id, port)
 
     async def attach(self, uuid: str) -> hijack.Hijacked:
         container_id = await asyncio.to_thread(self._running, uuid)

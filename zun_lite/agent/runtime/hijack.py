@@ -2,7 +2,8 @@
 """Connections to the Docker Engine that become a process's stdin and output, without a thread for each.
 
 Docker answers such a request with 101 and then speaks no HTTP any more. Without a terminal, output
-comes in frames that say which stream it is of; with one it comes bare.
+comes in frames that say which stream it is of; with one it comes bare. What is only read, a followed
+log, is asked for in HTTP/1.0, whose answers are as bare and end with the connection.
 """
 
 from __future__ import annotations
@@ -29,6 +30,15 @@ async def hijack(socket_path: str, path: str, body: dict | None, *, framed: bool
         f"POST {path} HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
     )
+    return await _converse(socket_path, head.encode() + content, framed)
+
+
+async def follow(socket_path: str, path: str, *, framed: bool) -> Hijacked:
+    """GET what comes for as long as Docker has it. Raises what Docker's answer means when it is not 200."""
+    return await _converse(socket_path, f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode(), framed)
+
+
+async def _converse(socket_path: str, request: bytes, framed: bool) -> Hijacked:
     try:
         reader, writer = await asyncio.open_unix_connection(socket_path, limit=BUFFER_BYTES)
     except OSError as error:
@@ -36,7 +46,7 @@ async def hijack(socket_path: str, path: str, body: dict | None, *, framed: bool
     writer.transport.set_write_buffer_limits(high=BUFFER_BYTES)
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            writer.write(head.encode() + content)
+            writer.write(request)
             await writer.drain()
             answer = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             status = int(answer.split(" ", 2)[1])
@@ -79,6 +89,11 @@ class Hijacked:
             await self._writer.drain()
         except OSError as error:
             raise errors.Conflict("The process takes no more input.") from error
+
+    async def end_input(self) -> None:
+        """Nothing more is written; the process reads an end."""
+        with contextlib.suppress(OSError):
+            self._writer.write_eof()
 
     async def close(self) -> None:
         self._writer.transport.abort()

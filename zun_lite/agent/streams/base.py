@@ -7,8 +7,23 @@ does not allow it. Nothing here changes what a container is, and the reconciler 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+
+class Source(Protocol):
+    """A whole archive that can be read twice, forward."""
+
+    def take(self) -> bytes:
+        """The next piece; no bytes at the end."""
+        ...
+
+    def skip(self, count: int) -> bool:
+        """Pass over bytes; whether there were as many."""
+        ...
+
+    def rewind(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -51,7 +66,23 @@ class Duplex(Protocol):
         """To its stdin; returns when it may take more."""
         ...
 
+    async def end_input(self) -> None:
+        """Its stdin ends; what it says is still read."""
+        ...
+
     async def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class LogOptions:
+    """Which lines of a log. since: seconds since 1970, 0 for all; tail: how many of the last, None for all."""
+
+    stdout: bool = True
+    stderr: bool = True
+    timestamps: bool = False
+    follow: bool = False
+    since: float = 0.0
+    tail: int | None = None
 
 
 class Streams(Protocol):
@@ -75,6 +106,32 @@ class Streams(Protocol):
 
     def hang_up_exec(self, uuid: str, exec_id: str) -> None:
         """Tell an exec's process that its terminal is gone; no error if it ended."""
+        ...
+
+    def exec_outcome(self, uuid: str, exec_id: str) -> int | None:
+        """The exit code of an exec's process that has ended; None: it runs, or nobody knows."""
+        ...
+
+    def outcome(self, uuid: str) -> int | None:
+        """The exit code of a container that has ended; None: it runs, or is gone."""
+        ...
+
+    def read_archive(
+        self, uuid: str, path: str, told: Callable[[dict[str, Any]], None], give: Callable[[bytes], None]
+    ) -> None:
+        """A plain tar of a path of any size: what is known of the path is told first, then pieces are given."""
+        ...
+
+    def write_archive(self, uuid: str, path: str, source: Source) -> None:
+        """Unpack a plain tar of any size. Invalid: it may not be unpacked there, and nothing of it is."""
+        ...
+
+    async def follow_logs(self, uuid: str, options: LogOptions) -> Duplex:
+        """What a log says, and goes on saying until the container ends; nothing can be written."""
+        ...
+
+    async def open_port(self, uuid: str, port: int) -> Duplex:
+        """A TCP connection to a port of the container, made in it. Conflict: nobody listens there."""
         ...
 
     async def attach(self, uuid: str) -> Duplex: ...

@@ -21,6 +21,11 @@ class OpenExecs:
         self._folder = Path(folder)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
+    @property
+    def home(self) -> str:
+        """The folder in which its own is."""
+        return str(self._folder.parent)
+
     def note(self, exec_id: str, uuid: str) -> None:
         (self._folder / exec_id).write_text(uuid)
 

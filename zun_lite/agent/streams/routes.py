@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host's paths for looking into a workload: processes, use, files, terminals.
+"""The host's paths for looking into a workload: processes, use, files, terminals; more in flows.py.
 
 Each request needs a grant for its verb on that workload. A stream's grant names the exec, too, and is
 spent by opening it: who copies it finds it used. The gateway is the only one who opens streams.
@@ -11,6 +11,7 @@ import asyncio
 import base64
 import json
 import logging
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,7 +22,7 @@ from zun_lite.agent.permits import Permits
 from zun_lite.agent.streams.base import Duplex, Streams
 from zun_lite.agent.streams.opened import OpenExecs
 from zun_lite.agent.streams.pump import pump
-from zun_lite.domain import archives, errors, names
+from zun_lite.domain import archives, channels, errors, names
 
 LOG = logging.getLogger(__name__)
 
@@ -31,9 +32,11 @@ MOST_CELLS = 65535
 STAT_HEADER = "X-Zun-Lite-Stat"
 MAX_BODY_BYTES = 1024 * 1024
 
+# carries a duplex through a websocket to its end, and says whether it was the process that ended
+Carry = Callable[[falcon.asgi.WebSocket, Duplex], Awaitable[bool]]
 
-def add_routes(app: falcon.asgi.App, streams: Streams, permits: Permits, execs: OpenExecs) -> None:
-    means = Means(streams, permits, execs)
+
+def add_routes(app: falcon.asgi.App, means: Means) -> None:
     one = "/v1/workloads/{uuid}"
     app.add_route(f"{one}/top", Top(means))
     app.add_route(f"{one}/stats", Stats(means))
@@ -48,9 +51,11 @@ def add_routes(app: falcon.asgi.App, streams: Streams, permits: Permits, execs: 
 class Means:
     """What the resources share: the engine, the judge of grants, and some threads."""
 
-    def __init__(self, streams: Streams, permits: Permits, execs: OpenExecs) -> None:
+    def __init__(self, streams: Streams, permits: Permits, execs: OpenExecs, spool_dir: str) -> None:
+        """spool_dir: on a disk that has room for archives on their way."""
         self.streams = streams
         self.execs = execs
+        self.spool_dir = spool_dir
         self.open = 0
         self._permits = permits
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="look")
@@ -135,44 +140,51 @@ class Attach(Resource):
     async def on_websocket(self, req: falcon.asgi.Request, ws: falcon.asgi.WebSocket, uuid: str) -> None:
         try:
             self._means.allow(req, uuid, "attach")
-            duplex = await _opened(self._means, self._means.streams.attach(uuid))
+            duplex = await opened(self._means, self._means.streams.attach(uuid))
         except errors.ZunError as error:
-            await _refuse(ws, uuid, error)
+            await refuse(ws, uuid, error)
             return
-        await _carry(self._means, ws, duplex)
+        await carry(self._means, ws, duplex, pump)
 
 
 class ExecStream(Resource):
     async def on_websocket(self, req: falcon.asgi.Request, ws: falcon.asgi.WebSocket, uuid: str, exec_id: str) -> None:
-        try:
-            if self._means.allow(req, uuid, "execute").get("exec_id") != exec_id:
-                raise errors.Forbidden("The grant is for another command.")
-        except errors.ZunError as error:
-            await _refuse(ws, uuid, error)
-            return
-        execs, streams = self._means.execs, self._means.streams
-        execs.note(exec_id, uuid)
-        try:
-            duplex = await _opened(self._means, streams.start_exec(uuid, exec_id))
-        except errors.ZunError as error:
-            execs.forget(exec_id)
-            await _refuse(ws, uuid, error)
-            return
-        if await _carry(self._means, ws, duplex):
-            execs.forget(exec_id)
-        else:
-            await self._means.run(execs.hang_up, [(exec_id, uuid)], streams)
+        await run_exec(self._means, req, ws, uuid, exec_id, pump)
 
 
-async def _opened(means: Means, opening: Any) -> Duplex:
+async def run_exec(
+    means: Means, req: falcon.asgi.Request, ws: falcon.asgi.WebSocket, uuid: str, exec_id: str, carrying: Carry
+) -> None:
+    """Start a command and carry its streams; it is hung up on if its client left first."""
+    try:
+        if means.allow(req, uuid, "execute").get("exec_id") != exec_id:
+            raise errors.Forbidden("The grant is for another command.")
+    except errors.ZunError as error:
+        await refuse(ws, uuid, error)
+        return
+    execs, streams = means.execs, means.streams
+    execs.note(exec_id, uuid)
+    try:
+        duplex = await opened(means, streams.start_exec(uuid, exec_id))
+    except errors.ZunError as error:
+        execs.forget(exec_id)
+        await refuse(ws, uuid, error)
+        return
+    if await carry(means, ws, duplex, carrying):
+        execs.forget(exec_id)
+    else:
+        await means.run(execs.hang_up, [(exec_id, uuid)], streams)
+
+
+async def opened(means: Means, opening: Any) -> Duplex:
     if means.open >= MAX_STREAMS:
         opening.close()
         raise errors.TooMany("The host holds too many streams already.")
     return await opening
 
 
-async def _carry(means: Means, ws: falcon.asgi.WebSocket, duplex: Duplex) -> bool:
-    """Accept and pump to the end; whether it was the process that ended."""
+async def carry(means: Means, ws: falcon.asgi.WebSocket, duplex: Duplex, carrying: Carry) -> bool:
+    """Accept and carry to the end; whether it was the process that ended."""
     means.open += 1
     try:
         try:
@@ -180,17 +192,18 @@ async def _carry(means: Means, ws: falcon.asgi.WebSocket, duplex: Duplex) -> boo
         except (falcon.WebSocketDisconnected, OSError):
             await duplex.close()
             return False
-        return await pump(ws, duplex)
+        return await carrying(ws, duplex)
     finally:
         means.open -= 1
 
 
-async def _refuse(ws: falcon.asgi.WebSocket, uuid: str, error: errors.ZunError) -> None:
+async def refuse(ws: falcon.asgi.WebSocket, uuid: str, error: errors.ZunError) -> None:
     """Accepted first, so that the reason gets through."""
     LOG.info("workload %s: a stream was refused: %s", uuid, error.message)
     try:
-        await ws.accept()
-        await ws.close(4000 + error.status, error.message.encode()[:120].decode(errors="ignore"))
+        if ws.unaccepted:
+            await ws.accept()
+        await ws.close(channels.CLOSE_BASE + error.status, error.message.encode()[:120].decode(errors="ignore"))
     except (falcon.WebSocketDisconnected, OSError):
         return
 

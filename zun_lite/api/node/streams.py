@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What gateways call, under /node/v1/streams. A gateway proves itself with a token signed by the gateways' key.
 
+A stream is opened with a secret out of an address (open), or begun with the user's own token (begin).
 Opening and checking look at the user's token, roles and rules anew, past every cache, so that a stream
-ends with the right to it.
+ends with the right to it. changes is what event streams are fed by.
 """
 
 from __future__ import annotations
@@ -12,33 +13,44 @@ from typing import Any
 import falcon
 
 from zun_lite.api import media, policy
+from zun_lite.api.container.containers import find
 from zun_lite.api.middleware import make_caller
 from zun_lite.api.policy import Policy
 from zun_lite.api.services import Services
+from zun_lite.api.waits import Waits
 from zun_lite.client.streams import SCHEME, SUBJECT
 from zun_lite.common import grants
-from zun_lite.control import stream_grants
+from zun_lite.control import events, stream_grants, streams
 from zun_lite.control.actions import check_pass_through
 from zun_lite.control.means import Means
-from zun_lite.control.stream_grants import Opened
+from zun_lite.control.stream_grants import EVENTS, Limits, Opened
 from zun_lite.db import workloads
+from zun_lite.db.workloads import Workload
 from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
 from zun_lite.identity.base import Token
 
 MOST_AT_ONCE = 200
 MAX_SECRET = 64
+MAX_TOKEN = 16 * 1024
+MAX_PROJECTS = 1000
+BEGUN = ("execute", "attach", "logs", "get_archive", "put_archive", "port_forward")
+# who may listen is who may list
+_RULES = {EVENTS: "get_all"}
 
 
-def resources(services: Services, rules: Policy) -> list[tuple[str, Any, str | None]]:
+def resources(services: Services, rules: Policy, waits: Waits) -> list[tuple[str, Any, str | None]]:
     """(path template, resource, suffix) of every route of this service."""
-    streams = Streams(services, rules)
-    return [(f"/node/v1/streams/{verb}", streams, verb) for verb in ("open", "check", "release")]
+    found = Streams(services, rules, waits)
+    return [(f"/node/v1/streams/{verb}", found, verb) for verb in ("open", "begin", "check", "release", "changes")]
 
 
 class Streams:
-    def __init__(self, services: Services, rules: Policy) -> None:
+    def __init__(self, services: Services, rules: Policy, waits: Waits) -> None:
         self._means: Means = services.means
+        self._waits = waits
+        conf = services.conf.gateway
+        self._limits = Limits(conf.streams_per_workload, conf.streams_per_project)
         self._tokens = services.tokens
         self._rules = rules
         self._key_text = services.gateway_public_key
@@ -63,6 +75,65 @@ class Streams:
             stream_grants.release(self._means, [secret])
             raise
         media.answer(resp, {"address": target.address, "grant": target.host_grant})
+
+    def on_post_begin(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Open a stream with a user's own token; answers what it is checked by, and where to get it."""
+        self._authenticate(req)
+        body = media.read_object(req)
+        user_token, verb, ident = (body.get(key) for key in ("user_token", "verb", "ident"))
+        if not isinstance(user_token, str) or not 0 < len(user_token) <= MAX_TOKEN:
+            raise errors.Unauthorized("The request carries no token.")
+        caller = make_caller(self._tokens.validate(user_token), req.context.request_id, None, self._rules)
+        # whose stream it is, for the audit
+        req.context.caller = caller
+        if verb == EVENTS:
+            media.answer(resp, self._begin_events(caller, user_token))
+            return
+        if verb not in BEGUN or not isinstance(ident, str):
+            raise errors.Invalid(f"A stream is begun with ident and verb, which is one of {', '.join(BEGUN)}.")
+        workload = find(self._means, caller, ident, verb, {})
+        req.context.audited_id = workload.uuid
+        exec_id = None
+        if verb == "attach":
+            streams.check_attach(self._means, workload)
+        elif verb == "execute":
+            exec_id = self._create_exec(caller, workload, body)
+        else:
+            check_pass_through(self._means, workload, verb)
+        secret, grant = stream_grants.begin(self._means, workload, verb, user_token, self._limits, exec_id)
+        target = stream_grants.target(self._means, grant, req.context.request_id)
+        media.answer(
+            resp,
+            {
+                "token": secret,
+                "uuid": workload.uuid,
+                "exec_id": exec_id,
+                "address": target.address,
+                "grant": target.host_grant,
+            },
+        )
+
+    def _begin_events(self, caller: Caller, user_token: str) -> dict[str, Any]:
+        if caller.project_id is None:
+            raise errors.Forbidden("Events are a project's; use a token that is scoped to one.")
+        policy.enforce(caller, f"container:{_RULES[EVENTS]}", caller.project_id)
+        secret = stream_grants.begin_events(self._means, caller.project_id, user_token, self._limits)
+        return {"token": secret, "project_id": caller.project_id}
+
+    def _create_exec(self, caller: Caller, workload: Workload, body: dict[str, Any]) -> str:
+        command, terminal = body.get("command"), body.get("terminal", False)
+        if not isinstance(command, list) or not command or not all(isinstance(word, str) for word in command):
+            raise errors.Invalid("command must be given: a list of at least one text.")
+        if any("\0" in word for word in command) or not isinstance(terminal, bool):
+            raise errors.Invalid("A command cannot hold a zero byte, and terminal is true or false.")
+        with self._waits.one():
+            return streams.create_exec(self._means, caller, workload, command, self._limits, terminal=terminal)
+
+    def on_post_changes(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Status changes of projects since the revisions that were seen of them."""
+        self._authenticate(req)
+        found = events.changes(self._means, _since(media.read_object(req)))
+        media.answer(resp, {"projects": {project_id: _changes(item) for project_id, item in found.items()}})
 
     def on_post_check(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Of some open streams, those that must end, by their position in the list."""
@@ -115,7 +186,8 @@ class Streams:
         caller: Caller = make_caller(token, request_id, None, self._rules)
         if not caller.is_admin and caller.project_id != opened.grant.project_id:
             raise errors.Forbidden("The container is another project's.")
-        policy.enforce(caller, f"container:{opened.grant.verb}", opened.grant.project_id, self._owner_of(opened))
+        verb = _RULES.get(opened.grant.verb, opened.grant.verb)
+        policy.enforce(caller, f"container:{verb}", opened.grant.project_id, self._owner_of(opened))
         return caller
 
     def _owner_of(self, opened: Opened) -> str | None:
@@ -130,6 +202,36 @@ class Streams:
         if workload is None:
             raise errors.Conflict("The container is gone.")
         check_pass_through(self._means, workload, opened.grant.verb)
+
+
+def _since(body: dict[str, Any]) -> dict[str, int | None]:
+    given = body.get("projects")
+    if not isinstance(given, dict) or len(given) > MAX_PROJECTS:
+        raise errors.Invalid(f"projects are at most {MAX_PROJECTS}, each with the revision that was seen or null.")
+    for seen in given.values():
+        if seen is not None and (isinstance(seen, bool) or not isinstance(seen, int)):
+            raise errors.Invalid("A revision is a whole number, or null where none was seen.")
+    return given
+
+
+def _changes(found: events.Changes) -> dict[str, Any]:
+    return {
+        "revision": found.revision,
+        "complete": found.complete,
+        "events": [
+            {
+                "id": event.revision,
+                "uuid": event.workload_uuid,
+                "kind": event.kind,
+                "name": event.name,
+                "status": event.status,
+                "task_state": event.task_state,
+                "status_reason": event.status_reason,
+                "at": event.created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            }
+            for event in found.events
+        ],
+    }
 
 
 def _secret(value: Any) -> str:

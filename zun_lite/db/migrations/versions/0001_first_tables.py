@@ -220,6 +220,23 @@ def upgrade() -> None:
     op.create_index("ix_security_groups_project_id_name", "security_groups", ["project_id", "name"], unique=False)
 
     op.create_table(
+        "status_events",
+        sa.Column("id", number(), autoincrement=True, nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.Column("workload_uuid", sa.String(length=36), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("name", text(255), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("task_state", sa.String(length=32), nullable=True),
+        sa.Column("status_reason", sa.Text(), nullable=True),
+        sa.Column("created_at", moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_status_events"),
+    )
+    op.create_index("ix_status_events_created_at", "status_events", ["created_at"], unique=False)
+    op.create_index("ix_status_events_project_id_revision", "status_events", ["project_id", "revision"], unique=False)
+
+    op.create_table(
         "stream_grants",
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("workload_uuid", sa.String(length=36), nullable=False),

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gateway's own paths: how bodies end and break, and what listeners are told and not asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import unittest
+from unittest import mock
+
+from zun_lite.client.streams import Place
+from zun_lite.gateway import feed
+from zun_lite.gateway.bodies import Body
+from zun_lite.gateway.feed import Listener
+from zun_lite.gateway.openings import Opening
+from zun_lite.gateway.refusals import Broken
+
+
+def changes(*numbers: int, revision: int | None = None, complete: bool = True) -> dict:
+    events = [{"id": number, "status": "Running"} for number in numbers]
+    return {"revision": revision if revision is not None else numbers[-1], "complete": complete, "events": events}
+
+
+class BodyTest(unittest.IsolatedAsyncioTestCase):
+    async def asyncSetUp(self) -> None:
+        self.pieces: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.left = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.openings = mock.Mock()
+        self.opening = Opening("secret", Place("ws://host/", "grant"), 0.0)
+
+    def body(self, last_words=None) -> Body:
+        async def receive():
+            await self.left.wait()
+            return {"type": "http.disconnect"}
+
+        async def end():
+            self.ended.set()
+
+        req = mock.Mock(scope={"zun_lite.receive": receive})
+        return Body(req, self.openings, self.opening, self.pieces.get, end, last_words)
+
+    async def test_pieces_come_until_the_end(self):
+        for piece in (b"a", b"b", None):
+            self.pieces.put_nowait(piece)
+        body = self.body()
+        self.assertEqual([b"a", b"b"], [piece async for piece in body])
+        await body.close()
+        self.openings.over.assert_called_once_with(self.opening)
+        self.assertTrue(self.ended.is_set())
+
+    async def test_a_client_that_leaves_ends_it_though_nothing_comes(self):
+        body = self.body()
+        reading = asyncio.ensure_future(anext(body, b"over"))
+        self.left.set()
+        self.assertEqual(b"over", await asyncio.wait_for(reading, 5))
+        await body.close()
+
+    async def test_one_that_is_cut_is_not_taken_for_whole(self):
+        body = self.body()
+        self.opening.cut.set_result("revoked")
+        with self.assertRaisesRegex(Broken, "revoked"):
+            await anext(body)
+        await body.close()
+
+    async def test_the_host_s_end_goes_though_the_client_reads_nothing(self):
+        body = self.body()
+        self.opening.cut.set_result("revoked")
+        await asyncio.wait_for(self.ended.wait(), 5)
+        await body.close()
+
+    async def test_last_words_are_the_last(self):
+        body = self.body(lambda reason: reason.encode())
+        self.opening.cut.set_result("revoked")
+        self.assertEqual([b"revoked"], [piece async for piece in body])
+        await body.close()
+
+
+class ListenerTest(unittest.IsolatedAsyncioTestCase):
+    async def test_each_change_is_told_once(self):
+        listener = Listener("p", 4)
+        listener.take(changes(3, 4, 5))
+        listener.take(changes(4, 5, 6, revision=8))
+        said = (await listener.next()).decode()
+        self.assertEqual(["id: 5", "id: 6"], [line for line in said.splitlines() if line.startswith("id")])
+        self.assertEqual(8, listener.seen)
+
+    async def test_who_comes_back_too_late_is_told_of_a_gap(self):
+        listener = Listener("p", 4)
+        listener.take(changes(90, complete=False), resumed=True)
+        self.assertIn("event: gap", (await listener.next()).decode())
+        other = Listener("p", 4)
+        other.take(changes(5, complete=False))
+        self.assertNotIn("gap", (await other.next()).decode())
+
+    async def test_a_lost_client_is_noticed_by_a_comment(self):
+        with mock.patch.object(feed, "PING_SECONDS", 0.01):
+            self.assertTrue((await Listener("p", 0).next()).startswith(b":"))
+
+
+class FeedTest(unittest.IsolatedAsyncioTestCase):
+    async def test_one_question_serves_all_and_who_does_not_read_is_not_asked_for(self):
+        asked = []
+
+        class Api:
+            def changes(self, since):
+                asked.append(since)
+                return {"p": changes(5, 6)}
+
+        async def ask(work, *arguments):
+            return work(*arguments)
+
+        fed = feed.Feed(Api(), mock.Mock(ask=ask))
+        early, late, deaf = Listener("p", 4), Listener("p", 5), Listener("q", 1)
+        deaf.waiting.extend([b"x"] * feed.MOST_WAITING)
+        fed._listeners.update((early, late, deaf))
+        await fed._ask_once()
+        self.assertEqual([{"p": 4}], asked)
+        self.assertEqual((2, 1, 6, 6), (len(early.waiting), len(late.waiting), early.seen, late.seen))
