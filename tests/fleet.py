@@ -295,6 +295,14 @@ class Fleet(Cloud):
 
     # Networks.
 
+    def show_to_docker(self, *networks: str) -> None:
+        """Let every host show these to its own Docker: in the API's configuration, and its start anew."""
+        conf = self.state_dir / "zun_lite.conf"
+        conf.write_text(f"{conf.read_text()}[network]\ndocker_networks = {','.join(networks)}\n")
+        end_program(self._programs["api"])
+        self._pool.submit(self._start_on_hub, "api").result()
+        self.wait(lambda: self.call("GET", "/network/v2.0/networks").ok, "the API is back")
+
     def make_dual_network(self, *, cloud: str = "demo", name: str = "net", first: int = 10, last: int = 199) -> str:
         """10.1.0.0/24 and fd00:1::/64, the same for every tenant; addresses are given out between first and last."""
         body = {"network": {"name": name}}
@@ -389,9 +397,12 @@ class Fleet(Cloud):
         # tests choose hosts as any of their users
         (self.state_dir / "policy.yaml").write_text('"container:create:requested_destination": "@"\n')
         self.manage("bootstrap")
-        within = ("nsenter", f"--target={self.hub.pid}", "--net")
         for program in ("api", "controller"):
-            self._programs[program] = start_program(program, self.state_dir, within, self.environment)
+            self._start_on_hub(program)
+
+    def _start_on_hub(self, program: str) -> None:
+        within = ("nsenter", f"--target={self.hub.pid}", "--net")
+        self._programs[program] = start_program(program, self.state_dir, within, self.environment)
 
     def _configure(self, state_dir: Path, own: dict[str, dict[str, str]]) -> None:
         for folder in ("run", "log", "bin", "keys", "volumes", "mounts", "netd", "agent"):

@@ -25,6 +25,7 @@ class CloudTestCase(unittest.TestCase):
 
     settings: dict[str, dict[str, str]] = {}
     crash_points = False
+    live_restore = False
     cloud: Cloud
 
     @classmethod
@@ -33,6 +34,7 @@ class CloudTestCase(unittest.TestCase):
         if os.geteuid() != 0:
             raise AssertionError("these tests need root")
         cls.cloud = Cloud(settings=cls.settings, crash_points=cls.crash_points)
+        cls.cloud.engine.live_restore = cls.live_restore
         cls.addClassCleanup(cls.cloud.stop)
         cls.cloud.start()
 

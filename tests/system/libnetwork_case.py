@@ -45,10 +45,11 @@ class LibnetworkCase(CloudTestCase):
     """driver: what Docker knows it by.
 
     shown: a network of project demo, one of project admin with the same addresses, and more, of demo.
+    grace_seconds: longer than Docker takes to start a container on a loaded machine.
     """
 
     crash_points = True
-    live_restore = False
+    grace_seconds = "10"
     driver: str
     shown: dict[str, str]
 
@@ -60,7 +61,7 @@ class LibnetworkCase(CloudTestCase):
             "netd": {
                 "libnetwork": "true",
                 "libnetwork_name": cls.driver,
-                "libnetwork_grace_seconds": "3",
+                "libnetwork_grace_seconds": cls.grace_seconds,
                 "interval_seconds": "1",
             }
         }
@@ -156,10 +157,13 @@ class LibnetworkCase(CloudTestCase):
         )
 
     def in_dockers_namespace(self, *command: str) -> str:
-        """What a program of the machine's prints in dockerd's network namespace."""
-        target = f"--net=/proc/{self.cloud.engine.pid}/ns/net"
-        # its view of /sys is that of the namespace in which it was mounted
-        words = ["nsenter", target, "unshare", "--mount", "sh", "-c", 'mount -t sysfs sysfs /sys; exec "$@"', "sh"]
+        return self.in_namespace(f"/proc/{self.cloud.engine.pid}/ns/net", *command)
+
+    def in_namespace(self, path: str, *command: str) -> str:
+        """What a program of the machine's prints in a network namespace."""
+        # a view of /sys is that of the namespace in which it was mounted
+        script = 'mount -t sysfs sysfs /sys; exec "$@"'
+        words = ["nsenter", f"--net={path}", "unshare", "--mount", "sh", "-c", script, "sh"]
         return subprocess.run([*words, *command], capture_output=True, text=True, timeout=30, check=True).stdout
 
     def assert_nothing_is_left(self) -> None:
@@ -174,6 +178,17 @@ class LibnetworkCase(CloudTestCase):
             yield
         finally:
             os.killpg(group, signal.SIGCONT)
+
+    def pid_of(self, program: str) -> int | None:
+        """None: it is on its way back."""
+        with contextlib.suppress(ProcessLookupError):
+            return self.cloud.pid(program)
+        return None
+
+    def netd_answers(self) -> bool:
+        with contextlib.suppress(errors.Unavailable):
+            return bool(self.netd.hello())
+        return False
 
     def timed(self, *words: str) -> tuple[float, subprocess.CompletedProcess[str]]:
         """A docker command: how many seconds it took, and how it ended."""

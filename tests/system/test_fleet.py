@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import json
 import socket
+import subprocess
 import time
 
 from tests.system.fleet_case import FleetTestCase, Place
@@ -18,6 +19,8 @@ METADATA = "169.254.169.254"
 
 
 class FleetTests(FleetTestCase):
+    settings = {"netd": {"libnetwork": "true"}}
+
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
@@ -169,6 +172,24 @@ class FleetTests(FleetTestCase):
             stream.settle()
             for flow in (datagrams, stream):
                 self.assertEqual((True, True), flow.goes_on(), "and goes on once it may again")
+
+    def test_a_container_of_a_hosts_own_docker_is_on_the_network_too(self) -> None:
+        self.fleet.show_to_docker(self.ours)
+        engine = self.fleet.hosts[2].engine
+        driver = ("-d", "zun_lite", "--ipam-driver", "zun_lite", "--ipam-opt", f"zun_lite.network={self.ours}")
+        engine.docker("network", "create", *driver, "shown")
+        self.addCleanup(engine.docker, "network", "rm", "shown")
+        engine.docker("run", "-d", "--name", "guest", "--network", "shown", "demo", "sleep", "600")
+        self.addCleanup(engine.docker, "rm", "-f", "guest")
+        found = engine.api.inspect_container("guest")
+        v4, pid = found["NetworkSettings"]["Networks"]["shown"]["IPAddress"], found["State"]["Pid"]
+        ping = ["nsenter", f"--net=/proc/{pid}/ns/net", "busybox", "ping", "-c", "1", "-W", "1"]
+        for place, reached in ((self.a, True), (self.b, True), (self.c, True), (self.x, False), (self.y, False)):
+            if reached:
+                self.fleet.wait(lambda at=place: at.can_ping(v4), f"{place.name} reaches it")
+            self.assertEqual(reached, place.can_ping(v4), place.name)
+            there = subprocess.run([*ping, place.v4], capture_output=True, timeout=30).returncode
+            self.assertEqual(reached, there == 0, place.name)
 
     def test_the_address_of_metadata_leads_nowhere(self) -> None:
         host = self.a.host

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-import socket
+import os
+import signal
 import uuid
 
 from tests.system.libnetwork_case import V2, Guest, LibnetworkCase
 from tests.system.netd.talk import listening, reaches_soon
+from zun_lite.netd import names, namespaces
 
 ANSWER_LIMIT_SECONDS = 7.0
 # what Docker and a loaded machine add
@@ -140,20 +142,41 @@ class LibnetworkTests(LibnetworkCase):
         guest = self.guest(self.a_network("kept"))
         before = self.cloud.pid("netd")
         self.cloud.kill("netd")
-        self.cloud.wait(lambda: self.pid_of_netd() not in (None, before), "netd is back")
-        self.cloud.wait(lambda: self.netd_answers(), "netd answers")
+        self.cloud.wait(lambda: self.pid_of("netd") not in (None, before), "netd is back")
+        self.cloud.wait(self.netd_answers, "netd answers")
         self.assertTrue(guest.can_ping(v4))
         self.assertEqual([guest.port_id], self.netd.list()["docker_ports"])
 
-    def pid_of_netd(self) -> int | None:
-        try:
-            return self.cloud.pid("netd")
-        except ProcessLookupError:
-            return None
+    def test_after_a_reboot_containers_come_back_and_what_ended_is_given_back(self) -> None:
+        network = self.a_network("reboot", "demo", "--subnet", "10.1.0.0/24")
+        fixed = self.guest(network, "--restart", "always", "--ip", "10.1.0.50", name="fixed")
+        free = self.guest(network, "--restart", "always", name="free")
+        ended = self.guest(network, name="ended")
+        self.reboot(fixed.pid, free.pid, ended.pid)
+        for name in ("fixed", "free"):
+            self.cloud.wait(lambda who=name: self.runs(who), f"{name} runs again")
+        fixed, free = self.guest_named("fixed", network), self.guest_named("free", network)
+        self.assertEqual("10.1.0.50", fixed.v4)
+        self.cloud.wait(lambda: fixed.can_ping(free.v4) and free.can_ping(fixed.v4), "they reach each other")
+        self.cloud.wait(lambda: len(self.docker_ports()) == 2, lambda: f"two ports are left of {self.docker_ports()}")
+        self.assertEqual({fixed.port_id, free.port_id}, set(self.netd.list()["docker_ports"]))
+        self.assertEqual([], self.cloud.audit())
 
-    def netd_answers(self) -> bool:
-        with socket.socket(socket.AF_UNIX) as sock:
-            return sock.connect_ex(str(self.cloud.state_dir / "run" / "netd.sock")) == 0
+    def reboot(self, *pids: int) -> None:
+        """The engine, its containers and netd die, and what the kernel had of networks is gone; netd is back first."""
+        before = self.cloud.pid("netd")
+        self.cloud.engine.lose_power()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        for name in namespaces.names(names.namespace_prefix(self.cloud.name)):
+            namespaces.remove(name)
+        self.cloud.kill("netd")
+        self.cloud.wait(lambda: self.pid_of("netd") not in (None, before), "netd is back")
+        self.cloud.wait(self.netd_answers, "netd answers")
+        self.cloud.engine.start()
+
+    def runs(self, name: str) -> bool:
+        return self.cloud.engine.api.inspect_container(name)["State"]["Running"]
 
     def make_group(self, name: str, *rules: dict[str, object]) -> str:
         """A group that lets out all, and in what the rules say; deleted at the end."""

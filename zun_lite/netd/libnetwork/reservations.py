@@ -306,6 +306,8 @@ class Reservations:
             known = self._store.reservation(key)
             if known is None:
                 return None
+            # whoever changes it is at it still
+            self._idle_since.pop(key, None)
             changed = replace(known, **changes)
             if changed != known:
                 self._store.save_reservation(changed)
