@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -181,31 +180,47 @@ class Reservations:
         threading.Thread(target=self._keep, args=(look_seconds,), name="reservations", daemon=True).start()
 
     def look(self, *, thoroughly: bool = True) -> None:
-        """One turn of keep(). thoroughly: what the API has is compared, too."""
+        """Look at every reservation once. thoroughly: what the API has is compared, too."""
+        self._end_those_that_leave()
         for known in self._store.reservations():
-            if known.leaving:
-                self._try_to_end(known)
-            else:
+            if not known.leaving:
                 self._judge(known)
         if thoroughly:
             self._compare()
 
     def _keep(self, look_seconds: float) -> None:
-        looked = -math.inf
+        looks, next_look = 0, time.monotonic()
         while True:
             self._look_now.clear()
-            thoroughly = time.monotonic() - looked >= _LOOKS_A_THOROUGH_ONE * look_seconds
-            looked = time.monotonic() if thoroughly else looked
             try:
-                self.look(thoroughly=thoroughly)
+                if time.monotonic() >= next_look:
+                    next_look = time.monotonic() + look_seconds
+                    looks += 1
+                    self.look(thoroughly=looks % _LOOKS_A_THOROUGH_ONE == 1)
+                else:
+                    self._glance()
             except errors.ZunError as error:
-                LOG.debug("ports that the host's own Docker has are not compared now: %s", error.message)
+                LOG.debug("ports that the host's own Docker has are not looked at wholly: %s", error.message)
             except Exception:
                 LOG.exception("ports that the host's own Docker has could not be looked at")
-            for key, joined in list(self._fresh.items()):
-                if time.monotonic() - joined >= _FRESH_SECONDS:
-                    self._fresh.pop(key, None)
-            self._look_now.wait(min(look_seconds, _FRESH_LOOK_SECONDS) if self._fresh else look_seconds)
+            soon = time.monotonic() + _FRESH_LOOK_SECONDS if self._fresh else next_look
+            self._look_now.wait(max(0.0, min(soon, next_look) - time.monotonic()))
+
+    def _glance(self) -> None:
+        """Only at what has just changed."""
+        self._end_those_that_leave()
+        for key, joined in list(self._fresh.items()):
+            known = self._store.reservation(key)
+            if known is not None and not known.leaving and time.monotonic() - joined < _FRESH_SECONDS:
+                self._judge(known)
+            else:
+                self._fresh.pop(key, None)
+
+    def _end_those_that_leave(self) -> None:
+        for known in self._store.reservations():
+            if known.leaving and not self._try_to_end(known):
+                # whatever hinders this one will hinder the others, and takes its time
+                return
 
     def _ask_for_port(
         self, known: Reservation | None, key: str, network_id: str, mac: str, cidr: str, ip: str | None
@@ -255,14 +270,16 @@ class Reservations:
         self._fresh.pop(key, None)
         self._look_now.set()
 
-    def _try_to_end(self, known: Reservation) -> None:
+    def _try_to_end(self, known: Reservation) -> bool:
         try:
             self._end(known.key)
             self._unheard.discard(known.key)
+            return True
         except (errors.ZunError, OSError) as error:
             if known.key not in self._unheard:
                 self._unheard.add(known.key)
                 LOG.warning("port with MAC %s of network %s stays for now: %s", known.mac, known.network_id, error)
+            return not isinstance(error, errors.Unavailable)
 
     def _end(self, key: str) -> None:
         """Take the link and have the API take the port, if it is still to leave."""
