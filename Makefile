@@ -2,7 +2,11 @@
 # make run     set up this machine, start zun_lite, and show the main job
 # make test    everything that is tested, with what the tests need
 # make bench   the measurements          make chaos   the long tests of faults
+<<<<<<< HEAD
 # make docs    the API reference
+=======
+# make test-openstack    against a real Cinder, which it installs into an environment of its own
+>>>>>>> 59f5a48 (Take containers' volumes from a Cinder: found and made with the user's rights, attached by the service)
 # make clean   take back all that was made (Debian's packages stay)
 #
 # To be set: STATE_DIR PORT AGENT_PORT GATEWAY_PORT DOCKER_SOCKET (see zun-lite up --help), VENV, CLIENTS_VENV, PYTHON.
@@ -10,11 +14,16 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help run test test-setup bench chaos docs clean packages test-packages
+=======
+.PHONY: help run test test-setup test-openstack bench chaos clean packages test-packages
+>>>>>>> 59f5a48 (Take containers' volumes from a Cinder: found and made with the user's rights, attached by the service)
 
 PYTHON ?= python3
 VENV ?= .venv
 CLIENTS_VENV ?= .venv-clients
+OPENSTACK_VENV ?= .venv-openstack
 STATE := $(if $(STATE_DIR),--state-dir $(STATE_DIR))
 UP := $(STATE) $(if $(PORT),--port $(PORT)) $(if $(AGENT_PORT),--agent-port $(AGENT_PORT)) \
       $(if $(GATEWAY_PORT),--gateway-port $(GATEWAY_PORT)) \
@@ -28,6 +37,7 @@ RUN_PACKAGES := $(DOCKER_PACKAGE) $(VENV_PACKAGE) nftables iproute2 iptables bus
       util-linux ca-certificates
 TEST_PACKAGES := $(RUN_PACKAGES) postgresql mariadb-server docker-registry git
 BENCH_PACKAGES := wrk fio
+OPENSTACK_PACKAGES := rabbitmq-server
 
 help:
 	@sed -n '2,9s/^# \{0,1\}//p' Makefile
@@ -50,6 +60,7 @@ bench: test-setup
 chaos: test-setup
 	@CLIENTS_VENV="$(abspath $(CLIENTS_VENV))" TEST_PATH=./tests/chaos $(VENV)/bin/stestr run --concurrency 1
 
+<<<<<<< HEAD
 docs: $(VENV)/.docs
 	@$(VENV)/bin/python -m sphinx -W --keep-going -q -b html api-ref/source api-ref/build
 	@echo "==> api-ref/build/index.html"
@@ -57,6 +68,15 @@ docs: $(VENV)/.docs
 clean:
 	@$(PYTHON) -B -m zun_lite.cmd.up clean --yes $(STATE)
 	@rm -rf $(filter $(CURDIR)/%,$(abspath $(VENV) $(CLIENTS_VENV))) .stestr .mypy_cache .ruff_cache .hypothesis .import_linter_cache zun_lite.egg-info build api-ref/build
+=======
+test-openstack: test-setup $(OPENSTACK_VENV)/.openstack
+	@CLIENTS_VENV="$(abspath $(CLIENTS_VENV))" OPENSTACK_VENV="$(abspath $(OPENSTACK_VENV))" \
+	  TEST_PATH=./tests/openstack $(VENV)/bin/stestr run --concurrency 1
+
+clean:
+	@$(PYTHON) -B -m zun_lite.cmd.up clean --yes $(STATE)
+	@rm -rf $(filter $(CURDIR)/%,$(abspath $(VENV) $(CLIENTS_VENV) $(OPENSTACK_VENV))) .stestr .mypy_cache .ruff_cache .hypothesis .import_linter_cache zun_lite.egg-info build
+>>>>>>> 59f5a48 (Take containers' volumes from a Cinder: found and made with the user's rights, attached by the service)
 	@find zun_lite tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "==> clean; Debian's packages stay"
 
@@ -106,4 +126,11 @@ $(CLIENTS_VENV)/.clients: tests/clients.txt | test-packages
 	@echo "==> OpenStack's own clients into $(CLIENTS_VENV) (a minute, the first time)"
 	@$(PYTHON) -m venv $(CLIENTS_VENV)
 	@$(CLIENTS_VENV)/bin/pip install $(PIP_FLAGS) -r tests/clients.txt
+	@touch $@
+
+$(OPENSTACK_VENV)/.openstack: tests/openstack/requirements.txt | test-packages
+	@$(call install,$(OPENSTACK_PACKAGES))
+	@echo "==> OpenStack's own services into $(OPENSTACK_VENV) (a minute, the first time)"
+	@$(PYTHON) -m venv $(OPENSTACK_VENV)
+	@$(OPENSTACK_VENV)/bin/pip install $(PIP_FLAGS) -r tests/openstack/requirements.txt
 	@touch $@

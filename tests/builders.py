@@ -105,6 +105,15 @@ class YesVolumes:
     def resolve(self, caller, ident):
         return ident, self.pinned
 
+    def prepare(self, caller, workload_uuid, position, request):
+        return request
+
+    def abandon(self, workload_uuid):
+        pass
+
+    def tidy(self):
+        return []
+
     def provide(self, workload_uuid, project_id, host_uuid, position, request):
         made = Attachment(request.volume_id, 1, 1, request.target)
         return self.given.setdefault((workload_uuid, position), made)

@@ -190,7 +190,7 @@ class CapsulePerformer:
         wiring, spec = turn.desired.wiring, _spec(turn)
         wanted = set(spec.volumes) if uuid == SANDBOX else {mount.volume for mount in _member(turn, uuid).mounts}
         volumes = [
-            (attachment, self._disks.path(attachment.volume_id))
+            (attachment, self._disks.path(attachment))
             for name, attachment in zip(spec.volumes, wiring.attachments, strict=True)
             if name in wanted
         ]

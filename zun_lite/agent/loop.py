@@ -68,6 +68,7 @@ class Settings:
     """docker_runtime: what the engine must know by name for this host to take work.
 
     underlay_address, external_bridge, pool_shared: see Inventory. pool_overcommit, pool_reserve_gib: see Room.
+    known_as: the host's name and address, as it enrolled.
     """
 
     pool_dir: str
@@ -85,6 +86,7 @@ class Settings:
     pool_overcommit: float = 2.0
     pool_reserve_gib: float = 2.0
     pool_shared: bool = False
+    known_as: tuple[str, str] = ("", "")
 
 
 class Agent:
@@ -370,6 +372,7 @@ class Agent:
             pool_dir=settings.pool_dir,
             pool_shared=settings.pool_shared,
             pool_free_gib=self._pool.free_gib(),
+            connector=self._disks.connector(*settings.known_as),
         )
 
     def _heard(self) -> None:

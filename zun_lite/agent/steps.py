@@ -178,7 +178,7 @@ class Performer:
 
     def _record_wiring(self, turn: Turn) -> None:
         wiring = turn.desired.wiring
-        volumes = [(item, self._disks.path(item.volume_id)) for item in wiring.attachments]
+        volumes = [(item, self._disks.path(item)) for item in wiring.attachments]
         self._require_ports(wiring.ports)
         crash.point("agent.plug.before")
         self._netd.plug(_there(turn).container_id, turn.uuid, turn.desired.epoch, list(wiring.endpoints), volumes)

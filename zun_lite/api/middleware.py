@@ -91,7 +91,8 @@ class Authenticate:
         if token.delegation is not None and token.delegation.rules is not None:
             access_rules.check(token.delegation.rules, req.env[paths.SERVICE_KEY], req.method, req.path)
         req.context.token = token
-        req.context.caller = make_caller(token, req.context.request_id, req.get_header(REQUEST_ID_HEADER), self._policy)
+        asking = make_caller(token, req.context.request_id, req.get_header(REQUEST_ID_HEADER), self._policy)
+        req.context.caller = replace(asking, token=token_id)
 
 
 class Refresh:

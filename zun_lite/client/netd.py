@@ -132,6 +132,17 @@ class NetdClient:
         """
         return self.ask("attach", **{**asdict(attachment), "path": path})["source"]
 
+    def ready(self, attachment: Attachment) -> None:
+        """Connect a volume that has a connection, and see that it has a file system: made only on an empty one.
+
+        NotFound: it is not there. Failed: it holds something else.
+        """
+        self.ask("ready", **{**asdict(attachment), "path": ""})
+
+    def connector(self, host_name: str, address: str) -> dict[str, Any]:
+        """What os-brick says of this host, for Cinder's drivers; empty without os-brick."""
+        return self.ask("connector", host=host_name, address=address)["connector"]
+
     def detach(self, volume_id: str, epoch: int) -> None:
         """Unmount a volume and free its loop device; an older epoch than the holder's is a Conflict."""
         self.ask("detach", volume_id=volume_id, epoch=epoch)

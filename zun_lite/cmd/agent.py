@@ -157,6 +157,7 @@ def settings(conf: cfg.ConfigOpts) -> Settings:
         ),
         underlay_address=conf.agent.underlay_address,
         external_bridge=conf.agent.external_bridge,
+        known_as=(conf.agent.host_name, conf.agent.address.rpartition(":")[0].strip("[]")),
     )
 
 

@@ -23,6 +23,7 @@ from zun_lite.domain.resources import Limits, Ratios
 from zun_lite.image.embedded import EmbeddedImages
 from zun_lite.network.embedded import EmbeddedNetworks
 from zun_lite.network.quotas import NetworkQuotas
+from zun_lite.volume.base import VolumeProvider
 from zun_lite.volume.embedded import EmbeddedVolumes
 from zun_lite.volume.quotas import VolumeQuotas
 
@@ -34,12 +35,13 @@ def build_means(conf: cfg.ConfigOpts) -> Means:
     clock = Clock()
     db = Database(conf.database.connection)
     quotas, of_volumes = network_quotas(conf), volume_quotas(conf)
+    secrets = SecretBox(conf.registry.key_file)
     return Means(
         db=db,
         networks=EmbeddedNetworks(db, quotas),
-        volumes=EmbeddedVolumes(db, of_volumes),
+        volumes=_volumes(conf, db, secrets, of_volumes),
         images=EmbeddedImages(db, conf.image.dir, conf.image.max_size_gib, conf.image.project_gib),
-        secrets=SecretBox(conf.registry.key_file),
+        secrets=secrets,
         agents=AgentsClient(grants.make_key(conf.grants.key_file), clock),
         waker=Waker(conf.controller.wake_socket),
         clock=clock,
@@ -68,6 +70,15 @@ def check_schema(program: str, db: Database) -> None:
     finally:
         # Before a fork nothing may be connected.
         db.close()
+
+
+def _volumes(conf: cfg.ConfigOpts, db: Database, secrets: SecretBox, quotas: VolumeQuotas) -> VolumeProvider:
+    if conf.volume.provider == "embedded":
+        return EmbeddedVolumes(db, quotas)
+    # the library behind it is large, and of no use to most
+    from zun_lite.volume import cinder, cinder_api
+
+    return cinder.CinderVolumes(db, cinder_api.CinderApi(conf.cinder), secrets, conf.cinder.wait_seconds)
 
 
 def network_quotas(conf: cfg.ConfigOpts) -> NetworkQuotas:

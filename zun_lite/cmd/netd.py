@@ -25,6 +25,7 @@ from zun_lite.netd.libnetwork.server import PluginServer
 from zun_lite.netd.locks import ObjectLocks
 from zun_lite.netd.nameservice import NameService
 from zun_lite.netd.operations import Operations
+from zun_lite.netd.reach import Reach
 from zun_lite.netd.server import Server
 from zun_lite.netd.stills import Stills
 from zun_lite.netd.store import Store
@@ -67,10 +68,14 @@ def serve(conf: cfg.ConfigOpts) -> tuple[Server, PluginServer | None]:
     dataplane = Dataplane(conf.cluster, store, locks, NameService(), conf.netd.interval_seconds)
     switchboard = Switchboard(conf.cluster, store, locks, dataplane)
     stills = Stills()
-    volumes = Volumes(os.path.realpath(conf.netd.mount_dir), store, locks, store.host_id(), stills)
+    local_dirs = (conf.volume.pool_dir, *conf.netd.local_volume_dirs)
+    reach = Reach(local_dirs, os.path.join(conf.netd.store_dir, "brick"), conf.netd.multipath)
+    mount_dir = os.path.realpath(conf.netd.mount_dir)
+    volumes = Volumes(mount_dir, store, locks, store.host_id(), stills, reach)
     copying = Copying(volumes, store, locks, stills)
     census = Census(conf.cluster, store, switchboard, dataplane, volumes, os.path.realpath(conf.volume.pool_dir))
-    operations = Operations(version("zun_lite"), boot_id, switchboard, dataplane, volumes, copying, census)
+    about = version("zun_lite"), boot_id
+    operations = Operations(*about, switchboard, dataplane, volumes, reach, copying, census)
     namespaces.prepare_folder()
     volumes.resume()
     census.sweep()

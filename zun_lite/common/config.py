@@ -121,12 +121,34 @@ network_opts = [
     cfg.IntOpt("quota_security_group_rules", default=1000, min=-1, help="Rules of security groups a project."),
 ]
 volume_opts = [
-    cfg.StrOpt("provider", default="embedded", choices=["embedded"], help="Who owns volumes."),
+    cfg.StrOpt(
+        "provider",
+        default="embedded",
+        choices=["embedded", "cinder"],
+        help="Who owns containers' volumes; cinder is the one that section [cinder] names.",
+    ),
     cfg.StrOpt("pool_dir", help="Where a host keeps its volume files; default STATE_DIR/volumes."),
     cfg.IntOpt("quota_volumes", default=100, min=-1, help="Volumes a project; -1 is no limit."),
     cfg.IntOpt("quota_gigabytes", default=10000, min=-1, help="GiB of volumes and snapshots a project."),
     cfg.IntOpt("quota_snapshots", default=100, min=-1, help="Snapshots a project."),
     cfg.IntOpt("quota_per_volume_gigabytes", default=-1, min=-1, help="GiB of the largest volume."),
+]
+cinder_opts = [
+    cfg.URIOpt("auth_url", help="The root of the Keystone that knows Cinder's users."),
+    cfg.StrOpt(
+        "username", default="zun", help="The services' account: an administrator's, with the role service, too."
+    ),
+    cfg.StrOpt("password", secret=True, help="Its password."),
+    cfg.StrOpt("project_name", default="service", help="Its project."),
+    cfg.StrOpt("user_domain_name", default="Default", help="The domain of the account."),
+    cfg.StrOpt("project_domain_name", default="Default", help="The domain of the project."),
+    cfg.StrOpt("service_type", default="block-storage", help="Cinder's name in the catalogue."),
+    cfg.StrOpt("interface", default="public", help="Which of its addresses in the catalogue is used."),
+    cfg.StrOpt("region_name", help="Which region's."),
+    cfg.URIOpt("endpoint_override", help="Cinder's address, /v3 included, whatever the catalogue says."),
+    cfg.StrOpt("cafile", help="Certificates of authorities that are believed, PEM; default the system's."),
+    cfg.IntOpt("timeout_seconds", default=60, min=1, help="Longest wait for an answer of Cinder's."),
+    cfg.IntOpt("wait_seconds", default=600, min=1, help="How long Cinder may take to make a volume."),
 ]
 image_opts = [
     cfg.StrOpt("dir", help="Where the image service keeps images; default STATE_DIR/images."),
@@ -221,6 +243,12 @@ netd_opts = [
         min=1.0,
         help="A port that Docker asked for and has no container on is given back after so long.",
     ),
+    cfg.BoolOpt("multipath", default=False, help="Connect Cinder's volumes by all paths that there are to them."),
+    cfg.ListOpt(
+        "local_volume_dirs",
+        default=[],
+        help="Folders in which Cinder's volumes of the kind `local` may be, besides the volume pool.",
+    ),
     cfg.FloatOpt(
         "interval_seconds",
         default=10.0,
@@ -284,6 +312,7 @@ GROUPS: dict[str | None, Sequence[cfg.Opt]] = {
     "identity": identity_opts,
     "network": network_opts,
     "volume": volume_opts,
+    "cinder": cinder_opts,
     "image": image_opts,
     "image_policy": image_policy_opts,
     "registry": registry_opts,

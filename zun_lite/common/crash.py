@@ -98,6 +98,19 @@ MORE_POINTS = (
     "netd.lend.link",
     "netd.release.begin",
     "netd.release.end",
+    # volumes of a Cinder
+    "api.create.volume.before",
+    "api.create.volume.after",
+    "controller.cinder.reserved",
+    "controller.cinder.connected",
+    "controller.cinder.completed",
+    "controller.cinder.ended",
+    "agent.disk.connect",
+    "netd.connect.recorded",
+    "netd.connect.after",
+    "netd.format.noted",
+    "netd.format.made",
+    "netd.disconnect.after",
 )
 
 _folder: str | None = None

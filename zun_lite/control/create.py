@@ -7,6 +7,7 @@ controller's and the agent's, from the record alone.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -21,8 +22,10 @@ from zun_lite.domain import errors, names
 from zun_lite.domain.caller import Caller
 from zun_lite.domain.capsule import CAPSULE, CONTAINER, CapsuleSpec
 from zun_lite.domain.lifecycle import OFF, ON, Goal
-from zun_lite.domain.spec import ContainerSpec
+from zun_lite.domain.spec import ContainerSpec, MountRequest
 from zun_lite.scheduler.filters import Request
+
+LOG = logging.getLogger(__name__)
 
 Accepted = Callable[[sa.Connection, workloads.Workload], None]
 """Told of a workload within the transaction that accepts it."""
@@ -68,11 +71,13 @@ def _create(
 ) -> workloads.Workload:
     project_id = _project_of(caller)
     uuid = uuid or names.new_id()
+    pinned_host = _pinned_host(means, caller, spec)
     networks = tuple(replace(network, position=number) for number, network in enumerate(spec.networks))
-    spec = replace(spec, networks=networks, networks_joined=len(networks))
+    mounts = _prepared(means, caller, uuid, spec.mounts)
+    spec = replace(spec, networks=networks, networks_joined=len(networks), mounts=mounts)
     request = Request(
         spec.claim,
-        _pinned_host(means, caller, spec),
+        pinned_host,
         host=spec.host,
         zone=spec.availability_zone,
         runtime=spec.runtime,
@@ -111,7 +116,11 @@ def _create(
         crash.point("api.create.before_commit")
         return made
 
-    made = means.db.transact(accept)
+    try:
+        made = means.db.transact(accept)
+    except errors.ZunError:
+        _abandon(means, uuid)
+        raise
     crash.point("api.create.after_commit")
     means.waker.wake()
     return made
@@ -129,6 +138,25 @@ def _project_of(caller: Caller) -> str:
     if caller.project_id is None:
         raise errors.Forbidden("A container belongs to a project; use a token that is scoped to one.")
     return caller.project_id
+
+
+def _prepared(means: Means, caller: Caller, uuid: str, mounts: tuple[MountRequest, ...]) -> tuple[MountRequest, ...]:
+    """Mounts of volumes that are there, where only the caller may make them."""
+    try:
+        return tuple(means.volumes.prepare(caller, uuid, position, mount) for position, mount in enumerate(mounts))
+    except errors.Unavailable:
+        # what was asked for may still come to be; it is looked for later
+        raise
+    except errors.ZunError:
+        _abandon(means, uuid)
+        raise
+
+
+def _abandon(means: Means, uuid: str) -> None:
+    try:
+        means.volumes.abandon(uuid)
+    except errors.ZunError as error:
+        LOG.warning("%s: does not come to be; what was begun for it is given back later: %s", uuid, error.message)
 
 
 def _pinned_host(means: Means, caller: Caller, spec: ContainerSpec) -> str | None:

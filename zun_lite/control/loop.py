@@ -20,6 +20,7 @@ from zun_lite.control.provision import provision, trim
 from zun_lite.control.release import release
 from zun_lite.db import hosts, idempotency, planes, revisions, status_events, workloads
 from zun_lite.db.workloads import Workload
+from zun_lite.domain import errors
 
 LOG = logging.getLogger(__name__)
 BATCH = 100
@@ -68,7 +69,7 @@ class Controller:
         self._nudge()
         self._nudge_for_planes()
         self._tidy()
-        return sentences
+        return sentences + self._tidy_volumes()
 
     def _work_on(self, workload: Workload, work: Callable[[Means, Workload], str | None]) -> list[str]:
         """One step for one workload; what is wrong with it holds up no other."""
@@ -98,6 +99,13 @@ class Controller:
             self._tidied = now
             self._means.db.transact(lambda tx: idempotency.forget_old(tx, self._means.db))
             self._means.db.transact(lambda tx: status_events.forget_old(tx, self._means.db))
+
+    def _tidy_volumes(self) -> list[str]:
+        """Give back the volumes that nobody came for."""
+        try:
+            return self._means.volumes.tidy()
+        except errors.ZunError as error:
+            return [f"volumes that nobody came for wait to be given back: {error.message}"]
 
     def _nudge_for_planes(self) -> None:
         """Tell the hosts that are to do something else for networks than when they were last told."""

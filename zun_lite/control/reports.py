@@ -7,6 +7,7 @@ reports is not believed, and an older epoch is ordered away. Silence about a wor
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +17,13 @@ import sqlalchemy as sa
 
 from zun_lite.control import commit, host_images
 from zun_lite.control.means import Means
-from zun_lite.db import actions, hosts, planes, revisions, volumes, workloads
+from zun_lite.db import actions, cinder, hosts, planes, revisions, volumes, workloads
 from zun_lite.db.hosts import Host
 from zun_lite.db.workloads import Workload
 from zun_lite.domain import names
-from zun_lite.domain.desired import DesiredSet, Inventory, Report
+from zun_lite.domain.desired import Desired, DesiredSet, Inventory, Report
 from zun_lite.domain.lifecycle import ABSENT, OFF, PRESENT, Observed, carried_out, failed
+from zun_lite.domain.wiring import LOCKED
 from zun_lite.volume import orders as volume_orders
 
 LOG = logging.getLogger(__name__)
@@ -73,12 +75,23 @@ def desired_set(means: Means, host: Host) -> DesiredSet:
         placed = workloads.on_host(tx, host.uuid)
         return DesiredSet(
             revisions.current(tx, revisions.host(host.uuid)),
-            tuple(workload.desired for workload in placed),
+            tuple(_opened(means, workload.desired) for workload in placed),
             tuple(volumes.doomed(tx, host.uuid)),
             tuple(host_images.orders(tx, host.uuid)),
             tuple(commit.orders(tx, [workload.uuid for workload in placed])),
             tuple(volume_orders.for_host(tx, host.uuid)),
         )
+
+
+def _opened(means: Means, desired: Desired) -> Desired:
+    """With its volumes' connections as its host is to use them; records have them locked."""
+    attachments = tuple(
+        replace(item, connection=json.loads(means.secrets.open(item.connection[LOCKED])))
+        if item.connection is not None and LOCKED in item.connection
+        else item
+        for item in desired.wiring.attachments
+    )
+    return replace(desired, wiring=replace(desired.wiring, attachments=attachments))
 
 
 def take(means: Means, host: Host, report: Report) -> list[tuple[str, int]]:
@@ -146,6 +159,7 @@ def _take_observed(tx: sa.Connection, host: Host, workload: Workload, observed: 
         workloads.record_observed(tx, workload, observed, host_known=host.state != hosts.UNKNOWN)
         if observed.formatted:
             volumes.note_formatted(tx, host.uuid, list(observed.formatted))
+            cinder.note_formatted(tx, host.uuid, list(observed.formatted))
         if before is None or before.state != observed.state or before.error != observed.error:
             LOG.info("%s: is %s on %s%s", workload.uuid, observed.state, host.name, _because(observed))
     if failed(workload.generation, observed):

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from zun_lite.db import (
     actions,
+    cinder,
     hosts,
     images,
     ports,
@@ -93,7 +94,14 @@ def _volumes(tx: sa.Connection) -> list[VolumeEntry]:
             by_clients[row.volume_uuid] += 1
         else:
             attached[row.volume_uuid].append(row.workload_uuid)
-    return [
+    # of volumes that are not ours, only what workloads have of them is known
+    lent = defaultdict(list)
+    for use in cinder.every(tx):
+        if use.volume_uuid is not None and use.host is not None:
+            lent[use.volume_uuid].append(use)
+    for uuid, uses in lent.items():
+        attached[uuid] += [use.workload_uuid for use in uses]
+    own = [
         VolumeEntry(
             volume_id=row.uuid,
             host=row.host,
@@ -105,6 +113,12 @@ def _volumes(tx: sa.Connection) -> list[VolumeEntry]:
             held_by_clients=by_clients[row.uuid],
         )
         for row in tx.execute(sa.select(volumes.volumes))
+    ]
+    known = {entry.volume_id for entry in own}
+    return own + [
+        VolumeEntry(uuid, None, "in-use", False, uses[0].multiattach, tuple(attached[uuid]))
+        for uuid, uses in lent.items()
+        if uuid not in known
     ]
 
 

@@ -18,10 +18,11 @@ from zun_lite.domain import errors
 
 # The modules of this package that have tables; to import them is to have them in metadata.
 TABLES = (
-    "actions", "application_credentials", "endpoints", "floating_ips", "host_images", "hosts", "idempotency",
-    "identity", "images", "network_quotas", "networks", "ports", "qos", "quotas", "registered_networks",
-    "registries", "revisions", "roles", "routers", "security_group_rules", "security_groups", "sign_ins",
-    "status_events", "stream_grants", "subnet_pools", "subnets", "tags", "volume_attachments", "volume_quotas",
+    "actions", "application_credentials", "cinder", "endpoints", "floating_ips", "host_images", "hosts",
+    "idempotency", "identity", "images", "network_quotas", "networks", "ports", "qos", "quotas",
+    "registered_networks", "registries", "revisions", "roles", "routers", "security_group_rules", "security_groups",
+    "sign_ins", "status_events", "stream_grants", "subnet_pools", "subnets", "tags", "volume_attachments",
+    "volume_quotas",
     "volume_snapshots", "volume_types", "volumes", "workloads",
 )  # fmt: skip
 for _name in TABLES:

@@ -24,6 +24,7 @@ class Caller:
     project_id is None for an unscoped token. roles are names, already expanded through implied roles.
     request_id: req-UUID, ours. global_request_id: req-UUID, the client's, or None.
     domain_id: the domain that the token is for, or None; project_domain_id: the one that its project is in.
+    token: what the request came with, for asking other services in the user's name.
     judge: the rules that the request is held against. admin: what these say of the caller as such; None is
     by the role of that name.
     """
@@ -40,6 +41,7 @@ class Caller:
     project_domain_id: str | None = None
     judge: Judge | None = field(default=None, compare=False, repr=False)
     admin: bool | None = None
+    token: str = field(default="", compare=False, repr=False)
 
     @property
     def is_admin(self) -> bool:

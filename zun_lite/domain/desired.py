@@ -181,7 +181,8 @@ class Inventory:
 
     underlay_address: where other hosts' tunnels end, None where it is alone. external_bridge: the machine's
     bridge by which its routers lead out, None where they go by the host's own way. pool_dir: the volume pool;
-    pool_shared: other hosts that say so have the same one; pool_free_gib: what is free there.
+    pool_shared: other hosts that say so have the same one; pool_free_gib: what is free there. connector: what os-brick
+    says of the host, for drivers of Cinder's; empty without os-brick.
     """
 
     capacity: Resources
@@ -197,6 +198,7 @@ class Inventory:
     pool_dir: str = ""
     pool_shared: bool = False
     pool_free_gib: int = 0
+    connector: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -15,6 +15,9 @@ from zun_lite.domain.stored import known, read
 # above every real one: ends all attachments of a volume that is to be removed
 EVERY_EPOCH = 2**53
 
+LOCKED = "locked"
+"""The key of a connection that only the operator's key opens."""
+
 
 @dataclass(frozen=True)
 class Address:
@@ -62,7 +65,8 @@ class Attachment:
     epoch: grows with each attachment of the volume; an older one is refused where the file is.
     formatted: whether the volume has ever been given a file system; only False permits making one.
     target: absolute path in the container. owned: the volume was made for the workload and goes with it.
-    shared: the volume may be attached to several workloads at once.
+    shared: the volume may be attached to several workloads at once. connection: how its host reaches it, as Cinder's
+    {"driver_volume_type", "data"}, which may hold passwords; in records {LOCKED: text}; None: it is in the host's pool.
     """
 
     volume_id: str
@@ -74,6 +78,7 @@ class Attachment:
     read_only: bool = False
     owned: bool = False
     shared: bool = False
+    connection: dict[str, Any] | None = field(default=None, repr=False, hash=False)
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Attachment:

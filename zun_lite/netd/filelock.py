@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -78,9 +79,29 @@ class Ownership:
         os.fsync(self._descriptor)
 
 
+class Unshared(Ownership):
+    """Of a device, which has nothing beside it: whose it is, its owner says by connecting it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, -1)
+
+    @property
+    def owner(self) -> Owner:
+        return Owner()
+
+    def _write(self, owner: Owner) -> None:
+        pass
+
+
 @contextmanager
-def changing(path: str, timeout_seconds: float) -> Iterator[Ownership]:
-    """The record of a file, which nobody else changes meanwhile; Conflict when somebody does for long."""
+def changing(path: str, timeout_seconds: float, file_fd: int | None = None) -> Iterator[Ownership]:
+    """The record of a file, which nobody else changes meanwhile; Conflict when somebody does for long.
+
+    file_fd: the file, where it may be a device.
+    """
+    if file_fd is not None and stat.S_ISBLK(os.fstat(file_fd).st_mode):
+        yield Unshared(path)
+        return
     try:
         descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:

@@ -64,8 +64,8 @@ def _fill(volume_id: str, grow: Callable[[], object]) -> None:
 
 
 @contextmanager
-def opened(path: str, read_only: bool) -> Iterator[int]:
-    """The volume's file, which must be a regular one and no link to another."""
+def opened(path: str, read_only: bool, *, device: bool = False) -> Iterator[int]:
+    """The volume's file, which must be a regular one and no link to another; device: or a block device."""
     flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_RDONLY if read_only else os.O_RDWR)
     try:
         file_fd = os.open(path, flags)
@@ -75,7 +75,8 @@ def opened(path: str, read_only: bool) -> Iterator[int]:
         reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
         raise errors.Invalid(f"{path} is not usable as a volume: {reason}") from error
     try:
-        if not stat.S_ISREG(os.fstat(file_fd).st_mode):
+        mode = os.fstat(file_fd).st_mode
+        if not (stat.S_ISREG(mode) or (device and stat.S_ISBLK(mode))):
             raise errors.Invalid(f"{path} is not usable as a volume: it is no regular file")
         yield file_fd
     finally:

@@ -9,6 +9,8 @@
     plane    {"plane": a HostPlane as JSON}                    → {"revision", "problems": [sentence]}
     stats    {container_id}                                    → {"ports": {port_id: counts}}
     attach   {an attachment's fields, path}                    → {"source": folder to bind}
+    ready    {an attachment's fields, path}                    → {}
+    connector {host, address}                                  → {"connector": what os-brick says of the host}
     detach   {volume_id, epoch}                                → {}
     freeze   {volume_id, path, seconds}                        → {}
     thaw     {volume_id}                                       → {"held": whether it was still until now}
@@ -30,6 +32,7 @@ from zun_lite.netd import requests
 from zun_lite.netd.census import Census
 from zun_lite.netd.copying import Copying
 from zun_lite.netd.dataplane import Dataplane
+from zun_lite.netd.reach import Reach
 from zun_lite.netd.server import DESCRIPTOR
 from zun_lite.netd.volumes import Volumes
 from zun_lite.netd.wiring import Switchboard
@@ -47,6 +50,7 @@ class Operations:
         switchboard: Switchboard,
         dataplane: Dataplane,
         volumes: Volumes,
+        reach: Reach,
         copying: Copying,
         census: Census,
     ) -> None:
@@ -54,6 +58,7 @@ class Operations:
         self._switchboard = switchboard
         self._dataplane = dataplane
         self._volumes = volumes
+        self._reach = reach
         self._copying = copying
         self._census = census
         self._table = {
@@ -65,6 +70,8 @@ class Operations:
             "plane": self._plane,
             "stats": self._stats,
             "attach": self._attach,
+            "ready": self._ready,
+            "connector": self._connector,
             "detach": self._detach,
             "freeze": self._freeze,
             "thaw": self._thaw,
@@ -119,6 +126,13 @@ class Operations:
     def _attach(self, body: Body) -> Body:
         volume = requests.volume(body)
         return {"source": self._volumes.attach(volume.attachment, volume.path)}
+
+    def _ready(self, body: Body) -> Body:
+        self._volumes.make_ready(requests.volume(body).attachment)
+        return {}
+
+    def _connector(self, body: Body) -> Body:
+        return {"connector": self._reach.connector(*requests.host(body))}
 
     def _detach(self, body: Body) -> Body:
         self._volumes.detach(*requests.detachment(body))

@@ -64,6 +64,15 @@ def volume(body: dict[str, Any]) -> VolumeFile:
     return _volume(body)
 
 
+def host(body: dict[str, Any]) -> tuple[str, str]:
+    """The name and the address of a connector request."""
+    _only(body, ("host", "address"), "connector")
+    words = body.get("host"), body.get("address")
+    if not all(isinstance(word, str) and word for word in words):
+        raise errors.Invalid("host and address must be texts")
+    return str(words[0]), str(words[1])
+
+
 def detachment(body: dict[str, Any]) -> tuple[str, int]:
     """The volume and the epoch of a detach request."""
     _only(body, ("volume_id", "epoch"), "detach")
@@ -167,8 +176,21 @@ def _volume(body: Any) -> VolumeFile:
         read_only=_truth(body, "read_only", False),
         owned=_truth(body, "owned", False),
         shared=_truth(body, "shared", False),
+        connection=_connection(body),
     )
+    if attachment.connection is not None and body.get("path") == "":
+        return VolumeFile(attachment, "")
     return VolumeFile(attachment, _path(body))
+
+
+def _connection(body: dict[str, Any]) -> dict[str, Any] | None:
+    value = body.get("connection")
+    if value is None:
+        return None
+    _only(value, ("driver_volume_type", "data"), "a connection")
+    if not isinstance(value.get("driver_volume_type"), str) or not isinstance(value.get("data"), dict):
+        raise errors.Invalid("a connection has the name of a driver_volume_type and an object of data")
+    return value
 
 
 def _fs_type(body: dict[str, Any]) -> str:

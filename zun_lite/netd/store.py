@@ -125,7 +125,14 @@ class Store:
         self._folder = folder
         self._guard = threading.Lock()
         self.damaged: list[str] = []
-        for path in (self._container_folder, self._volume_folder, self._reservation_folder, self._shown_folder):
+        self._formatting_folder = os.path.join(folder, "formatting")
+        for path in (
+            self._container_folder,
+            self._volume_folder,
+            self._reservation_folder,
+            self._shown_folder,
+            self._formatting_folder,
+        ):
             os.makedirs(path, mode=0o700, exist_ok=True)
         self._containers = {
             record.container_id: record for record in self._load(self._container_folder, ContainerRecord.from_json)
@@ -253,6 +260,16 @@ class Store:
         self._delete(self._shown_folder, docker_network)
         with self._guard:
             self._shown.pop(docker_network, None)
+
+    def is_formatting(self, volume_id: str) -> bool:
+        """Whether a first file system was begun on a volume, and nobody said that it was made."""
+        return os.path.exists(os.path.join(self._formatting_folder, f"{volume_id}.json"))
+
+    def note_formatting(self, volume_id: str, is_so: bool) -> None:
+        if is_so:
+            self._write(self._formatting_folder, volume_id, {})
+        else:
+            self._delete(self._formatting_folder, volume_id)
 
     def _index(self, before: ContainerRecord | None, after: ContainerRecord | None) -> None:
         """Keep up which records name which network."""

@@ -18,13 +18,14 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zun_lite.common import crash
 from zun_lite.domain import errors
 from zun_lite.domain.wiring import Attachment
-from zun_lite.netd import filelock, filemounts, filesystems, kernel, loops, mounts, sharing
+from zun_lite.netd import filelock, filemounts, filesystems, formatting, kernel, loops, mounts, sharing
 from zun_lite.netd.locks import ObjectLocks
+from zun_lite.netd.reach import Reach
 from zun_lite.netd.stills import Stills
 from zun_lite.netd.store import Store, VolumeRecord
 
@@ -48,12 +49,21 @@ class VolumeState:
 class Volumes:
     """The attached volumes of one host; host_id tells it from others that see the same files."""
 
-    def __init__(self, mount_dir: str, store: Store, locks: ObjectLocks, host_id: str, stills: Stills) -> None:
+    def __init__(
+        self,
+        mount_dir: str,
+        store: Store,
+        locks: ObjectLocks,
+        host_id: str,
+        stills: Stills,
+        reach: Reach | None = None,
+    ) -> None:
         self.mount_dir = mount_dir
         self._store = store
         self._locks = locks
         self._host_id = host_id
         self._stills = stills
+        self._reach = reach or Reach((), "")
         # descriptors that keep files locked whose loop device was made by others
         self._held: dict[str, int] = {}
 
@@ -64,22 +74,62 @@ class Volumes:
             self._wait_until_moving(volume_id)
             record = self._store.volume(volume_id)
             wanted = sharing.joined(record, attachment, path)
-            with filemounts.opened(path, wanted.attachment.read_only) as file_fd:
-                if record is not None and record.path != path:
-                    self._refuse_other_file(record, file_fd)
-                with filelock.changing(path, _LET_GO_SECONDS) as ownership:
-                    ownership.admit(self._host_id, attachment.epoch, attachment.shared, attachment.read_only)
-                    try:
-                        self._make_ready(wanted, file_fd)
-                        if not (attachment.shared and wanted.attachment.read_only):
-                            ownership.note(self._host_id, attachment.epoch)
-                        crash.point("netd.own.after")
-                        self._mount(wanted.attachment, path, file_fd)
-                        source = self._data_folder(volume_id, wanted.attachment.read_only)
-                    except Exception:
-                        self._give_up(volume_id, ownership)
-                        raise
-        return source
+            if attachment.connection is not None:
+                return self._attach_connected(wanted, record, attachment)
+            return self._attach(wanted, record, attachment)
+
+    def make_ready(self, attachment: Attachment) -> None:
+        """Connect a volume that has a connection, and see that there is a file system on it."""
+        with self._locks.held("volume", attachment.volume_id):
+            record = self._store.volume(attachment.volume_id)
+            wanted = sharing.joined(record, attachment, "")
+            if mounts.at(self.point(attachment.volume_id)) is None:
+                with self._connected(wanted) as path:
+                    formatting.see_to(attachment, path, self._store)
+
+    def _attach_connected(self, wanted: VolumeRecord, record: VolumeRecord | None, attachment: Attachment) -> str:
+        if record is not None and mounts.at(self.point(wanted.volume_id)) is not None:
+            mounted = replace(wanted.attachment, fs_type=record.attachment.fs_type)
+            return self._attach(replace(wanted, attachment=mounted, path=record.path), record, attachment)
+        with self._connected(wanted) as path:
+            fs_type = formatting.see_to(replace(attachment, formatted=True), path, self._store)
+            there = replace(wanted, attachment=replace(wanted.attachment, fs_type=fs_type), path=path)
+            return self._attach(there, record, attachment)
+
+    @contextmanager
+    def _connected(self, wanted: VolumeRecord) -> Iterator[str]:
+        """The volume's path, connected; it is recorded before, and let go of again if the block fails."""
+        connection = wanted.attachment.connection
+        assert connection is not None
+        self._store.save_volume(wanted)
+        crash.point("netd.connect.recorded")
+        try:
+            path = self._reach.reach(wanted.volume_id, connection)
+            crash.point("netd.connect.after")
+            yield path
+        except Exception:
+            if mounts.at(self.point(wanted.volume_id)) is None:
+                self._reach.leave(connection)
+                self._store.drop_volume(wanted.volume_id)
+            raise
+
+    def _attach(self, wanted: VolumeRecord, record: VolumeRecord | None, attachment: Attachment) -> str:
+        volume_id, path, read_only = wanted.volume_id, wanted.path, wanted.attachment.read_only
+        with filemounts.opened(path, read_only, device=attachment.connection is not None) as file_fd:
+            if record is not None and record.path not in ("", path):
+                self._refuse_other_file(record, file_fd)
+            with filelock.changing(path, _LET_GO_SECONDS, file_fd) as ownership:
+                ownership.admit(self._host_id, attachment.epoch, attachment.shared, attachment.read_only)
+                try:
+                    self._make_ready(wanted, file_fd)
+                    if not (attachment.shared and read_only):
+                        ownership.note(self._host_id, attachment.epoch)
+                    crash.point("netd.own.after")
+                    self._mount(wanted.attachment, path, file_fd)
+                    return self._data_folder(volume_id, read_only)
+                except Exception:
+                    self._give_up(volume_id, ownership)
+                    raise
 
     def detach(self, volume_id: str, epoch: int) -> None:
         """Unmount a volume and let its file go; refused while a container or a process has it."""
@@ -98,6 +148,10 @@ class Volumes:
             if record is not None:
                 self._free_device(record)
                 self._give_back(record.path)
+                if record.attachment.connection is not None:
+                    self._let_go(volume_id)
+                    self._reach.leave(record.attachment.connection)
+                    crash.point("netd.disconnect.after")
                 self._store.drop_volume(volume_id)
                 LOG.info("volume %s is detached", volume_id)
             self._remove_point(volume_id)
@@ -180,7 +234,7 @@ class Volumes:
         file = os.fstat(file_fd)
         volume_id, read_only = wanted.volume_id, wanted.attachment.read_only
         point = self.point(volume_id)
-        mount, loop = mounts.at(point), loops.on_file(file, self._host_id)
+        mount, loop = mounts.at(point), self._standing_on(file, wanted.path)
         if loop is not None:
             self._refuse_second_volume(point, loop, wanted.path)
         if mount is not None:
@@ -192,7 +246,7 @@ class Volumes:
                 self._unmount(volume_id)
                 self._let_go(volume_id)
                 loops.is_gone(file, _LET_GO_SECONDS, self._host_id)
-                loop = loops.on_file(file, self._host_id)
+                loop = self._standing_on(file, wanted.path)
         if loop is None or not loop.owner:
             self._lock(volume_id, file_fd, wanted.path, read_only, kept=loop is not None)
         if self._store.volume(volume_id) != wanted:
@@ -210,8 +264,9 @@ class Volumes:
 
     def _lock_again(self, record: VolumeRecord) -> None:
         """After a start: a device of ours still has the lock, one that others made never had."""
-        with filemounts.opened(record.path, record.attachment.read_only) as file_fd:
-            loop = loops.on_file(os.fstat(file_fd), self._host_id)
+        device = record.attachment.connection is not None
+        with filemounts.opened(record.path, record.attachment.read_only, device=device) as file_fd:
+            loop = self._standing_on(os.fstat(file_fd), record.path)
             if loop is None or not loop.owner:
                 self._lock(record.volume_id, file_fd, record.path, record.attachment.read_only, kept=True)
 
@@ -227,7 +282,7 @@ class Volumes:
         if mount is not None:
             return mount.source
         self._make_point(point)
-        loop = loops.on_file(os.fstat(file_fd), self._host_id)
+        loop = self._standing_on(os.fstat(file_fd), path)
         if loop is not None:
             # two devices on one file would be two file systems at odds; on one device they are one
             filemounts.mount(attachment, loop.node, point)
@@ -286,7 +341,7 @@ class Volumes:
         return left is not None
 
     def _give_back(self, path: str) -> None:
-        if os.path.exists(path):
+        if os.path.isfile(path):
             with filelock.changing(path, _LET_GO_SECONDS) as ownership:
                 ownership.give_back(self._host_id)
 
@@ -307,10 +362,16 @@ class Volumes:
         if not self._stills.wait(volume_id, _STILL_SECONDS):
             raise errors.Conflict(f"volume {volume_id} is being copied; try again when that has ended")
 
+    def _standing_on(self, file: os.stat_result, path: str) -> loops.Loop | None:
+        """The device that stands on this file; one that is connected as a device is its own."""
+        if stat.S_ISBLK(file.st_mode):
+            return loops.Loop(path, file.st_dev, file.st_ino, path, False)
+        return loops.on_file(file, self._host_id)
+
     def _refuse_other_file(self, record: VolumeRecord, file_fd: int) -> None:
         """A volume's file may be renamed while it is attached, not exchanged."""
         mount = mounts.at(self.point(record.volume_id))
-        loop = loops.on_file(os.fstat(file_fd), self._host_id)
+        loop = self._standing_on(os.fstat(file_fd), record.path)
         if mount is not None and (loop is None or loop.node != mount.source):
             raise errors.Conflict(f"volume {record.volume_id} is attached from {record.path}; detach it first")
 

@@ -21,6 +21,14 @@ class VolumeProvider(Protocol):
         """
         ...
 
+    def prepare(self, caller: Caller, workload_uuid: str, position: int, request: MountRequest) -> MountRequest:
+        """What is to be provided later, with what only the caller may make; undone by abandon(). Not idempotent."""
+        ...
+
+    def abandon(self, workload_uuid: str) -> None:
+        """Undo prepare() for a workload that does not come to be."""
+        ...
+
     def provide(
         self, workload_uuid: str, project_id: str, host_uuid: str, position: int, request: MountRequest
     ) -> Attachment:
@@ -32,4 +40,8 @@ class VolumeProvider(Protocol):
 
     def release(self, workload_uuid: str) -> None:
         """End the workload's attachments; volumes that were made for it are deleted."""
+        ...
+
+    def tidy(self) -> list[str]:
+        """Undo prepare() for those that died in between; sentences for the log. Called in every pass."""
         ...

@@ -45,6 +45,17 @@ class EmbeddedVolumes:
         free = found[0].shared and not found[0].attachments
         return found[0].uuid, None if free else found[0].host
 
+    def prepare(self, caller: Caller, workload_uuid: str, position: int, request: MountRequest) -> MountRequest:
+        """The request as it is: a volume is made when it is provided."""
+        return request
+
+    def abandon(self, workload_uuid: str) -> None:
+        """Nothing: nothing was prepared."""
+
+    def tidy(self) -> list[str]:
+        """Nothing."""
+        return []
+
     def provide(
         self, workload_uuid: str, project_id: str, host_uuid: str, position: int, request: MountRequest
     ) -> Attachment:

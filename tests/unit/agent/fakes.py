@@ -81,6 +81,13 @@ class FakeNetd:
         self.attached[attachment.volume_id] = attachment.epoch
         return f"/mounts/{attachment.volume_id}/data"
 
+    def ready(self, attachment):
+        self._refuse("ready")
+        self.readied.append(attachment)
+
+    def connector(self, host_name, address):
+        return {}
+
     def detach(self, volume_id, epoch):
         self._refuse("detach")
         if self.attached.get(volume_id, 0) > epoch:

@@ -24,13 +24,13 @@ class DiskFiles(unittest.TestCase):
         self.netd = FakeNetd()
         self.disks = Disks(str(self.pool), self.netd)
         self.attachment = an_attachment()
-        self.path = Path(self.disks.path(self.attachment.volume_id))
+        self.path = Path(self.disks.path(self.attachment))
 
     def test_a_new_volume_is_sparse_and_has_a_file_system(self):
         for fs_type, offset, magic in (("xfs", 0, b"XFSB"), ("ext4", 1080, b"\x53\xef")):
             attachment = an_attachment(fs_type=fs_type, size_gib=2)
             self.disks.make(attachment, False)
-            path = Path(self.disks.path(attachment.volume_id))
+            path = Path(self.disks.path(attachment))
             self.assertEqual(path.stat().st_size, 2 * 1024**3)
             self.assertLess(path.stat().st_blocks * 512, 256 * 1024**2)
             self.assertEqual(path.stat().st_mode & 0o777, 0o600)
@@ -72,7 +72,7 @@ class DiskFiles(unittest.TestCase):
     def test_an_id_is_no_path(self):
         for bad in ("../../etc/passwd", "", "a/b"):
             with self.assertRaises(errors.Invalid):
-                self.disks.path(bad)
+                self.disks.path(replace(self.attachment, volume_id=bad))
 
     def test_destroying_takes_the_file_and_its_lock_and_may_be_repeated(self):
         self.disks.make(self.attachment, False)

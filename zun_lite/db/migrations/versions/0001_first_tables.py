@@ -494,6 +494,31 @@ def upgrade() -> None:
     op.create_index("ix_volume_attachments_volume_uuid", "volume_attachments", ["volume_uuid"], unique=False)
 
     op.create_table(
+        "cinder_volumes",
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("formatted", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("uuid", name="pk_cinder_volumes"),
+    )
+    op.create_table(
+        "cinder_uses",
+        sa.Column("workload_uuid", sa.String(length=36), nullable=False),
+        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("volume_uuid", sa.String(length=36), nullable=True),
+        sa.Column("made", sa.Boolean(), nullable=False),
+        sa.Column("host", sa.String(length=36), nullable=True),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("read_only", sa.Boolean(), nullable=False),
+        sa.Column("size_gib", sa.Integer(), nullable=False),
+        sa.Column("multiattach", sa.Boolean(), nullable=False),
+        sa.Column("connection", sa.Text(), nullable=True),
+        sa.Column("created_at", moment(), nullable=False),
+        sa.PrimaryKeyConstraint("workload_uuid", "position", name="pk_cinder_uses"),
+    )
+    op.create_index("ix_cinder_uses_host", "cinder_uses", ["host"], unique=False)
+    op.create_index("ix_cinder_uses_volume_uuid", "cinder_uses", ["volume_uuid"], unique=False)
+
+    op.create_table(
         "volume_snapshots",
         sa.Column("id", number(), autoincrement=True, nullable=False),
         sa.Column("uuid", sa.String(length=36), nullable=False),
