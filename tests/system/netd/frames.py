@@ -106,6 +106,23 @@ def router_advertisement(source: str, source_ip: str) -> bytes:
     return icmp6(source, "33:33:00:00:00:01", source_ip, "ff02::1", message)
 
 
+def solicitation(source: str, source_ip: str, target_ip: str) -> bytes:
+    """Who has this address? From :: it is what a host asks before it takes the address."""
+    message = struct.pack("!BBHI", 135, 0, 0, 0) + packed(target_ip)
+    if source_ip != "::":
+        message += b"\x01\x01" + octets(source)
+    group = ipaddress.IPv6Address(b"\xff\x02" + bytes(9) + b"\x01\xff" + packed(target_ip)[-3:])
+    return icmp6(source, "33:33:ff:" + packed(target_ip)[-3:].hex(":"), source_ip, str(group), message)
+
+
+def behind_options(frame: bytes, kind: int) -> bytes:
+    """A frame of IPv6 with a header of options before its message. kind: 0 hop by hop, 60 for the destination."""
+    head, body = frame[14:54], frame[54:]
+    options = bytes([head[6], 0, 1, 4, 0, 0, 0, 0])
+    head = head[:4] + struct.pack("!HB", len(options) + len(body), kind) + head[7:]
+    return frame[:14] + head + options + body
+
+
 def tagged(frame: bytes, vlan: int = 7, kind: int = 0x8100) -> bytes:
     return frame[:12] + struct.pack("!HH", kind, vlan) + frame[12:]
 

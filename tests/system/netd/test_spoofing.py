@@ -112,6 +112,41 @@ class SpoofingTests(PlaneTestCase):
             ]
         )
 
+    def test_an_address_that_another_has_cannot_be_claimed_or_asked_for_by_ipv6(self) -> None:
+        self.check(
+            lambda end: [
+                frames.solicitation(end.mac, "::", "fd00:1::7"),
+                frames.solicitation(end.mac, "fd00:1::1", "fd00:1::7"),
+                frames.solicitation(FOREIGN_MAC, end.addresses[1].ip, "fd00:1::7"),
+                frames.solicitation(end.mac, rulebook.link_local(FOREIGN_MAC), "fd00:1::7"),
+            ]
+        )
+
+    def test_options_before_a_message_of_ipv6_hide_nothing(self) -> None:
+        self.check(
+            lambda end: [
+                frames.behind_options(message, kind)
+                for kind in (0, 60)
+                for message in (
+                    frames.router_advertisement(end.mac, rulebook.link_local(end.mac)),
+                    frames.advertisement(end.mac, end.addresses[1].ip, "fd00:1::1", end.mac),
+                    frames.udp6(end.mac, self.victim.mac, end.addresses[1].ip, "fd00:1::7", (547, 546), MARK),
+                    frames.udp6(end.mac, self.victim.mac, "fd00:1::1", "fd00:1::7", (4000, 4001), MARK),
+                )
+            ]
+        )
+
+    def test_what_neighbours_ask_each_other_by_ipv6_passes(self) -> None:
+        end = self.guarded
+        own, local = end.addresses[1].ip, rulebook.link_local(end.mac)
+        asked = [
+            frames.solicitation(end.mac, "::", own),
+            frames.solicitation(end.mac, own, "fd00:1::7"),
+            frames.solicitation(end.mac, local, "fd00:1::7"),
+            frames.advertisement(end.mac, own, own, end.mac),
+        ]
+        self.assertEqual([1] * len(asked), self.count(self.senders[end.port_id], end, asked, 1))
+
     def test_a_container_is_no_dhcp_server(self) -> None:
         self.check(
             lambda end: [
