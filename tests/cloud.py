@@ -238,10 +238,10 @@ class Cloud:
         )
 
     def wait(self, look: Callable[[], Result], what: str | Callable[[], str], limit: float = LIMIT_SECONDS) -> Result:
-        """look() until it answers something true; a broken connection is a no."""
+        """look() until it answers something true; a broken connection is a no, and so is a program that is down."""
         deadline = time.monotonic() + limit
         while True:
-            with contextlib.suppress(requests.RequestException, ValueError):
+            with contextlib.suppress(requests.RequestException, ValueError, ProcessLookupError):
                 found = look()
                 if found:
                     return found

@@ -18,6 +18,28 @@ _PACE_SECONDS = 0.01
 _PORT = 5099
 
 
+class Pings:
+    """From a process's network namespace to an address, twenty a second, until end() or close() is said."""
+
+    def __init__(self, from_pid: int, address: str) -> None:
+        words = ["nsenter", f"--net=/proc/{from_pid}/ns/net", "busybox", "ping", "-q", "-i", "0.05", address]
+        self._process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def end(self) -> tuple[int, int]:
+        """(sent, answered)."""
+        os.kill(self._process.pid, signal.SIGINT)
+        said, _ = self._process.communicate(timeout=10)
+        found = re.search(r"(\d+) packets transmitted, (\d+) (?:packets )?received", said)
+        assert found is not None, said
+        return int(found[1]), int(found[2])
+
+    def close(self) -> None:
+        """Fine to say after end(), and twice."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
+
 class Traffic:
     """From one process's network namespace to another's; `with` has it begin, and end() says how it went."""
 
@@ -26,7 +48,7 @@ class Traffic:
         self._stop = threading.Event()
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
-        self._ping: subprocess.Popen[str] | None = None
+        self._pings: Pings | None = None
         self.answered = 0
         self.longest_gap_seconds = 0.0
         self.broken = ""
@@ -40,17 +62,7 @@ class Traffic:
         for work in (self._echo, self._talk):
             self._threads.append(threading.Thread(target=work, daemon=True))
             self._threads[-1].start()
-        words = [
-            "nsenter",
-            f"--net=/proc/{self._from_pid}/ns/net",
-            "busybox",
-            "ping",
-            "-q",
-            "-i",
-            "0.05",
-            self._address,
-        ]
-        self._ping = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._pings = Pings(self._from_pid, self._address)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -61,20 +73,15 @@ class Traffic:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
             sock.close()
-        if self._ping is not None and self._ping.poll() is None:
-            self._ping.kill()
-        if self._ping is not None:
-            self._ping.communicate()
+        if self._pings is not None:
+            self._pings.close()
 
     def lost_pings(self) -> tuple[int, int]:
         """(sent, lost), at its end."""
-        assert self._ping is not None
-        os.kill(self._ping.pid, signal.SIGINT)
-        said, _ = self._ping.communicate(timeout=10)
-        found = re.search(r"(\d+) packets transmitted, (\d+) (?:packets )?received", said)
-        assert found is not None, said
+        assert self._pings is not None
+        sent, received = self._pings.end()
         # the last one may still have been on its way
-        return int(found[1]), max(0, int(found[1]) - int(found[2]) - 1)
+        return sent, max(0, sent - received - 1)
 
     def _echo(self) -> None:
         with contextlib.suppress(OSError):

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import signal
+import subprocess
 import time
 import unittest
 from typing import Any
@@ -16,7 +17,7 @@ import requests
 
 from tests.cloud import Cloud
 from tests.functional.case import PATIENT
-from tests.system.streams import Traffic
+from tests.system.streams import Pings, Traffic
 from zun_lite.client.netd import NetdClient
 from zun_lite.domain import errors
 from zun_lite.netd import kernel, mounts, names, namespaces
@@ -161,9 +162,12 @@ class RestartTests(NetworkFaultCase):
     def test_traffic_goes_on_whatever_is_killed_in_whatever_order(self) -> None:
         self.ask_for(2)
         first, second = self.made
+        outsider = self.ask_for_an_outsider()
         before, pids = self.addresses(), self.pids()
+        refused = Pings(pids[2], before[second][0])
+        self.addCleanup(refused.close)
         self.assertTrue(self.cloud.engine.api.info()["LiveRestoreEnabled"])
-        with Traffic(*pids, before[second][0]) as traffic:
+        with Traffic(*pids[:2], before[second][0]) as traffic:
             for order in itertools.permutations(self.programs):
                 with self.subTest(order=order):
                     self.kill_in(order)
@@ -177,13 +181,35 @@ class RestartTests(NetworkFaultCase):
             )
             self.assertEqual(0, lost)
             self.assertGreater(sent, 100)
+        asked, answered = refused.end()
+        print(f"{answered} of {asked} pings that the rules refuse were answered meanwhile")
+        self.assertEqual(0, answered)
+        self.assertGreater(asked, 100)
+        self.let_in(outsider)
+        self.cloud.wait(lambda: self.reaches(pids[2], before[second][0]), "they are answered once the rules let them")
         for uuid in (first, second):
             self.cloud.wait_status(uuid, "Running")
             self.assertIn(before[uuid][0], self.seen_inside(uuid))
 
+    def ask_for_an_outsider(self) -> str:
+        """One that may ask everybody, and whom nobody lets in."""
+        group = {"security_group": {"name": "outsiders"}}
+        self.cloud.ask("POST", "/network/v2.0/security-groups", group)
+        return self.ask_for(1, security_groups=["outsiders"])[-1]
+
+    def let_in(self, uuid: str) -> None:
+        (port,) = self.cloud.ask("GET", f"/network/v2.0/ports?device_id={uuid}")["ports"]
+        (group,) = self.cloud.ask("GET", "/network/v2.0/security-groups?name=default")["security_groups"]
+        groups = {"security_groups": [*port["security_groups"], group["id"]]}
+        self.cloud.ask("PUT", f"/network/v2.0/ports/{port['id']}", {"port": groups})
+
+    def reaches(self, pid: int, address: str) -> bool:
+        words = ["nsenter", f"--net=/proc/{pid}/ns/net", "busybox", "ping", "-c", "1", "-W", "1", address]
+        return subprocess.run(words, capture_output=True).returncode == 0
+
     def kill_in(self, order: tuple[str, ...]) -> None:
         """One after the other, so that each is away while the next one dies."""
-        children = {program: self.cloud.pid(program) for program in order if program != DOCKER}
+        children = {program: self.running_pid(program) for program in order if program != DOCKER}
         for program in order:
             if program == DOCKER:
                 self.cloud.engine.kill()
@@ -191,7 +217,17 @@ class RestartTests(NetworkFaultCase):
                 self.cloud.kill(program)
         self.cloud.engine.start()
         for program, pid in children.items():
-            self.cloud.wait(lambda p=program, old=pid: self.cloud.pid(p) != old, f"{program} is back")
+            self.running_pid(program, but=pid)
+
+    def running_pid(self, program: str, but: int | None = None) -> int:
+        """Of the program, once it runs; but: not this one, which was killed."""
+
+        def look() -> int | None:
+            pid = self.cloud.pid(program)
+            return pid if pid != but else None
+
+        found: int = self.cloud.wait(look, f"{program} runs")
+        return found
 
 
 class HostTests(NetworkFaultCase):
