@@ -75,16 +75,20 @@ def _remove_brought_images(engine: Engine, here: Installation, say: Say) -> None
 
 
 def _close_way_out(cluster: str, say: Say) -> None:
-    """Take back what let tenants' networks out by this machine: a table of packet rules, and lines in its firewall."""
-    table = ["ip", f"zl_{cluster}"]
-    listed = _output(["nft", "list", "set", *table, "uplinks"])
-    if listed is None:
-        return
-    for uplink in re.findall(r'"(zu[0-9a-f]+)"', listed):
-        for direction in ("-i", "-o"):
-            _output(["iptables", "-w", "5", "-D", "FORWARD", direction, uplink, "-j", "ACCEPT"])
-    _run(["nft", "delete", "table", *table], "the packet rules that let networks out cannot be taken away")
-    say("packet rules removed")
+    """Take back what let tenants' networks out by this machine: tables of packet rules, and lines in its firewall."""
+    removed = False
+    for family, firewall in (("ip", "iptables"), ("ip6", "ip6tables")):
+        table = [family, f"zl_{cluster}"]
+        listed = _output(["nft", "list", "set", *table, "uplinks"])
+        if listed is None:
+            continue
+        for uplink in re.findall(r'"(zu[0-9a-f]+)"', listed):
+            for direction in ("-i", "-o"):
+                _output([firewall, "-w", "5", "-D", "FORWARD", direction, uplink, "-j", "ACCEPT"])
+        _run(["nft", "delete", "table", *table], "the packet rules that let networks out cannot be taken away")
+        removed = True
+    if removed:
+        say("packet rules removed")
 
 
 def _remove_namespaces(cluster: str, say: Say) -> None:

@@ -27,6 +27,7 @@ from zun_lite.netd.tables import Tables
 _MTU_BYTES = 1500
 # A prefix of ours among the unique local ones, as transfer_addresses() of IPv4 has one.
 _TRANSFER_PREFIX6 = int(ipaddress.IPv6Address("fd7a:756e:6c69:7465::"))
+_IPV6_SETTINGS = Path("/proc/sys/net/ipv6/conf")
 _OWN_NAMESPACE = "/proc/self/ns/net"
 
 
@@ -50,7 +51,7 @@ class Outside:
             namespaces.create(name)
         near, far = transfer_addresses(external.network_id)
         near6, far6 = transfer_addresses6(external.network_id)
-        six = bool(inside6(external))
+        six = _IPV6_SETTINGS.is_dir() and bool(inside6(external))
         uplink = names.uplink(self._cluster, external.network_id)
         with _host() as host_fd, namespaces.opened(name) as outer_fd:
             links.ensure_bridge(outer_fd)
@@ -73,8 +74,8 @@ class Outside:
         uplinks = {names.uplink(self._cluster, external.network_id) for external in own}
         with _host() as host_fd:
             table = names.host_table(self._cluster)
-            self._tables.give("host", host_fd, host_rules(table, self._cluster, own))
-            self._tables.give("host6", host_fd, host_rules6(table, self._cluster, own))
+            both = host_rules(table, self._cluster, own) + host_rules6(table, self._cluster, own)
+            self._tables.give("host", host_fd, both)
         six = {names.uplink(self._cluster, external.network_id) for external in own if inside6(external)}
         if own:
             namespaces.write_setting("ipv4/ip_forward", "1")
@@ -208,10 +209,11 @@ def _number(network_id: str) -> int:
 
 def _forward6() -> None:
     """Have the host forward IPv6, and still hear of its own routers, which a host that forwards does not by itself."""
-    settings = Path("/proc/sys/net/ipv6/conf")
-    if (settings / "all/forwarding").read_text().strip() == "1":
+    if not _IPV6_SETTINGS.is_dir():
+        raise errors.Failed("this host has no IPv6, so that what an external network has of it stays inside")
+    if (_IPV6_SETTINGS / "all/forwarding").read_text().strip() == "1":
         return
-    for heard in settings.glob("*/accept_ra"):
+    for heard in _IPV6_SETTINGS.glob("*/accept_ra"):
         if heard.read_text().strip() == "1":
             namespaces.write_setting(f"ipv6/conf/{heard.parent.name}/accept_ra", "2")
     namespaces.write_setting("ipv6/conf/all/forwarding", "1")

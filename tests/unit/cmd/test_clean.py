@@ -38,6 +38,20 @@ class CleanTest(unittest.TestCase):
             clean.clean(installation.read(str(self.state_dir)), said.append)
         return "\n".join(said)
 
+    def test_the_way_out_is_closed_for_both_ip_versions(self) -> None:
+        asked: list[list[str]] = []
+
+        def output(command: list[str]) -> str:
+            asked.append(command)
+            return 'elements = { "zu0a1b2c3d4e5" }' if command[:3] == ["nft", "list", "set"] else ""
+
+        with mock.patch.object(clean, "_output", output):
+            self.assertIn("packet rules removed", self.clean(self.state_dir / "volumes"))
+        for family, firewall in (("ip", "iptables"), ("ip6", "ip6tables")):
+            self.assertIn(["nft", "delete", "table", family, "zl_nobodys"], self.commands)
+            rule = ["-w", "5", "-D", "FORWARD", "-o", "zu0a1b2c3d4e5", "-j", "ACCEPT"]
+            self.assertIn([firewall, *rule], asked)
+
     def test_a_pool_of_its_own_goes_with_everything_else(self) -> None:
         for shared in ("", "false", "False"):
             with self.subTest(shared=shared):
