@@ -149,7 +149,8 @@ class Dataplane:
             self._sync_switch(view, network_id, switch_fd)
 
     def settle(self, switch_fd: int, endpoint: Endpoint) -> None:
-        """After a port's link is up: how fast it may be. The network's lock is held."""
+        """After a port's link is up: its short way, how fast it may be. The network's lock is held."""
+        self._firewall.hasten(endpoint.network_id, switch_fd, names.link(self._cluster, endpoint.port_id))
         self._shaping.begin(switch_fd, endpoint, self._view.ports.get(endpoint.port_id))
 
     def dismiss(self, switch_fd: int, endpoint: Endpoint) -> None:

@@ -85,7 +85,7 @@ def _run_library(library: Any, script: str) -> tuple[str, int]:
             library.nft_ctx_buffer_output(context)
             if library.nft_run_cmd_from_buffer(context, script.encode()):
                 return library.nft_ctx_get_error_buffer(context).decode(errors="replace") or "no reason was given", 0
-            return "", _ask(twins[0]) if len(twins) == 1 else _ask_generation()
+            return "", ask(twins[0]) if len(twins) == 1 else _ask_generation()
         finally:
             library.nft_ctx_free(context)
             _close_later(twins)
@@ -162,10 +162,11 @@ def _library() -> Any:
 
 def _ask_generation() -> int:
     with opened() as sock:
-        return _ask(sock)
+        return ask(sock)
 
 
-def _ask(sock: socket.socket) -> int:
+def ask(sock: socket.socket) -> int:
+    """The generation of the rules of the namespace that such a socket is of."""
     body = struct.pack("=BBH", socket.AF_UNSPEC, 0, 0)
     sock.send(struct.pack("=IHHII", 16 + len(body), _GET_GENERATION, _REQUEST, 1, 0) + body)
     answer = sock.recv(8192)

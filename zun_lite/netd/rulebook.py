@@ -27,6 +27,7 @@ from zun_lite.netd import grouprules
 from zun_lite.netd.names import BRIDGE, METADATA_ADDRESSES
 
 BRIDGE_TABLE, INET_TABLE = "bridge zl", "inet zl"
+TABLES = (BRIDGE_TABLE, INET_TABLE)
 _DNS_PACKETS_PER_SECOND = 2000
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -293,7 +294,7 @@ def script(before: dict[object, Part], after: dict[object, Part]) -> str:
     return "\n".join(lines) + "\n" if lines else ""
 
 
-def whole(parts: dict[object, Part], base: str = BASE, tables: tuple[str, ...] = (BRIDGE_TABLE, INET_TABLE)) -> str:
+def whole(parts: dict[object, Part], base: str = BASE, tables: tuple[str, ...] = TABLES) -> str:
     """A script that replaces all rules of ours with these, in one step."""
     fresh = "".join(f"add table {table}\ndelete table {table}\n" for table in tables)
     return fresh + base + script({}, parts)

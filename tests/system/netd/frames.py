@@ -85,6 +85,21 @@ def udp4(source: str, target: str, source_ip: str, target_ip: str, ports: tuple[
     return ether(source, target, 0x0800, head + datagram)
 
 
+def opening4(source: str, target: str, source_ip: str, target_ip: str, ports: tuple[int, int], body: bytes) -> bytes:
+    """The packet that opens a TCP connection, with a body."""
+    segment = struct.pack("!HHIIBBHHH", *ports, 1, 0, 0x50, 0x02, 64000, 0, 0) + body
+    pseudo = packed(source_ip) + packed(target_ip) + struct.pack("!HH", 6, len(segment))
+    segment = segment[:16] + struct.pack("!H", checksum(pseudo + segment)) + segment[18:]
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(segment), 1, 0, 64, 6, 0) + packed(source_ip) + packed(target_ip)
+    head = head[:10] + struct.pack("!H", checksum(head)) + head[12:]
+    return ether(source, target, 0x0800, head + segment)
+
+
+def opening6(source: str, target: str, source_ip: str, target_ip: str, ports: tuple[int, int], body: bytes) -> bytes:
+    segment = struct.pack("!HHIIBBHHH", *ports, 1, 0, 0x50, 0x02, 64000, 0, 0) + body
+    return ip6(source, target, source_ip, target_ip, 6, segment, 16)
+
+
 def udp6(source: str, target: str, source_ip: str, target_ip: str, ports: tuple[int, int], body: bytes) -> bytes:
     length = 8 + len(body)
     datagram = struct.pack("!HHHH", *ports, length, 0) + body
