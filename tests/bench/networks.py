@@ -17,17 +17,19 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from tests.bench import measure
 from tests.bench.measure import Row
 from tests.cloud import Cloud
+from tests.docker_engine import PrivateDockerEngine
 from tests.functional.case import PATIENT
 from tests.system.netd.host import Container, NetdHost, endpoint
 from zun_lite.domain.plane import GroupState, HostPlane, NetworkState, PortState, Rule
 from zun_lite.netd import namespaces
 
-ROUNDS = 7
-POUR_SECONDS, TALK_SECONDS = 0.8, 0.5
+ROUNDS = 15
+POUR_SECONDS, TALK_SECONDS = 0.4, 0.3
 BLOCK_BYTES = 64 * 1024
 NEAR = 0.95
 EVERYTHING = tuple(Rule(direction) for direction in ("ingress", "egress"))
@@ -43,27 +45,58 @@ class Way:
 
 
 def run(cloud: Cloud) -> list[Row]:
-    """On one host, between containers of one cloud's engine."""
-    api = cloud.engine.api
+    """On one host: with the groups that a project has by itself, and with rules that name ports.
+
+    Docker's bridge is that of the cloud's own engine, which sets no packet rules, and that of one as it comes.
+    """
     network = cloud.make_network("10.92.0.0/24", name="through")
-    made = [cloud.run_container(f"t{n}", command=PATIENT, nets=[{"network": network}]) for n in range(2)]
+    _make_group(cloud, "named")
+    with ExitStack() as stack:
+        alike = stack.enter_context(_tenants(cloud, network, "alike"))
+        named = stack.enter_context(_tenants(cloud, network, "named", security_groups=["named"]))
+        bare = stack.enter_context(_docker(cloud.engine))
+        ruled = PrivateDockerEngine(bridge=True, extra_args=("--iptables=true", "--ip-masq=true"))
+        stack.enter_context(ruled).import_busybox("demo:latest")
+        guarded = stack.enter_context(_docker(ruled))
+        what, docker = "a tenant's network", "Docker's bridge"
+        rows = _rows(what, alike, docker, bare, NEAR)
+        return rows + _rows(f"{what}, rules with ports", named, f"{docker}, its own rules", guarded, None)
+
+
+@contextmanager
+def _tenants(cloud: Cloud, network: str, name: str, **fields: Any) -> Iterator[Way]:
+    """Between two containers on a tenant's network."""
+    nets = [{"network": network}]
+    made = [cloud.run_container(f"{name}{n}", command=PATIENT, nets=nets, **fields) for n in range(2)]
     records = [cloud.wait_status(uuid_, "Running") for uuid_ in made]
     address = next(item["addr"] for every in records[1]["addresses"].values() for item in every)
-    bare = [cloud.engine.docker("run", "-d", "demo:latest", *PATIENT).stdout.strip() for _ in range(2)]
+    pids = [cloud.in_docker(uuid_)[0]["State"]["Pid"] for uuid_ in made]
+    yield Way(_of(pids[0]), _of(pids[1]), address)
+    for uuid_ in made:
+        cloud.ask("DELETE", f"/v1/containers/{uuid_}?stop=true")
+    for uuid_ in made:
+        cloud.wait_gone(uuid_)
+
+
+@contextmanager
+def _docker(engine: PrivateDockerEngine) -> Iterator[Way]:
+    """Between two containers on an engine's bridge."""
+    made = [engine.docker("run", "-d", "demo:latest", *PATIENT).stdout.strip() for _ in range(2)]
     try:
-        theirs = [api.inspect_container(item) for item in bare]
-        pids = [cloud.in_docker(uuid_)[0]["State"]["Pid"] for uuid_ in made]
-        ours = Way(_of(pids[0]), _of(pids[1]), address)
-        others = [item["State"]["Pid"] for item in theirs]
-        docker = Way(_of(others[0]), _of(others[1]), theirs[1]["NetworkSettings"]["IPAddress"])
-        return _rows("a tenant's network", ours, "Docker's bridge", docker, NEAR)
+        records = [engine.api.inspect_container(item) for item in made]
+        pids = [item["State"]["Pid"] for item in records]
+        yield Way(_of(pids[0]), _of(pids[1]), records[1]["NetworkSettings"]["IPAddress"])
     finally:
-        for item in bare:
-            api.remove_container(item, force=True)
-        for uuid_ in made:
-            cloud.ask("DELETE", f"/v1/containers/{uuid_}?stop=true")
-        for uuid_ in made:
-            cloud.wait_gone(uuid_)
+        for item in made:
+            engine.api.remove_container(item, force=True)
+
+
+def _make_group(cloud: Cloud, name: str) -> None:
+    """A security group that lets all TCP in, said by the numbers of ports."""
+    groups, rules = "/network/v2.0/security-groups", "/network/v2.0/security-group-rules"
+    group = cloud.ask("POST", groups, {"security_group": {"name": name}})["security_group"]["id"]
+    rule = {"security_group_id": group, "direction": "ingress", "protocol": "tcp"}
+    cloud.ask("POST", rules, {"security_group_rule": {**rule, "port_range_min": 1, "port_range_max": 65535}})
 
 
 def over_hosts() -> list[Row]:
@@ -77,16 +110,18 @@ def _rows(what: str, ours: Way, other_is: str, other: Way, least: float | None) 
     aim = ("", None) if least is None else (f"at least {least}", measure.ratio_at_least(least))
     for way in (ours, other):
         talk(way, 0.1)
-    streams = measure.in_turns(ROUNDS, lambda: pour(ours), lambda: pour(other))
+    costs: tuple[list[float], list[float]] = ([], [])
+    streams = measure.in_turns(ROUNDS, lambda: pour(ours, costs[0]), lambda: pour(other, costs[1]))
     talks = measure.in_turns(ROUNDS, lambda: talk(ours), lambda: talk(other))
     return [
         Row(f"TCP through {what}", "Gbit/s", streams[0], streams[1], other_is, *aim, background),
+        Row("the same, processor time", "ms/GiB", costs[0], costs[1], other_is, background=background),
         Row(f"requests through {what}, one at a time", "1/s", talks[0], talks[1], other_is, *aim, background),
     ]
 
 
-def pour(way: Way, seconds: float = POUR_SECONDS) -> float:
-    """Gbit/s of one stream."""
+def pour(way: Way, costs: list[float], seconds: float = POUR_SECONDS) -> float:
+    """Gbit/s of one stream; its processor time, in milliseconds a GiB, joins the costs."""
     with _joined(way) as (client, accepted):
         stop = threading.Event()
         block = bytes(BLOCK_BYTES)
@@ -102,8 +137,10 @@ def pour(way: Way, seconds: float = POUR_SECONDS) -> float:
         thread = threading.Thread(target=send, daemon=True)
         thread.start()
         into, got, began = memoryview(bytearray(4 * BLOCK_BYTES)), 0, time.perf_counter()
+        busy = time.process_time()
         while (took := time.perf_counter() - began) < seconds:
             got += accepted.recv_into(into)
+        costs.append((time.process_time() - busy) * 1000 / (got / 2**30))
         stop.set()
         while accepted.recv_into(into):
             continue
