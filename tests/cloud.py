@@ -26,7 +26,7 @@ import docker.errors
 import requests
 
 from tests.docker_engine import PrivateDockerEngine
-from zun_lite.cmd import audit, processes
+from zun_lite.cmd import audit, processes, supervisor
 from zun_lite.common import config, crash
 from zun_lite.domain import errors
 
@@ -272,6 +272,22 @@ class Cloud:
     def kill(self, program: str) -> None:
         """kill -9 of one of netd, api, controller, agent; the supervisor brings it back."""
         os.kill(self.pid(program), signal.SIGKILL)
+
+    def wait_until_steady(self, point: str) -> None:
+        """Until the program of a crash point has lived so long that it is started again soon after its end."""
+        program = point.partition(".")[0]
+        if program not in json.loads((self.state_dir / "run" / "supervisor.json").read_text())["children"]:
+            return
+
+        def steady() -> bool:
+            # one that waits to be started has none
+            with contextlib.suppress(ProcessLookupError):
+                ticks = processes.started_ticks(self.pid(program))
+                uptime = float(Path("/proc/uptime").read_text().split()[0])
+                return ticks is not None and uptime - ticks / os.sysconf("SC_CLK_TCK") > supervisor.STEADY_SECONDS + 0.1
+            return False
+
+        self.wait(steady, f"{program} is steady")
 
     def arm_point(self, name: str) -> None:
         if name not in (*crash.POINTS, *crash.MORE_POINTS):

@@ -76,6 +76,7 @@ class CapsuleFaultsTest(unittest.TestCase):
     def test_wherever_a_program_dies_while_one_is_made_it_comes_out_whole_and_each_ran_once(self) -> None:
         for number, (point, times) in enumerate(self.making):
             with self.subTest(point=point, times=times):
+                self.cloud.wait_until_steady(point)
                 arming = threading.Thread(target=self.die_at, args=(point, times))
                 arming.start()
                 uuid = self.make(f"made-{number}")
@@ -89,6 +90,7 @@ class CapsuleFaultsTest(unittest.TestCase):
             with self.subTest(point=point, times=times):
                 uuid = self.make(f"left-{number}")
                 self.check_whole(uuid)
+                self.cloud.wait_until_steady(point)
                 arming = threading.Thread(target=self.die_at, args=(point, times))
                 arming.start()
                 self.leave(uuid)

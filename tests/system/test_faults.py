@@ -83,6 +83,7 @@ class CrashPointTest(FaultCase):
 
     def die_at(self, point: str) -> None:
         volume = self.cloud.make_volume()
+        self.cloud.wait_until_steady(point)
         self.cloud.arm_point(point)
         self.addCleanup(self.cloud.disarm_point, point)
         uuid = self.make_for_sure(f"at-{point}", volume)
