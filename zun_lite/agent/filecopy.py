@@ -27,14 +27,14 @@ def copy(source_fd: int, target_fd: int, size_bytes: int, require: Callable[[int
         if error.errno not in _CANNOT_SHARE:
             raise
         require(os.fstat(source_fd).st_blocks * 512)
-        for begin, end in _written(source_fd):
+        for begin, end in written(source_fd):
             _copy_range(source_fd, target_fd, begin, end)
         how = COPIED
     os.ftruncate(target_fd, size_bytes)
     return how
 
 
-def _written(file_fd: int) -> Iterator[tuple[int, int]]:
+def written(file_fd: int) -> Iterator[tuple[int, int]]:
     """From where to where there is data."""
     end = 0
     while True:

@@ -137,6 +137,10 @@ class Pool:
         """How many GiB can still be promised."""
         return max(0, self._room.left_bytes() // GIB)
 
+    def require(self, wanted_bytes: int) -> None:
+        """Failed where so many bytes cannot be written to the pool now."""
+        self._room.require(wanted_bytes)
+
     # volumes
 
     def make(self, volume_id: str, size_gib: int, fs_type: str) -> None:

@@ -65,6 +65,18 @@ def _parser() -> argparse.ArgumentParser:
     made = kinds.add_parser("demo", parents=[common], help="the built-in demo:latest, of busybox")
     made.set_defaults(run=_image_demo)
 
+    volume = commands.add_parser("volume", help="keep volumes elsewhere, and bring them back")
+    kinds = volume.add_subparsers(metavar="COMMAND", required=True)
+    export = kinds.add_parser("export", parents=[common], help="one moment of a volume of this host, to a new file")
+    export.add_argument("volume", metavar="VOLUME", help="its id, or its name")
+    export.add_argument("path", metavar="FILE")
+    export.set_defaults(run=_volume_export)
+    brought = kinds.add_parser("import", parents=[common], help="a new volume on this host, from an exported one")
+    brought.add_argument("path", metavar="FILE")
+    brought.add_argument("--project", required=True, help="whose it is to be: a project's id, or its name")
+    brought.add_argument("--name", help="its name (default the one that it was exported with)")
+    brought.set_defaults(run=_volume_import)
+
     clean = commands.add_parser("clean", parents=[common], help="stop, and take back all that was made, data too")
     clean.add_argument("--yes", action="store_true", help="mean it (needed at a terminal)")
     clean.set_defaults(run=_clean)
@@ -132,6 +144,25 @@ def _image_demo(parsed: argparse.Namespace) -> int:
     here = _here(parsed)
     images.make_demo(Engine(here.docker_socket), here.cluster, _say)
     _say("image demo:latest is there")
+    return 0
+
+
+def _volume_export(parsed: argparse.Namespace) -> int:
+    _need_root("volume export")
+    from zun_lite.cmd import volumes
+    from zun_lite.common import config
+
+    volumes.export(config.load([], state_dir=_here(parsed).state_dir), parsed.volume, parsed.path, _say)
+    return 0
+
+
+def _volume_import(parsed: argparse.Namespace) -> int:
+    _need_root("volume import")
+    from zun_lite.cmd import volumes
+    from zun_lite.common import config
+
+    conf = config.load([], state_dir=_here(parsed).state_dir)
+    volumes.take_in(conf, parsed.path, parsed.project, parsed.name, _say)
     return 0
 
 

@@ -111,6 +111,9 @@ MORE_POINTS = (
     "netd.format.noted",
     "netd.format.made",
     "netd.disconnect.after",
+    # volumes that are brought from elsewhere
+    "volume.import.filled",
+    "volume.import.recorded",
 )
 
 _folder: str | None = None
