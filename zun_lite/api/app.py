@@ -13,7 +13,7 @@ from zun_lite.api import media
 from zun_lite.api.audit import Audit
 from zun_lite.api.errors import ErrorHandlers
 from zun_lite.api.metrics import CountRequests
-from zun_lite.api.middleware import Authenticate, Microversions, Receive, Refresh, Wake
+from zun_lite.api.middleware import Authenticate, KeepReaders, Microversions, Receive, Refresh, Wake
 from zun_lite.api.paths import Normaliser
 from zun_lite.api.policy import Policy, check_routes
 from zun_lite.api.proxies import Proxies
@@ -44,6 +44,7 @@ def create_app(services: Services) -> Wsgi:
         Wake(services.means.waker),
         Refresh(cache),
         Authenticate(cache, rules),
+        KeepReaders(),
         ThrottleProjects(options.changes_per_second_of_project, clock),
         Microversions(),
     ]

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import falcon
 
 from zun_lite.api import access_rules, paths, versions
-from zun_lite.api.policy import Policy
+from zun_lite.api.policy import Policy, enforce
 from zun_lite.api.token_cache import TokenCache
 from zun_lite.common.wake import Waker
 from zun_lite.domain import errors
@@ -34,6 +34,7 @@ PUBLIC_PATHS = frozenset(
 TOKENS_PATH = "/identity/v3/auth/tokens"
 _PASSWORD_PATH = re.compile(r"/identity/v3/users/[^/]+/password")
 _REQUEST_ID = re.compile(r"req-[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_EMBEDDED = frozenset((paths.NETWORK, paths.VOLUME, paths.IMAGE))
 _READS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
@@ -105,6 +106,15 @@ class Refresh:
         changed = succeeded and req.method not in _READS and req.env.get(paths.SERVICE_KEY) == paths.IDENTITY
         if changed and req.path != TOKENS_PATH:
             self._tokens.clear()
+
+
+class KeepReaders:
+    """From changing what the embedded networks, volumes and images hold; the container API asks for each verb."""
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        caller = req.context.caller
+        if caller is not None and req.method not in _READS and req.env.get(paths.SERVICE_KEY) in _EMBEDDED:
+            enforce(caller, "embedded:change", caller.project_id)
 
 
 class Microversions:

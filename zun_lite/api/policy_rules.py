@@ -12,6 +12,8 @@ from oslo_policy.policy import DocumentedRuleDefault, Operation, RuleDefault
 from zun_lite.api import policy_identity
 
 OWNER = "is_admin:True or project_id:%(project_id)s"
+# as OWNER, but for who may only look
+CHANGER = "is_admin:True or (project_id:%(project_id)s and not rule:only_reader)"
 ADMIN = "rule:context_is_admin"
 ROLE = "role:admin"
 NOBODY = "!"
@@ -21,24 +23,25 @@ _ONE = "/v1/containers/{container}"
 _BASE = (
     ("context_is_admin", ROLE, "Who is an administrator: sees and does what only administrators may."),
     ("admin_or_owner", OWNER, "An administrator, or a member of the project that owns the object."),
+    ("only_reader", "role:reader and not role:member", "Who may look at a project's objects and change none."),
     ("admin_api", ROLE, "Administrators; for rules of an operator's own to refer to."),
     ("deny_everybody", NOBODY, "Nobody. Rules that are not known at all are judged by it."),
 )
 
 # name, default, what it allows, where
 _CONTAINERS = (
-    ("container:create", OWNER, "Create a container.", "POST /v1/containers"),
+    ("container:create", CHANGER, "Create a container.", "POST /v1/containers"),
     ("container:create:runtime", ADMIN, "Name the runtime of a new container.", "POST /v1/containers"),
     ("container:create:privileged", NOBODY, "Ask for a privileged container.", "POST /v1/containers"),
     ("container:create:requested_destination", ADMIN, "Name the host of a new container.", "POST /v1/containers"),
     ("container:create:image_pull_policy", ADMIN, "Name the pull policy of a new container.", "POST /v1/containers"),
     (
         "container:create:security_profile",
-        OWNER,
+        CHANGER,
         "Pick one of the operator's security profiles.",
         "POST /v1/containers; POST /v1/capsules",
     ),
-    ("container:delete", OWNER, "Delete a container.", f"DELETE {_ONE}"),
+    ("container:delete", CHANGER, "Delete a container.", f"DELETE {_ONE}"),
     ("container:delete_all_projects", ADMIN, "Delete a container of any project.", f"DELETE {_ONE}"),
     ("container:delete_force", ADMIN, "Delete a container by force.", f"DELETE {_ONE}"),
     ("container:get_one", OWNER, "Show a container.", f"GET {_ONE}"),
@@ -59,37 +62,37 @@ _CONTAINERS = (
     ("container:get_one:runtime", ADMIN, "See the runtime of containers.", f"GET {_ONE}; GET /v1/containers"),
     ("container:get_all", OWNER, "List a project's containers.", "GET /v1/containers"),
     ("container:get_all_all_projects", ADMIN, "List the containers of all projects.", "GET /v1/containers"),
-    ("container:update", OWNER, "Change a container's name, size or healing.", f"PATCH {_ONE}"),
-    ("container:start", OWNER, "Start a container.", f"POST {_ONE}/start"),
-    ("container:stop", OWNER, "Stop a container.", f"POST {_ONE}/stop"),
-    ("container:reboot", OWNER, "Restart a container.", f"POST {_ONE}/reboot"),
-    ("container:pause", OWNER, "Pause a container.", f"POST {_ONE}/pause"),
-    ("container:unpause", OWNER, "Let a paused container go on.", f"POST {_ONE}/unpause"),
-    ("container:kill", OWNER, "Send a container a signal.", f"POST {_ONE}/kill"),
-    ("container:rebuild", OWNER, "Make a container anew from an image.", f"POST {_ONE}/rebuild"),
-    ("container:rename", OWNER, "Give a container another name.", f"POST {_ONE}/rename"),
-    ("container:resize_container", OWNER, "Change what a container may use.", f"POST {_ONE}/resize_container"),
+    ("container:update", CHANGER, "Change a container's name, size or healing.", f"PATCH {_ONE}"),
+    ("container:start", CHANGER, "Start a container.", f"POST {_ONE}/start"),
+    ("container:stop", CHANGER, "Stop a container.", f"POST {_ONE}/stop"),
+    ("container:reboot", CHANGER, "Restart a container.", f"POST {_ONE}/reboot"),
+    ("container:pause", CHANGER, "Pause a container.", f"POST {_ONE}/pause"),
+    ("container:unpause", CHANGER, "Let a paused container go on.", f"POST {_ONE}/unpause"),
+    ("container:kill", CHANGER, "Send a container a signal.", f"POST {_ONE}/kill"),
+    ("container:rebuild", CHANGER, "Make a container anew from an image.", f"POST {_ONE}/rebuild"),
+    ("container:rename", CHANGER, "Give a container another name.", f"POST {_ONE}/rename"),
+    ("container:resize_container", CHANGER, "Change what a container may use.", f"POST {_ONE}/resize_container"),
     ("container:logs", OWNER, "Read a container's output.", f"GET {_ONE}/logs"),
-    ("container:execute", OWNER, "Run a command in a container.", f"POST {_ONE}/execute"),
-    ("container:execute_resize", OWNER, "Resize the terminal of such a command.", f"POST {_ONE}/execute_resize"),
-    ("container:attach", OWNER, "Attach to a container's main process.", f"GET {_ONE}/attach"),
-    ("container:resize", OWNER, "Resize the terminal of a main process.", f"POST {_ONE}/resize"),
+    ("container:execute", CHANGER, "Run a command in a container.", f"POST {_ONE}/execute"),
+    ("container:execute_resize", CHANGER, "Resize the terminal of such a command.", f"POST {_ONE}/execute_resize"),
+    ("container:attach", CHANGER, "Attach to a container's main process.", f"GET {_ONE}/attach"),
+    ("container:resize", CHANGER, "Resize the terminal of a main process.", f"POST {_ONE}/resize"),
     ("container:top", OWNER, "List a container's processes.", f"GET {_ONE}/top"),
     ("container:stats", OWNER, "See what a container uses.", f"GET {_ONE}/stats"),
     ("container:get_archive", OWNER, "Read files of a container.", f"GET {_ONE}/get_archive"),
-    ("container:port_forward", OWNER, "Reach a TCP port of a container.", f"GET {_ONE}/port-forward"),
-    ("container:put_archive", OWNER, "Write files of a container.", f"POST {_ONE}/put_archive"),
-    ("container:commit", OWNER, "Make an image of a container.", f"POST {_ONE}/commit"),
-    ("container:add_security_group", OWNER, "Give a container a security group.", f"POST {_ONE}/add_security_group"),
+    ("container:port_forward", CHANGER, "Reach a TCP port of a container.", f"GET {_ONE}/port-forward"),
+    ("container:put_archive", CHANGER, "Write files of a container.", f"POST {_ONE}/put_archive"),
+    ("container:commit", CHANGER, "Make an image of a container.", f"POST {_ONE}/commit"),
+    ("container:add_security_group", CHANGER, "Give a container a security group.", f"POST {_ONE}/add_security_group"),
     (
         "container:remove_security_group",
-        OWNER,
+        CHANGER,
         "Take a security group from a container.",
         f"POST {_ONE}/remove_security_group",
     ),
     ("container:network_list", OWNER, "List a container's networks.", f"GET {_ONE}/network_list"),
-    ("container:network_attach", OWNER, "Join a container to a network.", f"POST {_ONE}/network_attach"),
-    ("container:network_detach", OWNER, "Take a container off a network.", f"POST {_ONE}/network_detach"),
+    ("container:network_attach", CHANGER, "Join a container to a network.", f"POST {_ONE}/network_attach"),
+    ("container:network_detach", CHANGER, "Take a container off a network.", f"POST {_ONE}/network_detach"),
     (
         "container:actions",
         OWNER,
@@ -104,8 +107,8 @@ _CONTAINERS = (
     ),
 )
 _CAPSULES = (
-    ("capsule:create", OWNER, "Create a capsule.", "POST /v1/capsules"),
-    ("capsule:delete", OWNER, "Delete a capsule.", "DELETE /v1/capsules/{capsule}"),
+    ("capsule:create", CHANGER, "Create a capsule.", "POST /v1/capsules"),
+    ("capsule:delete", CHANGER, "Delete a capsule.", "DELETE /v1/capsules/{capsule}"),
     ("capsule:delete_all_projects", ADMIN, "Delete a capsule of any project.", "DELETE /v1/capsules/{capsule}"),
     ("capsule:get", OWNER, "Show a capsule.", "GET /v1/capsules/{capsule}"),
     ("capsule:get_one_all_projects", ADMIN, "Show a capsule of any project.", "GET /v1/capsules/{capsule}"),
@@ -138,6 +141,15 @@ _CLOUD = (
     ),
     ("availability_zones:get_all", OWNER, "List availability zones.", "GET /v1/availability_zones"),
 )
+_EMBEDDED = (
+    (
+        "embedded:change",
+        "not rule:only_reader",
+        "Change anything of the embedded networks, volumes and images.",
+        "POST /network/v2.0; PUT /network/v2.0; DELETE /network/v2.0; POST /volume/v3; PUT /volume/v3; "
+        "DELETE /volume/v3; POST /image/v2; PUT /image/v2; PATCH /image/v2; DELETE /image/v2",
+    ),
+)
 _QUOTAS = (
     ("quota:get", OWNER, "Show a project's quota.", "GET /v1/quotas/{project}"),
     ("quota:get_default", OWNER, "Show the quota of a project without its own.", "GET /v1/quotas/{project}/defaults"),
@@ -147,14 +159,14 @@ _QUOTAS = (
     ("quota_class:update", ADMIN, "Set a quota class.", "PUT /v1/quota_classes/{class}"),
 )
 _REGISTRIES = (
-    ("registry:create", OWNER, "Make a registry known.", "POST /v1/registries"),
-    ("registry:delete", OWNER, "Forget a registry.", "DELETE /v1/registries/{registry}"),
+    ("registry:create", CHANGER, "Make a registry known.", "POST /v1/registries"),
+    ("registry:delete", CHANGER, "Forget a registry.", "DELETE /v1/registries/{registry}"),
     ("registry:get_one", OWNER, "Show a registry.", "GET /v1/registries/{registry}"),
     ("registry:get_all", OWNER, "List a project's registries.", "GET /v1/registries"),
     ("registry:get_all_all_projects", ADMIN, "List the registries of all projects.", "GET /v1/registries"),
-    ("registry:update", OWNER, "Change a registry.", "PATCH /v1/registries/{registry}"),
+    ("registry:update", CHANGER, "Change a registry.", "PATCH /v1/registries/{registry}"),
 )
-_DOCUMENTED = (*_CONTAINERS, *_CAPSULES, *_IMAGES, *_CLOUD, *_QUOTAS, *_REGISTRIES, *policy_identity.RULES)
+_DOCUMENTED = (*_CONTAINERS, *_CAPSULES, *_IMAGES, *_CLOUD, *_EMBEDDED, *_QUOTAS, *_REGISTRIES, *policy_identity.RULES)
 
 
 def list_rules() -> list[RuleDefault]:
