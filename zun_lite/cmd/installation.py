@@ -24,6 +24,9 @@ _BEFORE_FIRST_UP = {"bin", "log", "run"}
 _NEAR = ("127.0.0.1", "::1", "localhost")
 _NOT_PASSED_ON = ("ZUN_LITE_CONFIG", "ZUN_LITE_JOIN_TOKEN")
 
+PROGRAMS = ("netd", "api", "controller", "gateway", "agent")
+ON_A_HOST = ("netd", "agent")
+
 _FIRST_CONFIG = """\
 # Written by the first `zun-lite up`; yours to edit from then on.
 # `zun-lite down`, then `zun-lite up`, makes an edit count.
@@ -65,6 +68,18 @@ class Installation:
     mount_dir: str = ""
     pool_dir: str = ""
     pool_shared: bool = False
+    api_url: str = ""
+    programs: tuple[str, ...] = PROGRAMS
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether this is a host of a fleet whose API runs elsewhere."""
+        return "api" not in self.programs
+
+    @property
+    def join_token_file(self) -> str:
+        """What `zun-lite join` was given, until the agent has enrolled."""
+        return self.path("keys", "join-token")
 
     def path(self, *parts: str) -> str:
         return os.path.join(self.state_dir, *parts)
@@ -148,6 +163,14 @@ def read(state_dir: str) -> Installation:
                 f"{path}: [{section}] {option} = {said} is no number of seconds; correct it."
             ) from None
 
+    def programs(said: str) -> tuple[str, ...]:
+        named = {word.strip() for word in said.split(",")}
+        if not named or named - set(PROGRAMS):
+            raise errors.Invalid(
+                f"{path}: [DEFAULT] programs = {said} must be some of {', '.join(PROGRAMS)}; correct it."
+            )
+        return tuple(name for name in PROGRAMS if name in named)
+
     return Installation(
         state_dir=state_dir,
         cluster=text("DEFAULT", "cluster", "zun"),
@@ -166,6 +189,8 @@ def read(state_dir: str) -> Installation:
         mount_dir=text("netd", "mount_dir", os.path.join(state_dir, "mounts")),
         pool_dir=text("volume", "pool_dir", os.path.join(state_dir, "volumes")),
         # what cannot be understood is taken for shared, with which nothing is lost
+        api_url=text("agent", "api_url", ""),
+        programs=programs(text("DEFAULT", "programs", ",".join(PROGRAMS))),
         pool_shared=text("agent", "pool_shared", "false").strip().lower() not in ("false", "0", "no", "off"),
     )
 

@@ -7,6 +7,7 @@ process, which then becomes the supervisor by exec and so sheds all that it impo
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -39,6 +40,11 @@ def up(
     here = installation.settle(
         state_dir, port=port, agent_port=agent_port, docker_socket=docker_socket, gateway_port=gateway_port
     )
+    return run(here, started, detach=detach)
+
+
+def run(here: Installation, started: float, *, detach: bool) -> int:
+    """Set up and run an installation whose configuration is written. started: by the monotonic clock, seconds."""
     held = lock.take(here.lock_file)
     if held is None:
         return _already_up(here)
@@ -47,7 +53,7 @@ def up(
     os.set_inheritable(held, True)
     command = [sys.executable, "-m", "zun_lite.cmd.supervisor", here.state_dir, str(held)]
     if not detach:
-        _say(f"running at http://{here.api_address[0]}:{here.port}/; Ctrl-C or `zun-lite down` stops it")
+        _say(f"running {_where(here)}; Ctrl-C or `zun-lite down` stops it")
         os.execve(sys.executable, command, here.environment)
     with open(here.path("log", "supervisor.log"), "ab") as log:
         process = subprocess.Popen(
@@ -60,18 +66,29 @@ def up(
             start_new_session=True,
         )
     os.close(held)
-    _wait_ready(here, process, started)
-    _say(f"up in {time.monotonic() - started:.1f} s at http://{here.api_address[0]}:{here.port}/ (pid {process.pid})")
+    if here.is_joined:
+        _wait_joined(here, process)
+    else:
+        _wait_ready(here, process, started)
+    _say(f"up in {time.monotonic() - started:.1f} s {_where(here)} (pid {process.pid})")
     return 0
+
+
+def _where(here: Installation) -> str:
+    if here.is_joined:
+        return f"as host {here.host_name} of {here.api_url}"
+    return f"at http://{here.api_address[0]}:{here.port}/"
 
 
 def check_ports(here: Installation) -> None:
     """Refuse early when another program listens where ours would; it would even be taken for ours."""
-    for option, host, port in (
-        ("port", here.bind, here.port),
-        ("agent-port", here.agent_bind, here.agent_port),
-        ("gateway-port", here.gateway_bind, here.gateway_port),
+    for program, option, host, port in (
+        ("api", "port", here.bind, here.port),
+        ("agent", "agent-port", here.agent_bind, here.agent_port),
+        ("gateway", "gateway-port", here.gateway_bind, here.gateway_port),
     ):
+        if program not in here.programs:
+            continue
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -98,6 +115,10 @@ def _already_up(here: Installation) -> int:
 
 
 def _set_up(here: Installation) -> None:
+    if here.is_joined:
+        _install_runtime(here)
+        docker_setup.prepare(here, _say)
+        return
     log_path = here.path("log", "bootstrap.log")
     with open(log_path, "ab") as log:
         bootstrap = subprocess.Popen(
@@ -152,6 +173,24 @@ def _wait_ready(here: Installation, process: subprocess.Popen[bytes], started: f
     while (state := _host_state(here)) != "ready":
         _still_going(here, process, deadline, f"host {here.host_name} is not ready: {state}")
         time.sleep(0.3)
+
+
+def _wait_joined(here: Installation, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + READY_TIMEOUT_SECONDS
+    while not os.path.exists(here.identity_file):
+        state = supervisor.read_state(here.state_file) or {}
+        # what an earlier supervisor wrote is not about this one
+        if state.get("pid") == process.pid and state["children"]["agent"]["restarts"]:
+            last = " ".join(logs.last_lines(here.path("log", "agent.log"), 1))
+            status.down(here)
+            raise errors.Failed(
+                f"{here.api_url} did not take this host: {last} Make a token with `zun-lite-manage host token --name "
+                f"{here.host_name}` where the API runs, and join again."
+            )
+        _still_going(here, process, deadline, f"{here.api_url} does not answer this host")
+        time.sleep(0.1)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(here.join_token_file)
 
 
 def _still_going(here: Installation, process: subprocess.Popen[bytes], deadline: float, problem: str) -> None:

@@ -36,6 +36,10 @@ def report(here: Installation, now: float) -> tuple[list[str], bool]:
             memory = _tree_memory(child["pid"]) if alive else 0.0
             lines.append(_row(name, word, child["pid"], child["since"], child["restarts"], memory, child["last_exit"]))
     docker = Engine(here.docker_socket).answers()
+    if here.is_joined:
+        joined = os.path.exists(here.identity_file)
+        lines.append(f"joined       {'yes' if joined else 'not yet'}, {here.api_url}")
+        return lines, healthy and docker and joined
     api = api_answers(here)
     lines.append(f"docker       {'answers' if docker else 'no answer'} at {here.docker_socket}")
     lines.append(f"api          {'answers' if api else 'no answer'} at http://{here.api_address[0]}:{here.port}/")

@@ -279,19 +279,20 @@ def programs_of(here: Installation) -> list[Program]:
         module = f"zun_lite.cmd.{name}"
         return Program(name, [sys.executable, "-m", module], here.environment, extra, module)
 
-    return [
-        program("netd"),
-        program("api"),
-        program("controller"),
-        program("gateway"),
-        program("agent", lambda: _join_token(here)),
-    ]
+    extra: dict[str, Callable[[], dict[str, str]]] = {"agent": lambda: _join_token(here)}
+    return [program(name, extra.get(name, dict)) for name in here.programs]
 
 
 def _join_token(here: Installation) -> dict[str, str]:
     """A one-time token for an agent that has not enrolled yet; nothing for one that has."""
     if os.path.exists(here.identity_file):
         return {}
+    if here.is_joined:
+        try:
+            with open(here.join_token_file, encoding="ascii") as file:
+                return {"ZUN_LITE_JOIN_TOKEN": file.read().strip()}
+        except FileNotFoundError as error:
+            raise errors.Failed("this host has not joined; run `zun-lite join` with a new token") from error
     command = [sys.executable, "-m", "zun_lite.cmd.manage", "host", "token", "--name", here.host_name]
     made = subprocess.run(
         command,

@@ -47,6 +47,21 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--detach", action="store_true", help="return when it is ready")
     up.set_defaults(run=_up)
 
+    join = commands.add_parser(
+        "join", parents=[common], help="make this machine a host of a fleet, and run what it needs"
+    )
+    join.add_argument("api_url", metavar="URL", help="where the API is, like https://cloud.example.org:9517")
+    join.add_argument("--token-file", metavar="FILE", help="a file with the token of `zun-lite-manage host token`")
+    join.add_argument("--name", help="the host's name, that of the token; default the kernel's")
+    join.add_argument(
+        "--address", help="this machine's address, for the API and for other hosts; default by the way there"
+    )
+    join.add_argument("--agent-port", type=int, default=installation.Installation.agent_port, help="9518")
+    join.add_argument("--docker-socket", help="another Docker Engine than this machine's own")
+    join.add_argument("--insecure", action="store_true", help="over plain http though the API is not on this machine")
+    join.add_argument("--detach", action="store_true", help="return when it has joined")
+    join.set_defaults(run=_join)
+
     down = commands.add_parser("down", parents=[common], help="stop everything; containers live on")
     down.set_defaults(run=_down)
     status = commands.add_parser("status", parents=[common], help="show each process; exit 3 unless all is well")
@@ -93,6 +108,25 @@ def _up(parsed: argparse.Namespace) -> int:
         agent_port=parsed.agent_port,
         gateway_port=parsed.gateway_port,
         docker_socket=parsed.docker_socket and os.path.abspath(parsed.docker_socket.removeprefix("unix://")),
+        detach=parsed.detach,
+    )
+
+
+def _join(parsed: argparse.Namespace) -> int:
+    _need_root("join")
+    from zun_lite.cmd import join
+
+    return join.join(
+        installation.chosen_state_dir(parsed.state_dir),
+        join.Wish(
+            api_url=parsed.api_url,
+            token=join.read_token(parsed.token_file),
+            name=parsed.name or os.uname().nodename,
+            address=parsed.address,
+            agent_port=parsed.agent_port,
+            docker_socket=parsed.docker_socket and os.path.abspath(parsed.docker_socket.removeprefix("unix://")),
+            insecure=parsed.insecure,
+        ),
         detach=parsed.detach,
     )
 

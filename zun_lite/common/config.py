@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from oslo_config import cfg
+from oslo_config import cfg, types
 
 from zun_lite.common import config_check
 
@@ -25,6 +25,12 @@ core_opts = [
         default="zun",
         regex=r"^[a-z0-9]{1,16}$",
         help="Name of this installation; labels what it makes in Docker, so that two never touch each other's.",
+    ),
+    cfg.ListOpt(
+        "programs",
+        default=["netd", "api", "controller", "gateway", "agent"],
+        item_type=types.String(choices=["netd", "api", "controller", "gateway", "agent"]),
+        help="What `zun-lite up` runs here; a host that joined a fleet runs netd and agent.",
     ),
     cfg.BoolOpt("debug", default=False, help="Log every step, not only changes."),
 ]

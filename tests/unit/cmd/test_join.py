@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `zun-lite join` refuses, and what it writes, before anything of the machine is touched."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import unittest
+from unittest import mock
+
+from zun_lite.cmd import installation, join, startup, supervisor
+from zun_lite.cmd.join import Wish
+from zun_lite.common import config
+from zun_lite.domain import errors
+
+
+class JoinTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.state_dir = os.path.join(folder.name, "state")
+
+    def join(self, url: str, **more) -> installation.Installation:
+        with mock.patch.object(startup, "run", return_value=0) as run:
+            join.join(self.state_dir, Wish(url, "the-token", "host2", **more), detach=True)
+        return run.call_args.args[0]
+
+    def test_it_writes_what_a_host_needs_and_keeps_the_token_to_itself(self):
+        here = self.join("http://192.0.2.1:9517", address="192.0.2.7", insecure=True, docker_socket="/run/d.sock")
+        self.assertEqual(("netd", "agent"), here.programs)
+        self.assertTrue(here.is_joined)
+        self.assertEqual(("192.0.2.7", 9518, "/run/d.sock"), (here.agent_bind, here.agent_port, here.docker_socket))
+        self.assertEqual(0o600, os.stat(here.join_token_file).st_mode & 0o777)
+        conf = config.load([], state_dir=self.state_dir)
+        self.assertEqual(
+            ("http://192.0.2.1:9517", "host2", "192.0.2.7:9518", "192.0.2.7"),
+            (conf.agent.api_url, conf.agent.host_name, conf.agent.address, conf.agent.underlay_address),
+        )
+        programs = supervisor.programs_of(here)
+        self.assertEqual(["netd", "agent"], [program.name for program in programs])
+        self.assertEqual({"ZUN_LITE_JOIN_TOKEN": "the-token"}, programs[1].extra())
+        os.unlink(here.join_token_file)
+        with self.assertRaisesRegex(errors.Failed, "run `zun-lite join` with a new token"):
+            programs[1].extra()
+
+    def test_plain_http_is_for_this_machine_alone(self):
+        with self.assertRaisesRegex(errors.Invalid, "is plain http.*say --insecure"):
+            self.join("http://192.0.2.1:9517", address="192.0.2.7")
+        self.assertFalse(os.path.exists(self.state_dir))
+        self.assertTrue(self.join("http://127.0.0.1:9517").is_joined)
+
+    def test_a_host_on_the_apis_own_machine_makes_no_tunnels(self):
+        self.join("http://127.0.0.1:9517")
+        conf = config.load([], state_dir=self.state_dir)
+        self.assertEqual(("127.0.0.1", None), (conf.agent.bind, conf.agent.underlay_address))
+
+    def test_https_needs_no_leave(self):
+        self.assertEqual("https://192.0.2.1", self.join("https://192.0.2.1/", address="192.0.2.7").api_url)
+
+    def test_what_is_no_url_or_no_address_is_named(self):
+        for url in ("cloud", "ftp://cloud", "http://:9517", "http://cloud:port"):
+            with self.assertRaisesRegex(errors.Invalid, "is not an API's URL"):
+                self.join(url)
+        with self.assertRaisesRegex(errors.Invalid, "is not an IP address"):
+            self.join("https://192.0.2.1", address="here")
+
+    def test_an_installation_that_is_there_is_left_as_it_is(self):
+        self.join("http://127.0.0.1:9517")
+        here = self.join("http://127.0.0.1:9518")
+        self.assertEqual("http://127.0.0.1:9518", here.api_url, "a join that was refused may be followed by another")
+        with open(here.identity_file, "w") as file:
+            file.write("{}")
+        with self.assertRaisesRegex(errors.Conflict, "is an installation already"):
+            self.join("http://127.0.0.1:9517")
+
+    def test_the_token_is_never_of_the_command_line(self):
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write("from-a-file\n")
+            file.flush()
+            self.assertEqual("from-a-file", join.read_token(file.name))
+        with mock.patch.dict(os.environ, {"ZUN_LITE_JOIN_TOKEN": "from-there"}):
+            self.assertEqual("from-there", join.read_token(None))
+            self.assertNotIn("ZUN_LITE_JOIN_TOKEN", os.environ)
+        with mock.patch("sys.stdin") as stdin:
+            stdin.isatty.return_value, stdin.readline.return_value = False, "\n"
+            with self.assertRaisesRegex(errors.Invalid, "There is no token: make one with"):
+                join.read_token(None)
