@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from falcon import testing
 
 from tests.api.network_case import V2, NetworkApiTestCase
 from tests.builders import a_host
+from zun_lite.api import audit
 from zun_lite.common import grants
 from zun_lite.control import hosts as hosts_of
 from zun_lite.control import plane, purge
@@ -168,6 +170,17 @@ class DockerPortsTest(NetworkApiTestCase):
         self.assertEqual([group], changed.json["port"]["security_groups"])
         states = plane.host_plane(self.means, self.host).networks[0].ports
         self.assertEqual([((group,), True)], [(state.groups, state.local) for state in states])
+
+    def test_a_port_made_and_given_back_is_told_under_the_hosts_id(self):
+        with self.assertLogs(audit.LOGGER, "INFO") as told:
+            port = self.reserve().json["port_id"]
+            self.ask("GET", "ports")
+            self.ask("DELETE", "ports", port_id=port)
+            self.ask("DELETE", "ports", port_id="any text")
+        records = [json.loads(record.getMessage()) for record in told.records]
+        seen = [(record["action"], record["initiator"]["id"], record["target"]["id"]) for record in records]
+        host = self.host.uuid
+        self.assertEqual([("update", host, port), ("delete", host, port), ("delete", host, "unknown")], seen)
 
     def test_the_audit_knows_whose_it_is(self):
         port = self.reserve().json["port_id"]

@@ -31,6 +31,7 @@ _TOKEN_ACTIONS = {"POST": "authenticate/login", "DELETE": "authenticate/logout"}
 # reads that give a way into a container, and the one request of gateways that does
 _STREAMS = ("/attach", "/streams/open", "/streams/begin")
 _DENIED = (401, 403)
+_DOCKER_PORTS = "/node/v1/docker/ports"
 
 
 class Audit:
@@ -80,8 +81,8 @@ def _service(req: falcon.Request) -> str:
 def _is_recorded(req: falcon.Request, template: str, status: int) -> bool:
     if status in _DENIED or template.endswith(_STREAMS):
         return True
-    # what hosts and gateways report is their work, not anybody's act
-    return req.method not in _READS and _service(req) != paths.NODE
+    # what hosts and gateways report is their work, not anybody's act; but this is some user's of a host's own Docker
+    return req.method not in _READS and (_service(req) != paths.NODE or template == _DOCKER_PORTS)
 
 
 def _action(method: str, template: str) -> str:
@@ -104,6 +105,8 @@ def _initiator(req: falcon.Request, template: str, body: dict[str, Any]) -> dict
         found |= {"id": caller.user_id, "project_id": caller.project_id, "roles": sorted(caller.roles)}
         if caller.global_request_id:
             found["globalRequestId"] = caller.global_request_id
+    elif (host_uuid := getattr(req.context, "host_uuid", None)) is not None:
+        found |= {"typeURI": "service/compute/node", "id": host_uuid}
     elif template == _TOKENS and body:
         # who logs in is nobody before
         found["id"] = str(((body.get("token") or {}).get("user") or {}).get("id"))

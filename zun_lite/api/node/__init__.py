@@ -41,6 +41,7 @@ def authenticate(means: Means, req: falcon.Request) -> hosts.Host:
     if host is None:
         raise errors.Unauthorized("No such host is enrolled here.")
     grants.read(grants.public_key(host.public_key), grants.API_AUDIENCE, token, means.clock)
+    req.context.host_uuid = host.uuid
     return host
 
 

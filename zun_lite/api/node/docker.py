@@ -14,6 +14,7 @@ from zun_lite.api.node import authenticate
 from zun_lite.control import docker_ports
 from zun_lite.control.means import Means
 from zun_lite.domain import errors
+from zun_lite.domain.names import as_id
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
@@ -57,11 +58,16 @@ class DockerPorts:
             wanted = None if ip is None else str(ipaddress.ip_address(ip))
         except ValueError as error:
             raise errors.Invalid(f"ip must be an address or null: {error}") from error
-        resp.media = asdict(docker_ports.reserve(self._means, host, network_id, _mac(mac), cidr, wanted))
+        endpoint = docker_ports.reserve(self._means, host, network_id, _mac(mac), cidr, wanted)
+        req.context.audited_id = endpoint.port_id
+        resp.media = asdict(endpoint)
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
         host = authenticate(self._means, req)
-        docker_ports.release(self._means, host, req.get_param("port_id", required=True))
+        port_id = req.get_param("port_id", required=True)
+        docker_ports.release(self._means, host, port_id)
+        # one that is no id is nobody's, and may be any text
+        req.context.audited_id = as_id(port_id) or "unknown"
         resp.status = falcon.HTTP_204
 
 

@@ -163,9 +163,9 @@ class Reservations:
 
     def leave(self, endpoint_id: str) -> None:
         """Take an endpoint's link away; fine to say again, and while the API is away."""
-        record_of_ours = self._of_endpoint(endpoint_id)
-        if record_of_ours is not None:
-            self._change(record_of_ours.key, sandbox="")
+        known = self._of_endpoint(endpoint_id)
+        if known is not None:
+            self._change(known.key, sandbox="")
             self._switchboard.unplug(endpoint_id)
 
     def show(self, docker_network: str, network_id: str) -> None:
@@ -229,7 +229,7 @@ class Reservations:
             answer = self._line().docker_port(network_id, mac, cidr, ip)
         except _REFUSALS:
             if known is None:
-                self._store.drop_reservation(key)
+                self._drop(key)
             raise
         except errors.ZunError:
             if known is None:
@@ -293,7 +293,7 @@ class Reservations:
             if known.endpoint is not None:
                 self._line().release_docker_port(known.endpoint.port_id)
             crash.point("netd.release.end")
-            self._store.drop_reservation(key)
+            self._drop(key)
         LOG.info("port with MAC %s of network %s is given back", known.mac, known.network_id)
 
     def _compare(self) -> None:
@@ -329,6 +329,11 @@ class Reservations:
             if changed != known:
                 self._store.save_reservation(changed)
             return changed
+
+    def _drop(self, key: str) -> None:
+        with self._guard:
+            self._idle_since.pop(key, None)
+            self._store.drop_reservation(key)
 
 
 def _key(network_id: str, mac: str) -> str:
