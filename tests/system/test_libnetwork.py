@@ -9,6 +9,7 @@ import uuid
 
 from tests.system.libnetwork_case import V2, Guest, LibnetworkCase
 from tests.system.netd.talk import listening, reaches_soon
+from zun_lite.cmd.engine import Engine
 from zun_lite.netd import names, namespaces
 
 ANSWER_LIMIT_SECONDS = 7.0
@@ -29,6 +30,7 @@ class LibnetworkTests(LibnetworkCase):
         by_name = "zun_lite.network=of-demo"
         self.create_network("named", "--ipam-opt", by_name, "-o", by_name)
         self.guest("named")
+        self.assertEqual(["named"], Engine(self.cloud.engine.socket).networks(self.driver))
 
     def test_a_container_reaches_its_networks_workloads_and_no_other_tenants(self) -> None:
         _, v4, v6 = self.member("neighbour", self.shown["demo"])

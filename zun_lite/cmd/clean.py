@@ -8,6 +8,8 @@ broken off can be run again. Debian packages and Docker's own data stay.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import re
@@ -35,8 +37,10 @@ def clean(here: Installation, say: Say) -> None:
         if removed:
             say(f"images removed: {', '.join(removed)}")
         _remove_brought_images(engine, here, say)
+        _tell_of_networks(engine, here, say)
     else:
         say(f"no Docker Engine answers at {here.docker_socket}: its containers and images, if any, stay")
+    _remove_driver(here)
     _close_way_out(here.cluster, say)
     _remove_namespaces(here.cluster, say)
     _release_mounts(here, say)
@@ -50,6 +54,32 @@ def _remove_containers(engine: Engine, cluster: str, say: Say) -> None:
         engine.remove_container(container["Id"])
     if found:
         say(f"containers removed: {len(found)}")
+
+
+def _tell_of_networks(engine: Engine, here: Installation, say: Say) -> None:
+    left = engine.networks(here.docker_driver)
+    if left:
+        say(
+            f"Docker's networks {', '.join(left)} were tenants' and stay: remove them and their containers, for which "
+            "Docker takes up to a minute each without the driver"
+        )
+
+
+def _remove_driver(here: Installation) -> None:
+    """Where Docker asked netd, which a netd that was killed leaves behind."""
+    socket = os.path.join(here.docker_driver_dir, f"{here.docker_driver}.sock")
+    try:
+        with open(f"{socket}.lock") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for path in (socket, f"{socket}.half", f"{socket}.lock"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+    except FileNotFoundError:
+        # it was never switched on
+        return
+    except BlockingIOError:
+        # another installation's netd listens there
+        return
 
 
 def _remove_brought_images(engine: Engine, here: Installation, say: Say) -> None:

@@ -88,6 +88,11 @@ class Engine:
         except errors.NotFound:
             return
 
+    def networks(self, driver: str) -> list[str]:
+        """Names of the networks that a driver makes."""
+        found = json.loads(self.ask("GET", "/networks", [("filters", json.dumps({"driver": [driver]}))]))
+        return sorted(item["Name"] for item in found)
+
     def images(self, label: str) -> list[dict[str, Any]]:
         return json.loads(self.ask("GET", "/images/json", [("filters", json.dumps({"label": [label]}))]))
 

@@ -65,6 +65,8 @@ class Installation:
     journal_dir: str = ""
     netd_socket: str = ""
     netd_answer_seconds: float = 60.0
+    docker_driver: str = "zun_lite"
+    docker_driver_dir: str = "/run/docker/plugins"
     mount_dir: str = ""
     pool_dir: str = ""
     pool_shared: bool = False
@@ -186,6 +188,8 @@ def read(state_dir: str) -> Installation:
         journal_dir=text("agent", "journal_dir", os.path.join(state_dir, "agent")),
         netd_socket=text("netd", "socket", os.path.join(state_dir, "run/netd.sock")),
         netd_answer_seconds=seconds("netd", "answer_seconds", 60.0),
+        docker_driver=text("netd", "libnetwork_name", "zun_lite"),
+        docker_driver_dir=text("netd", "libnetwork_dir", "/run/docker/plugins"),
         mount_dir=text("netd", "mount_dir", os.path.join(state_dir, "mounts")),
         pool_dir=text("volume", "pool_dir", os.path.join(state_dir, "volumes")),
         # what cannot be understood is taken for shared, with which nothing is lost

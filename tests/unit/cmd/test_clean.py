@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import tempfile
 import unittest
 from pathlib import Path
@@ -28,6 +29,7 @@ class CleanTest(unittest.TestCase):
         (pool / "volume.img").write_text("data")
         lines = ["[DEFAULT]", "cluster = nobodys", "[volume]", f"pool_dir = {pool}", "[agent]"]
         lines += ["docker_socket = /nowhere/docker.sock", f"pool_shared = {shared}" if shared else ""]
+        lines += ["[netd]", f"libnetwork_dir = {self.folder}", "libnetwork_name = ours"]
         (self.state_dir / "zun_lite.conf").write_text("\n".join(lines))
         said: list[str] = []
         with (
@@ -81,6 +83,20 @@ class CleanTest(unittest.TestCase):
         self.assertEqual("data", (pool / "volume.img").read_text())
         self.assertEqual([["umount", mounted[1]], ["losetup", "-d", "/dev/loop98"]], self.commands)
         self.assertFalse(self.state_dir.exists())
+
+    def test_where_docker_asked_goes_unless_another_netd_listens_there(self) -> None:
+        for locked in (True, False):
+            with self.subTest(locked=locked):
+                self.state_dir.mkdir(parents=True, exist_ok=True)
+                (self.state_dir / ".zun_lite").touch()
+                files = [self.folder / name for name in ("ours.sock", "ours.sock.lock", "theirs.sock")]
+                for file in files:
+                    file.touch()
+                with files[1].open() as lock:
+                    if locked:
+                        fcntl.flock(lock, fcntl.LOCK_EX)
+                    self.clean(self.state_dir / "volumes")
+                self.assertEqual([locked, locked, True], [file.exists() for file in files])
 
 
 if __name__ == "__main__":
