@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import configparser
 import contextlib
 import os
 import signal
@@ -19,6 +20,7 @@ from zun_lite.domain import errors
 from zun_lite.netd import names
 
 V2 = "/network/v2.0"
+OUTER = "172.29.83.0/24"
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,13 @@ class LibnetworkCase(CloudTestCase):
         # Docker looks for drivers of all clouds of the machine in one folder
         cls.driver = f"zl{uuid.uuid4().hex[:8]}"
         cls.settings = {
+            "network": {"external_cidr": OUTER},
             "netd": {
                 "libnetwork": "true",
                 "libnetwork_name": cls.driver,
                 "libnetwork_grace_seconds": cls.grace_seconds,
                 "interval_seconds": "1",
-            }
+            },
         }
         super().setUpClass()
         cls.netd = NetdClient(str(cls.cloud.state_dir / "run" / "netd.sock"))
@@ -80,8 +83,11 @@ class LibnetworkCase(CloudTestCase):
     @classmethod
     def allow(cls, *networks: str) -> None:
         """As an operator does it: in the API's configuration, and its start anew."""
-        conf = cls.cloud.state_dir / "zun_lite.conf"
-        conf.write_text(f"{conf.read_text()}\n[network]\ndocker_networks = {','.join(networks)}\n")
+        path, conf = cls.cloud.state_dir / "zun_lite.conf", configparser.ConfigParser()
+        conf.read_string(path.read_text())
+        conf["network"]["docker_networks"] = ",".join(networks)
+        with path.open("w") as file:
+            conf.write(file)
         before = cls.cloud.pid("api")
         cls.cloud.kill("api")
         cls.cloud.wait(lambda: cls.api_is_another_than(before), "the API is back")

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import uuid
 
-from tests.system.libnetwork_case import V2, Guest, LibnetworkCase
+from tests.system.libnetwork_case import OUTER, V2, Guest, LibnetworkCase
 from tests.system.netd.talk import listening, reaches_soon
 from zun_lite.cmd.engine import Engine
 from zun_lite.netd import names, namespaces
@@ -93,6 +94,24 @@ class LibnetworkTests(LibnetworkCase):
         done = self.docker("run", "-d", "--name", "published", "-p", "8080", "--network", network, "demo", check=False)
         self.docker("rm", "-f", "published", check=False)
         self.assertIn("floating IP", done.stderr)
+
+    def test_a_floating_ip_leads_to_it_from_the_host_and_itself_outside(self) -> None:
+        (subnet,) = self.cloud.ask("GET", f"{V2}/subnets?network_id={self.shown['more']}")["subnets"]
+        (external,) = self.cloud.ask("GET", f"{V2}/networks?router:external=True")["networks"]
+        gateway = {"external_gateway_info": {"network_id": external["id"]}}
+        router = self.cloud.ask("POST", f"{V2}/routers", {"router": {"name": "way", **gateway}})["router"]["id"]
+        self.addCleanup(self.cloud.call, "DELETE", f"{V2}/routers/{router}")
+        leg, path = {"subnet_id": subnet["id"]}, f"{V2}/routers/{router}"
+        self.cloud.ask("PUT", f"{path}/add_router_interface", leg)
+        self.addCleanup(self.cloud.call, "PUT", f"{path}/remove_router_interface", leg)
+        guest = self.guest(self.a_network("floats", "more"))
+        self.cloud.wait(lambda: guest.can_ping(OUTER.replace("0/24", "1")), "it gets out")
+        self.put_into(guest, self.make_group("let-in", {"protocol": "icmp"}))
+        body = {"floatingip": {"floating_network_id": external["id"], "port_id": guest.port_id}}
+        floating = self.cloud.ask("POST", f"{V2}/floatingips", body)["floatingip"]
+        self.addCleanup(self.cloud.call, "DELETE", f"{V2}/floatingips/{floating['id']}")
+        ping = ["busybox", "ping", "-c", "1", "-W", "1", floating["floating_ip_address"]]
+        self.cloud.wait(lambda: subprocess.run(ping, capture_output=True).returncode == 0, "the host gets in")
 
     def test_a_tenants_network_outlives_dockers_and_is_not_deleted_under_it(self) -> None:
         network = self.a_network("used")

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from oslo_config import cfg
 
@@ -21,7 +22,6 @@ from zun_lite.netd import namespaces
 from zun_lite.netd.census import Census
 from zun_lite.netd.copying import Copying
 from zun_lite.netd.dataplane import Dataplane
-from zun_lite.netd.libnetwork.server import PluginServer
 from zun_lite.netd.locks import ObjectLocks
 from zun_lite.netd.nameservice import NameService
 from zun_lite.netd.operations import Operations
@@ -31,6 +31,9 @@ from zun_lite.netd.stills import Stills
 from zun_lite.netd.store import Store
 from zun_lite.netd.volumes import Volumes
 from zun_lite.netd.wiring import Switchboard
+
+if TYPE_CHECKING:
+    from zun_lite.netd.libnetwork.server import PluginServer
 
 LOG = logging.getLogger(__name__)
 _STOP_SECONDS = 10.0
