@@ -20,6 +20,8 @@ from zun_lite.domain.plane import HostPlane
 from zun_lite.domain.wiring import Attachment, Endpoint
 
 MAX_ANSWER_BYTES = 4096
+# Nothing is done for it, so that a longer silence is that of a program that hangs.
+HELLO_SECONDS = 5.0
 _KINDS = {"invalid": errors.Invalid, "not-found": errors.NotFound, "conflict": errors.Conflict}
 
 
@@ -78,7 +80,7 @@ class NetdClient:
 
     def hello(self) -> dict[str, Any]:
         """{"version": str, "boot_id": str, "plane_revision": int or None}."""
-        return self.ask("hello")
+        return NetdClient(self._path, min(HELLO_SECONDS, self._timeout_seconds)).ask("hello")
 
     def plug(
         self,

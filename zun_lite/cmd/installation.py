@@ -64,7 +64,7 @@ class Installation:
     host_name: str = ""
     journal_dir: str = ""
     netd_socket: str = ""
-    netd_answer_seconds: float = 60.0
+    netd_answer_seconds: float = 30.0
     docker_driver: str = "zun_lite"
     docker_driver_dir: str = "/run/docker/plugins"
     mount_dir: str = ""
@@ -187,7 +187,7 @@ def read(state_dir: str) -> Installation:
         host_name=text("agent", "host_name", os.uname().nodename),
         journal_dir=text("agent", "journal_dir", os.path.join(state_dir, "agent")),
         netd_socket=text("netd", "socket", os.path.join(state_dir, "run/netd.sock")),
-        netd_answer_seconds=seconds("netd", "answer_seconds", 60.0),
+        netd_answer_seconds=seconds("netd", "answer_seconds", 30.0),
         docker_driver=text("netd", "libnetwork_name", "zun_lite"),
         docker_driver_dir=text("netd", "libnetwork_dir", "/run/docker/plugins"),
         mount_dir=text("netd", "mount_dir", os.path.join(state_dir, "mounts")),

@@ -232,7 +232,7 @@ netd_opts = [
     cfg.StrOpt("socket", help="netd's socket; default STATE_DIR/run/netd.sock."),
     cfg.FloatOpt(
         "answer_seconds",
-        default=60.0,
+        default=30.0,
         min=1.0,
         help="The agent gives up a question to netd after so long, a start of a container in Docker after half of it.",
     ),

@@ -21,7 +21,7 @@ def install(
     netd_socket: str,
     python: str,
     state_dir: str | None = None,
-    answer_seconds: float = 30.0,
+    answer_seconds: float = 15.0,
 ) -> None:
     """Write the wrapper at target_path, replacing one that is there in one step.
 
