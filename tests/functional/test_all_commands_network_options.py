@@ -35,9 +35,14 @@ class NetworkOptionsTest(CommandsTestCase):
                 self.assertEqual(found, name in [row[column] for row in done.json()], done)
 
     def fails(self, sentence: str, *words: str, cloud: str = "demo") -> None:
-        done = self.clients.openstack(*words, cloud=cloud, check=False)
-        self.assertIn(sentence, done.stderr)
-        self.assertNotEqual(0, done.code, words)
+        self.fail_all((sentence, words), cloud=cloud)
+
+    def fail_all(self, *refusals: tuple[str, tuple[str, ...]], cloud: str = "demo") -> None:
+        """Each command ends with an error that says this."""
+        typed = [list(words) for _, words in refusals]
+        for (sentence, _), done in zip(refusals, self.clients.several(typed, cloud=cloud), strict=True):
+            self.assertIn(sentence, done.stderr)
+            self.assertNotEqual(0, done.code, done)
 
     def subnet(self) -> str:
         return self.got(f"networks/{self.network}")["network"]["subnets"][0]
@@ -58,12 +63,16 @@ class NetworkOptionsTest(CommandsTestCase):
         self.assertEqual(("fuller", "more", True, False), self.record("network", path, *fields))
         shown = self.shown("network", "show", "fuller")
         self.assertEqual((made["id"], 1400, "ACTIVE"), (shown["id"], shown["mtu"], shown["status"]))
-        self.fails("read-only attribute mtu", "network", "set", "fuller", "--mtu", "1300")
-        for option in ("--share", "--external"):
-            self.fails("administrator", *network, "refused", option)
-            self.fails("administrator", "network", "set", "fuller", option)
-        self.fails("AvailabilityZone moon", *network, "refused", "--availability-zone-hint", "moon")
-        self.fails("No Network found for nope", "network", "show", "nope")
+        change = ("network", "set", "fuller")
+        self.fail_all(
+            ("read-only attribute mtu", (*change, "--mtu", "1300")),
+            ("administrator", (*network, "refused", "--share")),
+            ("administrator", (*network, "refused", "--external")),
+            ("administrator", (*change, "--share")),
+            ("administrator", (*change, "--external")),
+            ("AvailabilityZone moon", (*network, "refused", "--availability-zone-hint", "moon")),
+            ("No Network found for nope", ("network", "show", "nope")),
+        )
         self.say("network", "delete", "fuller")
 
     @about("network create", "network set", "network list")
@@ -239,17 +248,17 @@ class NetworkOptionsTest(CommandsTestCase):
         self.assertIn("fuller", self.names("port", "list", "--host", host, cloud="admin"))
         self.say("port", "unset", "fuller", "--host", cloud="admin")
         self.assertEqual("", self.record("port", path, "binding:host_id"))
-        for option, word in (
-            (("--mac-address", "fa:16:3e:00:00:99"), "read-only attribute mac_address"),
-            (("--vnic-type", "direct"), "binding:vnic_type"),
-            (("--dns-name", "box"), "No Extension found for dns-integration"),
-            (("--extra-dhcp-option", "name=router,value=1"), "No Extension found for extra_dhcp_opt"),
-            (("--fixed-ip", "ip-address=10.9.0.9"), "not a valid IP"),
-        ):
-            self.fails(word, "port", "set", "fuller", *option)
-        self.fails("binding:profile", "port", "set", "fuller", "--binding-profile", "key=value", cloud="admin")
-        self.fails("No Network found for nope", "port", "create", "no", "--network", "nope")
-        self.fails("compute", "port", "list", "--server", "box")
+        change, extension = ("port", "set", "fuller"), "No Extension found for"
+        self.fail_all(
+            ("read-only attribute mac_address", (*change, "--mac-address", "fa:16:3e:00:00:99")),
+            ("binding:vnic_type", (*change, "--vnic-type", "direct")),
+            (f"{extension} dns-integration", (*change, "--dns-name", "box")),
+            (f"{extension} extra_dhcp_opt", (*change, "--extra-dhcp-option", "name=router,value=1")),
+            ("not a valid IP", (*change, "--fixed-ip", "ip-address=10.9.0.9")),
+            ("No Network found for nope", ("port", "create", "no", "--network", "nope")),
+            ("compute", ("port", "list", "--server", "box")),
+        )
+        self.fails("binding:profile", *change, "--binding-profile", "key=value", cloud="admin")
         self.say("port", "delete", "fuller")
 
     @about("router create", "router set", "router unset", "router list")
@@ -293,11 +302,13 @@ class NetworkOptionsTest(CommandsTestCase):
             (("--not-tags", "red"), True),
         )
         self.check_finds("fuller", ("router", "list"), finds)
-        for option, word in ((("--distributed",), "distributed"), (("--ha",), "ha")):
-            self.fails(word, "router", "create", "no", *option)
-        outward = ("--external-gateway", "external")
-        self.fails("administrator", "router", "create", "no", *outward, "--fixed-ip", "ip-address=172.29.79.9")
-        self.fails("administrator", "router", "set", "fuller", *outward, "--disable-snat")
+        create, outward = ("router", "create", "no"), ("--external-gateway", "external")
+        self.fail_all(
+            ("distributed", (*create, "--distributed")),
+            ("ha", (*create, "--ha")),
+            ("administrator", (*create, *outward, "--fixed-ip", "ip-address=172.29.79.9")),
+            ("administrator", ("router", "set", "fuller", *outward, "--disable-snat")),
+        )
         self.say("router", "delete", "fuller")
 
     @about("floating ip create", "floating ip set", "floating ip unset", "floating ip list")
