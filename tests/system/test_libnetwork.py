@@ -126,7 +126,10 @@ class LibnetworkTests(LibnetworkCase):
         network = self.a_network("silent")
         guest = self.guest(network)
         with self.silent_api():
-            seconds, done = self.timed("run", "-d", "--network", network, "demo", "sleep", "600")
+            self.addCleanup(self.docker, "rm", "-f", "unanswered", check=False)
+            seconds, done = self.timed(
+                "run", "-d", "--name", "unanswered", "--network", network, "demo", "sleep", "600"
+            )
             self.assertNotEqual(0, done.returncode)
             self.assertIn("does not answer", done.stderr)
             self.assertLess(seconds, ANSWER_LIMIT_SECONDS + SLACK_SECONDS)

@@ -33,9 +33,11 @@ def clean(here: Installation, say: Say) -> None:
     engine = Engine(here.docker_socket)
     if engine.answers():
         _remove_containers(engine, here.cluster, say)
-        removed = images.remove_all(engine, here.cluster)
+        removed, kept = images.remove_all(engine, here.cluster)
         if removed:
             say(f"images removed: {', '.join(removed)}")
+        if kept:
+            say(f"images that are still used stay: {', '.join(kept)}")
         _remove_brought_images(engine, here, say)
         _tell_of_networks(engine, here, say)
     else:

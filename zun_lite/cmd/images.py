@@ -75,14 +75,17 @@ def make_demo(engine: Engine, cluster: str, say: Callable[[str], None]) -> None:
     say(f"image {reference} made from {BUSYBOX} ({len(content) // 1024} KiB)")
 
 
-def remove_all(engine: Engine, cluster: str) -> list[str]:
-    """Remove the images that this installation made; answers their names."""
-    removed = []
+def remove_all(engine: Engine, cluster: str) -> tuple[list[str], list[str]]:
+    """Remove the images that this installation made; the names of those, and of what others' containers are made of."""
+    removed, kept = [], []
     for image in engine.images(f"{LABEL_IMAGE}={cluster}"):
         for reference in image.get("RepoTags") or [image["Id"]]:
-            engine.remove_image(image["Id"] if reference == "<none>:<none>" else reference)
-            removed.append(reference)
-    return removed
+            try:
+                engine.remove_image(image["Id"] if reference == "<none>:<none>" else reference)
+                removed.append(reference)
+            except errors.Failed:
+                kept.append(reference)
+    return removed, kept
 
 
 def _changes(cluster: str, has_shell: bool) -> list[str]:

@@ -6,6 +6,7 @@ import os
 import tarfile
 import tempfile
 import unittest
+from unittest import mock
 
 from zun_lite.cmd import images
 from zun_lite.cmd.engine import Engine
@@ -39,6 +40,20 @@ class DemoLayerTest(unittest.TestCase):
             busybox.layer("/bin/ls")
         with self.assertRaisesRegex(errors.Failed, "busybox-static"):
             busybox.layer("/nowhere/busybox")
+
+
+class RemovalTest(unittest.TestCase):
+    def test_an_image_that_a_container_of_others_uses_hinders_no_other(self) -> None:
+        engine = mock.create_autospec(Engine, instance=True)
+        engine.images.return_value = [
+            {"Id": "sha256:1", "RepoTags": ["demo:latest", "demo:old"]},
+            {"Id": "sha256:2", "RepoTags": ["<none>:<none>"]},
+            {"Id": "sha256:3", "RepoTags": None},
+        ]
+        engine.remove_image.side_effect = [errors.Failed("conflict: container 1 is using it"), None, None, None]
+        removed, kept = images.remove_all(engine, "zun")
+        self.assertEqual((["demo:old", "<none>:<none>", "sha256:3"], ["demo:latest"]), (removed, kept))
+        self.assertEqual("sha256:2", engine.remove_image.call_args_list[2].args[0])
 
 
 class ImportTest(unittest.TestCase):
