@@ -26,7 +26,12 @@ READERS = (
     ["lint-imports"],
 )
 MOST_SECOND_TRIES = 12
-ALONE = r"system\.netd\.|system\.test_(fleet\w*|isolation_matrix|network_faults)\.|functional\.test_main_job\."
+# what these do is in namespaces of their own, however many there are
+_APART = r"(groups|isolation|mending|names|nft|shortcut|spoofing|wiring)"
+ALONE = (
+    rf"system\.netd\.(?!test_{_APART}\.)|system\.test_(fleet\w*|isolation_matrix|network_faults)\.|"
+    r"functional\.test_main_job\."
+)
 GROUPS = (
     ("side by side", "2", r"^tests\.(unit|db|api|agent)\."),
     ("clouds of their own, side by side", "2", rf"^tests\.(?!{ALONE})(system|functional)\."),

@@ -210,7 +210,7 @@ class SeededBugTest(unittest.TestCase):
         done = subprocess.run(
             [sys.executable, "-m", "unittest", bug.found_by],
             cwd=copy,
-            env={**os.environ, "PYTHONPATH": str(copy)},
+            env={**os.environ, "PYTHONPATH": str(copy), "ZUN_LITE_TESTS_WAIT_SECONDS": "20"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -6,6 +6,8 @@ not bear the port's own addresses goes no further. `inet zl` sees bridged packet
 which is where connections are tracked: there a port's security groups hold, for what it sends (out*)
 and for what it gets (in*).
 
+What most packets are, a port's own and neither UDP nor about neighbours, is told by one look at the guard's top.
+
 A packet's mark says which combination of groups its port has; the bridge's hooks set it from the port's
 link, so that a port is judged by where it is and never by what it says. Mark 0 is a link of our own (a
 tunnel or a router) or a port that is not to be guarded. What a connection's first side sends is judged
@@ -47,6 +49,8 @@ table {BRIDGE_TABLE} {{
   chain guard {{
     type filter hook prerouting priority -310; policy drop;
     meta mark set 0
+    ether type ip meta l4proto != udp iifname . ether saddr . ip saddr @own4 meta mark set iifname map @out_mark accept
+    ether type ip6 ip6 nexthdr tcp iifname . ether saddr . ip6 saddr @own6 meta mark set iifname map @out_mark accept
     iifname @trusted accept
     iifname @open accept
     ether type {{ 8021q, 8021ad }} drop
