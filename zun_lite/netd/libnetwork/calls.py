@@ -122,7 +122,7 @@ class Calls:
     def _create_network(self, body: Body, docker_pid: int) -> Body:
         docker_network = _docker_id(body, "NetworkID")
         pools = [*_list(body, "IPv4Data"), *_list(body, "IPv6Data")]
-        if any(pool.get("AddressSpace") != self._space for pool in pools if isinstance(pool, dict)):
+        if any(pool.get("AddressSpace") != self._space for pool in pools):
             raise errors.Invalid(
                 f"Addresses of a tenant's network come from its API: add --ipam-driver {self._name} "
                 f"--ipam-opt {NETWORK_OPTION}=ID_OR_NAME."
