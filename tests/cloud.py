@@ -68,6 +68,10 @@ class Cloud:
         self.stop()
 
     @property
+    def identity_url(self) -> str:
+        return f"{self.url}/identity"
+
+    @property
     def environment(self) -> dict[str, str]:
         """For a command of an operator or a tenant on this machine."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("OS_", "ZUN_LITE_"))}
@@ -168,7 +172,7 @@ class Cloud:
         scope = {"project": {"name": cloud, "domain": {"id": "default"}}}
         identity = {"methods": ["password"], "password": {"user": user}}
         answer = requests.post(
-            f"{self.url}/identity/v3/auth/tokens", json={"auth": {"identity": identity, "scope": scope}}, timeout=30
+            f"{self.identity_url}/v3/auth/tokens", json={"auth": {"identity": identity, "scope": scope}}, timeout=30
         )
         answer.raise_for_status()
         return answer.headers["X-Subject-Token"]

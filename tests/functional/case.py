@@ -33,10 +33,14 @@ class CloudTestCase(unittest.TestCase):
         super().setUpClass()
         if os.geteuid() != 0:
             raise AssertionError("these tests need root")
-        cls.cloud = Cloud(settings=cls.settings, crash_points=cls.crash_points)
+        cls.cloud = cls.make_cloud()
         cls.cloud.engine.live_restore = cls.live_restore
         cls.addClassCleanup(cls.cloud.stop)
         cls.cloud.start()
+
+    @classmethod
+    def make_cloud(cls) -> Cloud:
+        return Cloud(settings=cls.settings, crash_points=cls.crash_points)
 
     @classmethod
     def tearDownClass(cls) -> None:

@@ -24,6 +24,7 @@ from zun_lite.domain.caller import Caller
 from zun_lite.identity.base import Token
 
 LOG = logging.getLogger(__name__)
+SERVICE_ROLE = "service"
 REQUEST_ID_HEADER = "X-Openstack-Request-Id"
 PUBLIC_PATHS = frozenset(
     (
@@ -75,7 +76,8 @@ class Wake:
 class Authenticate:
     """Makes req.context.caller (and .token) out of X-Auth-Token; Unauthorized, except on public paths.
 
-    Forbidden: the token is bound to access rules, and the request is not among them.
+    Forbidden: the token is bound to access rules, and the request is not among them. A service that sends its own
+    token along (X-Service-Token) finishes what a user began: the user's token may have expired meanwhile.
     """
 
     def __init__(self, tokens: TokenCache, policy: Policy) -> None:
@@ -88,12 +90,22 @@ class Authenticate:
         token_id = req.get_header("X-Auth-Token")
         if not token_id:
             raise errors.Unauthorized("The request carries no token.")
-        token = self._tokens.validate(token_id)
-        if token.delegation is not None and token.delegation.rules is not None:
-            access_rules.check(token.delegation.rules, req.env[paths.SERVICE_KEY], req.method, req.path)
+        by_service = self._is_by_service(req.get_header("X-Service-Token"))
+        token = self._tokens.validate(token_id, allow_expired=by_service)
+        rules = token.delegation.rules if token.delegation is not None else None
+        if rules is not None and not by_service:
+            access_rules.check(rules, req.env[paths.SERVICE_KEY], req.method, req.path)
         req.context.token = token
         asking = make_caller(token, req.context.request_id, req.get_header(REQUEST_ID_HEADER), self._policy)
         req.context.caller = replace(asking, token=token_id)
+
+    def _is_by_service(self, token_id: str | None) -> bool:
+        """Unauthorized: the token of the service is not valid, or not a service's."""
+        if token_id is None:
+            return False
+        if SERVICE_ROLE not in self._tokens.validate(token_id).role_names:
+            raise errors.Unauthorized("X-Service-Token is not the token of a service.")
+        return True
 
 
 class Refresh:

@@ -25,10 +25,12 @@ from zun_lite.api.services import Services
 from zun_lite.cmd import begin
 from zun_lite.cmd.means import build_means, check_schema
 from zun_lite.common import crash, grants, log
+from zun_lite.control.means import Means
 from zun_lite.domain import errors
 from zun_lite.identity.embedded import EmbeddedIdentity
 from zun_lite.identity.guesses import Bounds
 from zun_lite.identity.keys import TokenKeys
+from zun_lite.identity.keystone import KeystoneIdentity
 
 GRACEFUL_TIMEOUT_SECONDS = 10
 KEEPALIVE_SECONDS = 65
@@ -56,22 +58,27 @@ def main() -> int:
 
 def build_services(conf: cfg.ConfigOpts) -> Services:
     means = build_means(conf)
-    identity = EmbeddedIdentity(
+    identity = None if conf.identity.provider == "keystone" else _embedded(conf, means)
+    tokens = identity or KeystoneIdentity(conf, means.clock)
+    grant_public_key = grants.public_text(grants.make_key(conf.grants.key_file))
+    return Services(
+        conf,
+        means,
+        tokens,
+        grant_public_key,
+        identity=identity,
+        gateway_public_key=grants.public_text(grants.make_key(conf.gateway.key_file)),
+    )
+
+
+def _embedded(conf: cfg.ConfigOpts, means: Means) -> EmbeddedIdentity:
+    return EmbeddedIdentity(
         means.db,
         TokenKeys(conf.identity.key_dir),
         means.clock,
         ttl_seconds=conf.identity.token_ttl_seconds,
         www_authenticate_uri=f"{conf.api.public_url.rstrip('/')}/identity",
         bounds=Bounds(conf.identity.wrong_of_user, conf.identity.wrong_from_address, conf.identity.wrong_seconds),
-    )
-    grant_public_key = grants.public_text(grants.make_key(conf.grants.key_file))
-    return Services(
-        conf,
-        means,
-        identity,
-        grant_public_key,
-        identity=identity,
-        gateway_public_key=grants.public_text(grants.make_key(conf.gateway.key_file)),
     )
 
 

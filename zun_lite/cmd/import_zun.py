@@ -187,7 +187,8 @@ def _look_up(
     for container in found:
         caller = _caller(container, wish)
         try:
-            _check_project(means, container, wish)
+            if conf.identity.provider == "embedded":
+                _check_project(means, container, wish)
             body = _translated(container, wish)
             login = known.get(str(body.get("registry")))
             if login is not None:

@@ -61,6 +61,15 @@ def bootstrap(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     schema.sync(db)
     grants.make_key(conf.grants.key_file)
     secret_keys.make_key(conf.registry.key_file)
+    if conf.identity.provider == "embedded":
+        _make_first_users(conf, db)
+    blocks = [block for block in (conf.network.external_cidr, conf.network.external_cidr6) if block]
+    made = db.transact(lambda tx: _make_outside(conf, tx, blocks)) if blocks else None
+    if made:
+        print(f"made the external network {made}")
+
+
+def _make_first_users(conf: cfg.ConfigOpts, db: Database) -> None:
     clouds = os.path.join(conf.state_dir, "clouds.yaml")
     passwords: tuple[str, str] | tuple[None, None] = (None, None)
     if not os.path.exists(clouds):
@@ -69,16 +78,15 @@ def bootstrap(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     if passwords[0]:
         _write_clouds(clouds, conf.api.public_url, {"admin": passwords[0], "demo": passwords[1] or ""})
         print(f"wrote {clouds}")
-    blocks = [block for block in (conf.network.external_cidr, conf.network.external_cidr6) if block]
-    tenants = conf.network.tenants_cidr6 or None
-    made = db.transact(lambda tx: outside.make_once(tx, _admin_project(tx), blocks, tenants)) if blocks else None
-    if made:
-        print(f"made the external network {made}")
 
 
-def _admin_project(tx: Any) -> str:
-    (found,) = rows.find_projects(tx, domain_id=identity.DOMAIN_ID, name=identity.ADMIN)
-    return found.id
+def _make_outside(conf: cfg.ConfigOpts, tx: Any, blocks: list[str]) -> str | None:
+    """None where it was made before, or where nobody says whose it would be."""
+    owner = conf.identity.admin_project_id
+    if conf.identity.provider == "embedded":
+        (found,) = rows.find_projects(tx, domain_id=identity.DOMAIN_ID, name=identity.ADMIN)
+        owner = found.id
+    return outside.make_once(tx, owner, blocks, conf.network.tenants_cidr6 or None) if owner else None
 
 
 def identity_bootstrap(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:

@@ -223,7 +223,10 @@ def _here(parsed: argparse.Namespace) -> Installation:
 def _made(parsed: argparse.Namespace) -> Installation:
     here = _here(parsed)
     if not os.path.exists(here.clouds_file):
-        raise errors.NotFound(f"{here.clouds_file} is not there, or not yours to read; run `zun-lite up` as root.")
+        raise errors.NotFound(
+            f"{here.clouds_file} is not there, or not yours to read; run `zun-lite up` as root. With a Keystone of "
+            "your own, use what you use with that."
+        )
     return here
 
 

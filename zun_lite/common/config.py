@@ -82,7 +82,13 @@ database_opts = [
     cfg.StrOpt("connection", secret=True, help="SQLAlchemy URL; default SQLite under state_dir."),
 ]
 identity_opts = [
-    cfg.StrOpt("provider", default="embedded", choices=["embedded"], help="Who knows users and projects."),
+    cfg.StrOpt(
+        "provider",
+        default="embedded",
+        choices=["embedded", "keystone"],
+        help="Who knows users and projects; keystone is asked as [keystone_authtoken] says.",
+    ),
+    cfg.StrOpt("admin_project_id", help="With Keystone: the project that owns the first network outside."),
     cfg.StrOpt("key_dir", help="Fernet keys of tokens; default STATE_DIR/keys/tokens."),
     cfg.IntOpt("token_ttl_seconds", default=14400, min=60, help="How long a token is good."),
     cfg.IntOpt("wrong_of_user", default=10, min=0, help="Wrong passwords that lock a user for a while; 0: never."),

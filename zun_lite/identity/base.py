@@ -10,6 +10,10 @@ from typing import Protocol
 IMPLIED_ROLES = {"admin": "manager", "manager": "member", "member": "reader"}
 
 
+# How long what a token said may be believed without another look, and so how soon a revocation counts everywhere.
+BELIEVED_SECONDS = 5.0
+
+
 @dataclass(frozen=True)
 class Named:
     """A domain or a role: an id and a name."""
@@ -79,10 +83,17 @@ class Token:
 
 
 class IdentityProvider(Protocol):
-    """Validates tokens. www_authenticate_uri: where a client gets one."""
+    """Validates tokens. www_authenticate_uri: where a client gets one.
+
+    believed_seconds: how long what it says may be believed without asking it again.
+    """
 
     www_authenticate_uri: str
+    believed_seconds: float
 
-    def validate(self, token_id: str) -> Token:
-        """What the token says. Unauthorized: forged, expired, revoked, or its user or scope is gone."""
+    def validate(self, token_id: str, *, allow_expired: bool = False) -> Token:
+        """What the token says. Unauthorized: forged, expired, revoked, or its user or scope is gone.
+
+        allow_expired: for a service that finishes what the user began; one that has expired of late is good then.
+        """
         ...

@@ -20,7 +20,7 @@ from zun_lite.db import roles
 from zun_lite.db.engine import Database
 from zun_lite.domain import errors
 from zun_lite.identity import passwords, payload, rights
-from zun_lite.identity.base import AccessRule, Delegation, Named, Owned, Token
+from zun_lite.identity.base import BELIEVED_SECONDS, AccessRule, Delegation, Named, Owned, Token
 from zun_lite.identity.guesses import USUAL, Bounds, Guesses
 from zun_lite.identity.keys import TokenKeys
 from zun_lite.identity.payload import Payload
@@ -53,6 +53,7 @@ class EmbeddedIdentity:
         bounds: Bounds = USUAL,
     ) -> None:
         self.www_authenticate_uri = www_authenticate_uri
+        self.believed_seconds = BELIEVED_SECONDS
         self.db = db
         self.clock = clock
         self._keys = keys

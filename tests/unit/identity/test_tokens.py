@@ -172,6 +172,7 @@ class RolesTest(testtools.TestCase):
 
 class Provider:
     www_authenticate_uri = ""
+    believed_seconds = LIFETIME_SECONDS
 
     def __init__(self, expires_at):
         self.asked = 0
