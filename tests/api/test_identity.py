@@ -8,10 +8,10 @@ from unittest import mock
 from testtools.matchers import MatchesRegex
 
 from tests.api.case import DEMO_PASSWORD, ApiTestCase
-from zun_lite.api.token_cache import LIFETIME_SECONDS
 from zun_lite.db import identity as rows
 from zun_lite.db import roles
 from zun_lite.identity import passwords
+from zun_lite.identity.base import BELIEVED_SECONDS
 
 MOMENT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"
 TOKENS = "/identity/v3/auth/tokens"
@@ -235,7 +235,7 @@ class ValidateTest(IdentityTestCase):
         user_id, project_id = self.ids("other")
         with self.db.transaction() as tx:
             roles.assign(tx, user_id, roles.PROJECT, project_id, roles.named(tx, ["service"])[0].id)
-        self.clock.advance(LIFETIME_SECONDS + 1)
+        self.clock.advance(BELIEVED_SECONDS + 1)
         self.assertEqual(200, self.validate(subject, user="other").status_code)
         self.assertEqual(403, self.validate(subject, user="other", method="DELETE").status_code)
 
@@ -255,7 +255,7 @@ class ValidateTest(IdentityTestCase):
         elsewhere, header = self.make_client(), {"X-Auth-Token": subject}
         self.assertEqual(200, elsewhere.simulate_get("/v1/containers", headers=header).status_code)
         self.validate(subject, method="DELETE")
-        self.clock.advance(LIFETIME_SECONDS + 0.1)
+        self.clock.advance(BELIEVED_SECONDS + 0.1)
         self.assertEqual(401, elsewhere.simulate_get("/v1/containers", headers=header).status_code)
 
     def test_an_expired_token_is_good_for_nothing_but_a_late_look(self):

@@ -7,7 +7,7 @@ import datetime
 import random
 
 from tests.api.test_identity_rights import V3, RightsTestCase
-from zun_lite.api.token_cache import LIFETIME_SECONDS
+from zun_lite.identity.base import BELIEVED_SECONDS
 
 HOUR = 3600
 
@@ -263,7 +263,7 @@ class ChainsTest(DelegationTestCase):
             grown += 1
         self.assertTrue(refused > 5 and grown > 15, (refused, grown))
         self.ask("PATCH", f"users/{self.user_id}", {"user": {"enabled": False}})
-        self.clock.advance(LIFETIME_SECONDS)
+        self.clock.advance(BELIEVED_SECONDS)
         for token, _, _ in pool:
             self.assertEqual(401, self.ask_with(token, "GET", f"{V3}/auth/projects"))
 

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from tests.api.test_identity import TOKENS, IdentityTestCase
-from zun_lite.api.token_cache import LIFETIME_SECONDS
 from zun_lite.db import roles
+from zun_lite.identity.base import BELIEVED_SECONDS
 from zun_lite.identity.guesses import USUAL
 
 V3 = "/identity/v3"
@@ -153,7 +153,8 @@ class RecordsTest(RightsTestCase):
         mine = self.ask("GET", "auth/projects", user="ann")["projects"]
         self.assertEqual(["low"], [each["name"] for each in mine])
         effective = self.ask("GET", f"role_assignments?effective&user.id={user['id']}")["role_assignments"]
-        self.assertEqual([{"project": {"id": low["id"]}}], [each["scope"] for each in effective])
+        below = {"project": {"id": low["id"]}, "OS-INHERIT:inherited_to": "projects"}
+        self.assertEqual([below], [each["scope"] for each in effective])
         plain = self.ask("GET", f"role_assignments?user.id={user['id']}&include_names")["role_assignments"]
         self.assertEqual("projects", plain[0]["scope"]["OS-INHERIT:inherited_to"])
         self.assertEqual(("ann", "reader"), (plain[0]["user"]["name"], plain[0]["role"]["name"]))
@@ -310,7 +311,7 @@ class GuessesTest(RightsTestCase):
         self.assertEqual({401}, {answer.status_code for answer in answers})
         self.assertEqual(1, len({answer.text for answer in answers}))
         self.assertEqual(204, change("demo's secret").status_code)
-        self.clock.advance(LIFETIME_SECONDS + 1)
+        self.clock.advance(BELIEVED_SECONDS + 1)
         self.assertEqual(404, self.validate(before).status_code)
         self.assertEqual((401, 201), (self.log_in("demo").status_code, self.log_in("demo", "new").status_code))
         for _ in range(USUAL.per_user):

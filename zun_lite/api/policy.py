@@ -122,7 +122,11 @@ def enforce(
 ) -> None:
     """Forbidden unless the rule allows it."""
     if not allows(caller, rule, owner_id, owner_user_id, **target):
-        raise errors.Forbidden(f"The policy rule {rule} does not allow you this.", kind="PolicyNotAuthorized")
+        sentence = f"The policy rule {rule} does not allow you this."
+        if rule.startswith("identity:"):
+            # What Keystone says, word for word: some clients read it.
+            sentence = f"You are not authorized to perform the requested action: {rule}."
+        raise errors.Forbidden(sentence, kind="PolicyNotAuthorized")
 
 
 def check_routes(table: Iterable[tuple[str, object, str | None]]) -> None:

@@ -16,10 +16,10 @@ import sqlalchemy as sa
 
 from zun_lite.common.clock import Clock
 from zun_lite.db import application_credentials as tables
-from zun_lite.db import roles
+from zun_lite.db import entries, roles
 from zun_lite.db.application_credentials import AccessRule, Credential
 from zun_lite.db.engine import Database
-from zun_lite.db.roles import Role
+from zun_lite.db.entries import Entry
 from zun_lite.domain import errors
 from zun_lite.identity import access_paths, nouns, passwords
 from zun_lite.identity.base import Named, Token
@@ -46,10 +46,10 @@ class Wish:
 
 @dataclass(frozen=True)
 class Shown:
-    """A credential with what it refers to."""
+    """A credential with what it refers to; roles by name, as records."""
 
     credential: Credential
-    roles: list[Role]
+    roles: list[Entry]
     rules: list[AccessRule]
 
 
@@ -263,8 +263,7 @@ def _rule(tx: sa.Connection, user_id: str, id: str) -> AccessRule:
 
 
 def _shown(tx: sa.Connection, credential: Credential) -> Shown:
-    known = roles.every(tx)
-    named = [known[id] for id in credential.role_ids if id in known]
+    named = entries.find(tx, roles.roles, {"id": credential.role_ids})
     return Shown(credential, named, tables.rules_of(tx, credential.id))
 
 

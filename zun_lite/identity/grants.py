@@ -204,7 +204,7 @@ def _expanded(tx: sa.Connection, found: Iterable[Assignment]) -> Iterator[Assign
             places[place] = _projects_below(tx, *place)
         for user_id in members[each.actor_id] if each.actor == roles.GROUP else [each.actor_id]:
             for role_id in brought[each.role_id]:
-                plain = replace(each, actor=roles.USER, actor_id=user_id, role_id=role_id, inherited=False)
+                plain = replace(each, actor=roles.USER, actor_id=user_id, role_id=role_id)
                 if not each.inherited:
                     yield plain
                 for project_id in places[place] if each.inherited else ():

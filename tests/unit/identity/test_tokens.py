@@ -11,11 +11,11 @@ import uuid
 import testtools
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from zun_lite.api.token_cache import LIFETIME_SECONDS, TokenCache
+from zun_lite.api.token_cache import TokenCache
 from zun_lite.common.clock import StoppedClock
 from zun_lite.domain import errors
 from zun_lite.identity import keys, passwords, payload, rights
-from zun_lite.identity.base import IMPLIED_ROLES, Named, Owned, Token
+from zun_lite.identity.base import BELIEVED_SECONDS, IMPLIED_ROLES, Named, Owned, Token
 from zun_lite.identity.payload import Payload
 
 
@@ -172,7 +172,7 @@ class RolesTest(testtools.TestCase):
 
 class Provider:
     www_authenticate_uri = ""
-    believed_seconds = LIFETIME_SECONDS
+    believed_seconds = BELIEVED_SECONDS
 
     def __init__(self, expires_at):
         self.asked = 0
@@ -196,7 +196,7 @@ class TokenCacheTest(testtools.TestCase):
         for _ in range(3):
             cache.validate("good")
         self.assertEqual(1, self.provider.asked)
-        self.clock.advance(LIFETIME_SECONDS)
+        self.clock.advance(BELIEVED_SECONDS)
         cache.validate("good")
         cache.forget("u")
         cache.validate("good")

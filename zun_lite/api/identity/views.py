@@ -52,8 +52,8 @@ def record(noun: Noun, row: Entry, url: str) -> Entry:
         shown |= {"parent_id": row["parent_id"] or row["domain_id"], "is_domain": False}
     elif noun is nouns.USER:
         shown["password_expires_at"] = None
-        for name in ("default_project_id", "email"):
-            if shown[name] is None:
+        for name in ("default_project_id", "email", "description"):
+            if not shown[name]:
                 del shown[name]
     elif noun is nouns.ROLE:
         shown["domain_id"] = row["domain_id"] or None
@@ -70,7 +70,7 @@ def credential(shown: Shown, url: str) -> Entry:
         "description": made.description,
         "user_id": made.user_id,
         "project_id": made.project_id,
-        "roles": [{"id": role.id, "name": role.name, "domain_id": role.domain_id or None} for role in shown.roles],
+        "roles": [_role(role) for role in shown.roles],
         "expires_at": made.expires_at and made.expires_at.isoformat(timespec="microseconds"),
         "unrestricted": made.unrestricted,
         "system": None,
@@ -79,6 +79,11 @@ def credential(shown: Shown, url: str) -> Entry:
     if shown.rules:
         body["access_rules"] = [access_rule(rule, None) for rule in shown.rules]
     return body
+
+
+def _role(row: Entry) -> Entry:
+    shown = nouns.ROLE.show(row)
+    return {**shown, "domain_id": row["domain_id"] or None, "description": row["description"] or None}
 
 
 def access_rule(rule: AccessRule, url: str | None) -> Entry:
