@@ -2,11 +2,7 @@
 # make run     set up this machine, start zun_lite, and show the main job
 # make test    everything that is tested, with what the tests need
 # make bench   the measurements          make chaos   the long tests of faults
-<<<<<<< HEAD
-# make docs    the API reference
-=======
-# make test-openstack    against a real Cinder, which it installs into an environment of its own
->>>>>>> 59f5a48 (Take containers' volumes from a Cinder: found and made with the user's rights, attached by the service)
+# make docs    the API reference       make test-openstack   the tests with OpenStack's own Keystone and Cinder
 # make clean   take back all that was made (Debian's packages stay)
 #
 # To be set: STATE_DIR PORT AGENT_PORT GATEWAY_PORT DOCKER_SOCKET (see zun-lite up --help), VENV, CLIENTS_VENV, PYTHON.
@@ -14,16 +10,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help run test test-setup bench chaos docs clean packages test-packages
-=======
-.PHONY: help run test test-setup test-openstack bench chaos clean packages test-packages
->>>>>>> 59f5a48 (Take containers' volumes from a Cinder: found and made with the user's rights, attached by the service)
+.PHONY: help run test test-setup test-openstack bench chaos docs clean packages test-packages
 
 PYTHON ?= python3
 VENV ?= .venv
 CLIENTS_VENV ?= .venv-clients
 OPENSTACK_VENV ?= .venv-openstack
+KEYSTONE_VENV ?= .venv-keystone
 STATE := $(if $(STATE_DIR),--state-dir $(STATE_DIR))
 UP := $(STATE) $(if $(PORT),--port $(PORT)) $(if $(AGENT_PORT),--agent-port $(AGENT_PORT)) \
       $(if $(GATEWAY_PORT),--gateway-port $(GATEWAY_PORT)) \
@@ -60,23 +53,18 @@ bench: test-setup
 chaos: test-setup
 	@CLIENTS_VENV="$(abspath $(CLIENTS_VENV))" TEST_PATH=./tests/chaos $(VENV)/bin/stestr run --concurrency 1
 
-<<<<<<< HEAD
 docs: $(VENV)/.docs
 	@$(VENV)/bin/python -m sphinx -W --keep-going -q -b html api-ref/source api-ref/build
 	@echo "==> api-ref/build/index.html"
 
-clean:
-	@$(PYTHON) -B -m zun_lite.cmd.up clean --yes $(STATE)
-	@rm -rf $(filter $(CURDIR)/%,$(abspath $(VENV) $(CLIENTS_VENV))) .stestr .mypy_cache .ruff_cache .hypothesis .import_linter_cache zun_lite.egg-info build api-ref/build
-=======
-test-openstack: test-setup $(OPENSTACK_VENV)/.openstack
+test-openstack: test-setup $(OPENSTACK_VENV)/.openstack $(KEYSTONE_VENV)/.keystone
 	@CLIENTS_VENV="$(abspath $(CLIENTS_VENV))" OPENSTACK_VENV="$(abspath $(OPENSTACK_VENV))" \
+	  KEYSTONE_VENV="$(abspath $(KEYSTONE_VENV))" \
 	  TEST_PATH=./tests/openstack $(VENV)/bin/stestr run --concurrency 1
 
 clean:
 	@$(PYTHON) -B -m zun_lite.cmd.up clean --yes $(STATE)
-	@rm -rf $(filter $(CURDIR)/%,$(abspath $(VENV) $(CLIENTS_VENV) $(OPENSTACK_VENV))) .stestr .mypy_cache .ruff_cache .hypothesis .import_linter_cache zun_lite.egg-info build
->>>>>>> 59f5a48 (Take containers' volumes from a Cinder: found and made with the user's rights, attached by the service)
+	@rm -rf $(filter $(CURDIR)/%,$(abspath $(VENV) $(CLIENTS_VENV) $(OPENSTACK_VENV) $(KEYSTONE_VENV))) .stestr .mypy_cache .ruff_cache .hypothesis .import_linter_cache zun_lite.egg-info build api-ref/build
 	@find zun_lite tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "==> clean; Debian's packages stay"
 
@@ -120,6 +108,12 @@ $(VENV)/.test: setup.cfg setup.py pyproject.toml constraints.txt | $(VENV)/bin/p
 $(VENV)/.docs: setup.cfg setup.py pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "==> what the API reference is built with into $(VENV) (a minute, the first time)"
 	@$(VENV)/bin/pip install $(PIP_FLAGS) -c constraints.txt -e '.[docs]'
+	@touch $@
+
+$(KEYSTONE_VENV)/.keystone: tests/keystone.txt | test-packages
+	@echo "==> OpenStack's Keystone into $(KEYSTONE_VENV) (a minute, the first time)"
+	@$(PYTHON) -m venv $(KEYSTONE_VENV)
+	@$(KEYSTONE_VENV)/bin/pip install $(PIP_FLAGS) -r tests/keystone.txt
 	@touch $@
 
 $(CLIENTS_VENV)/.clients: tests/clients.txt | test-packages
