@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import uuid
 from typing import Any
 
@@ -209,6 +211,28 @@ class IdentityRecordsCommandsTest(ClientsTestCase):
         listed = self.seen("endpoint", "list")
         self.assertEqual(18, len([each for each in listed if each["Region"] == "RegionOne"]))
         self.assertEqual(["RegionOne"], [each["Region"] for each in self.seen("region", "list")])
+
+    def test_keys_are_rotated_under_a_running_api_and_no_token_ends(self):
+        tokens = [self.cloud.take_token("demo")]
+        for _ in range(3):
+            said = self.cloud.program("manage", "identity", "rotate")
+            self.assertIn("encrypts from now on", said)
+            tokens.append(self.cloud.take_token("demo"))
+        for token in tokens:
+            answer = requests.get(f"{self.cloud.url}/v1/containers", headers={"X-Auth-Token": token}, timeout=10)
+            self.assertEqual(200, answer.status_code)
+
+    def test_a_lost_password_is_set_by_the_operator(self):
+        made = self.cloud.program("manage", "identity", "bootstrap")
+        self.assertEqual("", made)
+        environment = {**self.cloud.environment, "ZUN_LITE_DEMO_PASSWORD": NEW_PASSWORD}
+        command = [sys.executable, "-m", "zun_lite.cmd.manage", "identity", "bootstrap"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+        self.assertEqual("password of user demo\n", done.stdout)
+        self.assertEqual(201, self.sign_in("demo", NEW_PASSWORD).status_code)
+        environment["ZUN_LITE_DEMO_PASSWORD"] = self.cloud.password("demo")
+        subprocess.run(command, env=environment, capture_output=True, timeout=60, check=True)
+        self.assertEqual(201, self.sign_in("demo", self.cloud.password("demo")).status_code)
 
     def test_application_credentials_and_access_rules(self):
         name = self.name("credential")
