@@ -258,7 +258,7 @@ def ordered(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: ordered(each) for key, each in value.items()}
     if isinstance(value, list):
-        return sorted((ordered(each) for each in value), key=lambda each: json.dumps(each, sort_keys=True))
+        return sorted((ordered(each) for each in value), key=lambda each: alike(json.dumps(each, sort_keys=True)))
     return value
 
 
