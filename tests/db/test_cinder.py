@@ -166,11 +166,11 @@ class CinderProvider(DatabaseTestCase):
         self.assertEqual(((1, False), (2, True)), ((first.epoch, first.formatted), (second.epoch, second.formatted)))
 
     def test_a_volume_that_is_still_made_is_waited_for_and_not_for_ever(self):
-        request = self.mount(status="creating")
+        request = replace(self.mount(status="creating"), auto_remove=True)
         with self.assertRaises(errors.Busy):
             self.provide(request)
         self.api.volumes[request.volume_id]["status"] = "available"
-        self.provide(request)
+        self.assertTrue(self.provide(request).owned)
         late = self.mount(status="creating")
         impatient = CinderVolumes(self.db, self.api, self.means.secrets, wait_seconds=-1)
         with self.assertRaises(errors.NotUsable):

@@ -174,11 +174,13 @@ class CinderVolumes:
         read_only = request.read_only or str(volume["metadata"].get("readonly")).lower() == "true"
         volume_id = volume["id"]
 
-        def work(tx: sa.Connection) -> Use:
+        def begun(tx: sa.Connection) -> Use:
             use = cinder.at(tx, workload_uuid, position)
-            if use is None:
-                made = request.auto_remove is True
-                use = cinder.begin(tx, workload_uuid, position, volume_id, made=made)
+            made = request.auto_remove is True
+            return use or cinder.begin(tx, workload_uuid, position, volume_id, made=made)
+
+        def work(tx: sa.Connection) -> Use:
+            use = begun(tx)
             if use.host == host_uuid and use.volume_uuid == volume_id:
                 return use
             epoch = cinder.next_epoch(tx, volume_id)
@@ -199,19 +201,13 @@ class CinderVolumes:
             return claimed
 
         if volume["status"] in _COMING:
-            self._wait_for(volume, workload_uuid, position)
+            self._wait_for(volume, self._db.transact(begun))
         return self._db.transact(work)
 
-    def _wait_for(self, volume: dict[str, Any], workload_uuid: str, position: int) -> None:
+    def _wait_for(self, volume: dict[str, Any], use: Use) -> None:
         """Busy while it may still come; NotUsable once that took too long."""
-
-        def begun(tx: sa.Connection) -> datetime.datetime:
-            use = cinder.at(tx, workload_uuid, position)
-            return (use or cinder.begin(tx, workload_uuid, position, volume["id"], made=False)).created_at
-
-        since = self._db.transact(begun)
         with self._db.read() as tx:
-            waited = self._db.now(tx) - since
+            waited = self._db.now(tx) - use.created_at
         if waited.total_seconds() > self._wait_seconds:
             raise errors.NotUsable(
                 f"Volume {volume['id']} is still {volume['status']} after {self._wait_seconds} s.",
