@@ -94,6 +94,23 @@ class PortsTest(NetworkApiTestCase):
         self.assertEqual(2, len(self.ids("ports", f"fixed_ips=subnet_id%3D{self.subnet}&device_id=")))
         self.denied(400, "HTTPBadRequest", self.call("GET", f"{V2}/ports?fixed_ips=10.0.0.2"))
 
+    def test_a_part_of_an_address_finds_those_that_one_may_see(self) -> None:
+        self.make("subnet", network_id=self.network, cidr="2001:db8:a::/64", ip_version=6)
+        first, second = (self.make("port", network_id=self.network)["id"] for _ in range(2))
+        foreign, _ = self.a_network("10.0.0.0/24", user="other")
+        other = self.make("port", "other", network_id=foreign)["id"]
+        for query, found in (
+            ("ip_address_substr%3D0.0.2", [first]),
+            ("ip_address_substr%3D10.0", [first, second]),
+            ("ip_address_substr%3DDB8:A", [first, second]),
+            ("ip_address_substr%3D0.0.2&fixed_ips=ip_address_substr%3D0.0.3", [first, second]),
+            (f"ip_address_substr%3D10.&fixed_ips=subnet_id%3D{self.subnet}&fixed_ips=ip_address%3D10.0.0.3", [second]),
+            ("ip_address_substr%3D%25", []),
+            ("ip_address_substr%3D11.", []),
+        ):
+            self.assertEqual(found, self.ids("ports", f"fixed_ips={query}"), query)
+        self.assertEqual([first, other], self.ids("ports", "fixed_ips=ip_address_substr%3D0.0.2", user="admin"))
+
     def test_a_groups_id_finds_its_ports(self) -> None:
         port = self.make("port", network_id=self.network)
         self.make("port", network_id=self.network, security_groups=[])

@@ -229,6 +229,8 @@ class NetworkOptionsTest(CommandsTestCase):
             (("--mac-address", "FA:16:3E:00:00:90"), True),
             (("--fixed-ip", f"subnet={self.subnet()},ip-address=10.60.0.90"), True),
             (("--fixed-ip", "ip-address=10.60.0.91"), False),
+            (("--fixed-ip", "ip-substring=60.0.9"), True),
+            (("--fixed-ip", "ip-substring=61.0.9"), False),
             (("--security-group", "default"), False),
             (("--status", "DOWN"), True),
             (("--status", "ACTIVE"), False),

@@ -220,6 +220,14 @@ def on_address(ip: str) -> sa.ColumnElement[bool]:
     return ports.c.uuid.in_(holding)
 
 
+def with_address_like(tx: sa.Connection, parts: Iterable[str], where: Iterable[sa.ColumnElement[bool]]) -> set[str]:
+    """The uuids of those ports in `where` that have an address in whose text one of the parts stands."""
+    wanted = tuple(parts)
+    query = sa.select(addresses.c.port_uuid, addresses.c.ip).join(ports, ports.c.uuid == addresses.c.port_uuid)
+    held = tx.execute(query.where(*where))
+    return {uuid for uuid, key in held if any(part in ip_of(key) for part in wanted)}
+
+
 def on_subnet(subnet_uuid: str) -> sa.ColumnElement[bool]:
     return ports.c.uuid.in_(sa.select(addresses.c.port_uuid).where(addresses.c.subnet_uuid == subnet_uuid))
 

@@ -36,6 +36,7 @@ EXTENSIONS = {
     "external-net": ("Neutron external network", "Adds external network attribute to network resource."),
     "extraroute": ("Neutron Extra Route", "Extra routes configuration for L3 router"),
     "extraroute-atomic": ("Atomically add/remove extra routes", "Edit extra routes of a router one at a time."),
+    "ip-substring-filtering": ("IP address substring filtering", "Provides IP address substring filtering of ports"),
     "net-mtu": ("Network MTU", "Provides MTU attribute for a network resource."),
     "network_availability_zone": ("Network Availability Zone", "Availability zone support for network."),
     "pagination": ("Pagination support", "Extension that indicates that pagination is enabled."),

@@ -49,6 +49,7 @@ SORTABLE = {
     "created_at": "created_at",
     "updated_at": "updated_at",
 }
+MOST_FOUND = 5000
 ATTRIBUTES = {
     "network_id": Attribute("network_id", bodies.identifier, required=True),
     "name": Attribute("name", bodies.text, change=True),
@@ -88,14 +89,22 @@ def _host_names(tx: sa.Connection, caller: Caller) -> dict[str, str]:
 def _clauses(tx: sa.Connection, query: queries.Query, caller: Caller) -> Clauses:
     """Filters that are not plain columns."""
     clauses: Clauses = []
+    parts: list[str] = []
     for condition in query.others.get("fixed_ips", ()):
         key, _, value = condition.partition("=")
         if key == "ip_address":
             clauses.append(ports.on_address(str(cidr.parse_ip(value, "fixed_ips"))))
         elif key == "subnet_id":
             clauses.append(ports.on_subnet(as_id(value) or value))
+        elif key == "ip_address_substr":
+            parts.append(value.lower())
         else:
-            raise bodies.invalid("fixed_ips", f"'{condition}' must be ip_address=ADDRESS or subnet_id=ID")
+            raise bodies.invalid(
+                "fixed_ips",
+                f"'{condition}' must be ip_address=ADDRESS, ip_address_substr=PART_OF_AN_ADDRESS or subnet_id=ID",
+            )
+    if parts:
+        clauses.append(_like(tx, caller, parts))
     if "security_groups" in query.others:
         clauses.append(ports.in_groups([as_id(value) or value for value in query.others["security_groups"]]))
     if "status" in query.others:
@@ -107,6 +116,15 @@ def _clauses(tx: sa.Connection, query: queries.Query, caller: Caller) -> Clauses
         uuids = {uuid for uuid, name in _host_names(tx, caller).items() if name in asked}
         clauses.append(ports.ports.c.host.in_(sorted(asked | uuids)))
     return clauses
+
+
+def _like(tx: sa.Connection, caller: Caller, parts: Sequence[str]) -> sa.ColumnElement[bool]:
+    """Addresses are kept as numbers, so that their text is looked at here."""
+    seen = [] if caller.is_admin else [ports.visible_to(caller.project_id)]
+    found = ports.with_address_like(tx, parts, seen)
+    if len(found) > MOST_FOUND:
+        raise bodies.invalid("fixed_ips", f"more than {MOST_FOUND} ports have such an address; give more of it")
+    return ports.ports.c.uuid.in_(sorted(found))
 
 
 KIND = Kind(
