@@ -93,23 +93,31 @@ class Clients:
 
     def several(self, commands: list[list[str]], *, cloud: str = "demo") -> list[Done]:
         """Many `openstack` commands that one process runs after each other, for where each one's own costs too much."""
-        done = self._run({"kind": "several", "commands": commands}, ("several",), cloud, check=True)
+        limit_seconds = COMMAND_LIMIT_SECONDS + len(commands)
+        done = self._run({"kind": "several", "commands": commands}, ("several",), cloud, True, limit_seconds)
         return [Done(tuple(words), **ended) for words, ended in zip(commands, done.json(), strict=True)]
 
     def python(self, code: str, *, cloud: str = "demo", check: bool = True) -> Done:
         """A program in the clients' environment."""
         return self._run({"kind": "python", "code": code}, ("python",), cloud, check)
 
-    def _run(self, asked: dict[str, Any], words: tuple[str, ...], cloud: str, check: bool) -> Done:
+    def _run(
+        self,
+        asked: dict[str, Any],
+        words: tuple[str, ...],
+        cloud: str,
+        check: bool,
+        limit_seconds: float = COMMAND_LIMIT_SECONDS,
+    ) -> Done:
         assert self._process and self._process.stdin, "the clients are not started"
         more = {
             "environment": {**self._environment, "OS_CLOUD": cloud, "COLUMNS": "250"},
             "folder": self._folder,
-            "timeout_seconds": COMMAND_LIMIT_SECONDS,
+            "timeout_seconds": limit_seconds,
         }
         self._process.stdin.write(json.dumps({**asked, **more}) + "\n")
         self._process.stdin.flush()
-        answer = self._read(COMMAND_LIMIT_SECONDS + 5)
+        answer = self._read(limit_seconds + 5)
         done = Done(words, answer["code"], answer["stdout"], answer["stderr"])
         if check and done.code:
             raise AssertionError(str(done))
