@@ -288,7 +288,8 @@ class Fleet(Cloud):
             conf.set_override("host_name", host.name, group="agent")
             conf.set_override("docker_socket", host.engine.socket, group="agent")
             conf.set_override("socket", str(host.state_dir / "run/netd.sock"), group="netd")
-            conf.set_override("pool_dir", str(host.state_dir / "volumes"), group="volume")
+            if "pool_dir" not in self._settings.get("volume", {}):
+                conf.set_override("pool_dir", str(host.state_dir / "volumes"), group="volume")
             found, _ = audit.audit(conf, LIMIT_SECONDS)
             sentences += [f"{host.name} {finding.invariant}: {finding.sentence}" for finding in found]
         return sentences
