@@ -73,6 +73,9 @@ class QuotasTest(VolumeApiTestCase):
         self.allow(volumes_fast=1)
         self.make(volume_type="fast")
         self.denied(413, "overLimit", self.post(volume_type="fast"), "volumes_fast")
+        ident = self.get(f"{V3}/types")["volume_types"][0]["id"]
+        self.call("PUT", f"{V3}/types/{ident}", {"volume_type": {"name": "quick"}}, user="admin")
+        self.denied(413, "overLimit", self.post(volume_type="quick"), "volumes_quick")
         self.make()
 
     def test_administrators_set_them_and_take_them_back(self) -> None:

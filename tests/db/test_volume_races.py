@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,7 @@ from zun_lite.domain.spec import MountRequest
 from zun_lite.volume import attachments, snapshots
 from zun_lite.volume import volumes as rules
 from zun_lite.volume.embedded import EmbeddedVolumes
-from zun_lite.volume.quotas import VolumeQuotas, used
+from zun_lite.volume.quotas import GIGABYTES, VolumeQuotas, typed, used
 from zun_lite.volume.volumes import NewVolume
 
 PROJECT, OTHER = "p" * 32, "q" * 32
@@ -98,6 +99,14 @@ class VolumeRacesTest(DatabaseTestCase):
 
         with ThreadPoolExecutor(len(works)) as threads:
             return list(threads.map(run, works))
+
+    def test_a_limit_of_the_longest_type_is_kept(self) -> None:
+        kind = replace(volume_types.DEFAULT, uuid=new_id(), name="\u4e16" * 255)
+        self.db.transact(lambda tx: volume_types.insert(tx, kind))
+        resource = typed(GIGABYTES, kind.name)
+        self.allow(**{resource: 7})
+        with self.db.read() as tx:
+            self.assertEqual(7, self.quotas.of_project(tx, PROJECT)[resource])
 
     def test_64_creates_and_a_quota_for_10_make_10(self) -> None:
         self.allow(volumes=10)

@@ -18,6 +18,7 @@ from zun_lite.domain.spec import MountRequest
 from zun_lite.domain.wiring import Attachment
 from zun_lite.volume import embedded
 from zun_lite.volume import volumes as rules
+from zun_lite.volume.quotas import VolumeQuotas
 
 PROJECT, OTHER = "p" * 32, "q" * 32
 HOST, HOST_2 = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
@@ -209,6 +210,14 @@ class VolumesTest(DatabaseTestCase):
         self.provider.release(workload)
         with self.db.read() as tx:
             self.assertEqual([made.volume_id], volumes.doomed(tx, HOST))
+
+    def test_a_volume_made_for_a_container_counts_in_its_projects_quota(self) -> None:
+        provider = embedded.EmbeddedVolumes(self.db, VolumeQuotas({"volumes": 1}))
+        request, workload = MountRequest("/scratch", size_gib=1), new_id()
+        provider.provide(workload, PROJECT, HOST, 0, request)
+        refused = self.assertRaises(errors.TooLarge, provider.provide, new_id(), PROJECT, HOST, 0, request)
+        self.assertIn("Maximum number of volumes allowed (1)", refused.message)
+        provider.provide(new_id(), OTHER, HOST, 0, request)
 
     def test_formatted_is_remembered_for_the_next_attachment(self) -> None:
         uuid, workload = self.volume(), new_id()

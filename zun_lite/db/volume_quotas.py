@@ -13,7 +13,8 @@ volume_quotas = sa.Table(
     "volume_quotas",
     metadata,
     sa.Column("owner", text_type(80), primary_key=True),
-    sa.Column("resource", text_type(255), primary_key=True),
+    # A kind of resource and the name of a type.
+    sa.Column("resource", text_type(300), primary_key=True),
     sa.Column("most", sa.Integer, nullable=False),
 )
 
@@ -39,6 +40,13 @@ def set_for_owner(tx: sa.Connection, owner: str, limits: Mapping[str, int]) -> N
     tx.execute(sa.delete(table).where(table.c.owner == owner, table.c.resource.in_(list(limits))))
     for resource, most in limits.items():
         tx.execute(sa.insert(table).values(owner=owner, resource=resource, most=most))
+
+
+def rename(tx: sa.Connection, before: str, after: str) -> None:
+    """A resource has another name from now on, whoever has a limit of it; a limit that bears the name goes."""
+    table = volume_quotas
+    tx.execute(sa.delete(table).where(table.c.resource == after))
+    tx.execute(sa.update(table).where(table.c.resource == before).values(resource=after))
 
 
 def of_project(tx: sa.Connection, project_id: str) -> dict[str, int]:

@@ -80,19 +80,24 @@ def used(tx: sa.Connection, project_id: str) -> dict[str, int]:
     return counts
 
 
+def typed(resource: str, type_name: str) -> str:
+    """The resource as far as it is of that type."""
+    return f"{resource}_{type_name}"
+
+
 def scope(project_id: str) -> str:
     """The revision that is raised before a project gets more."""
     return f"volumes:{project_id}"
 
 
 def _typed_resources(tx: sa.Connection) -> list[str]:
-    return [f"{resource}_{kind.name}" for kind in volume_types.every(tx) for resource in BY_TYPE]
+    return [typed(resource, kind.name) for kind in volume_types.every(tx) for resource in BY_TYPE]
 
 
 def _add(counts: dict[str, int], resource: str, type_name: str, number: int) -> None:
     counts[resource] += number
-    typed = f"{resource}_{type_name}"
-    counts[typed] = counts.get(typed, 0) + number
+    of_type = typed(resource, type_name)
+    counts[of_type] = counts.get(of_type, 0) + number
 
 
 def _check(limits: dict[str, int], counts: dict[str, int], name: str, more: int) -> None:

@@ -10,7 +10,7 @@ from tests.unit.agent.fakes import FakeApi
 from zun_lite.agent.reporter import Reporter
 from zun_lite.common.clock import StoppedClock
 from zun_lite.domain import errors
-from zun_lite.domain.desired import Inventory
+from zun_lite.domain.desired import SNAPSHOT, VOLUME, Inventory, VolumeNews
 from zun_lite.domain.lifecycle import Observed
 from zun_lite.domain.resources import Resources
 
@@ -19,14 +19,15 @@ INVENTORY = Inventory(Resources(1, 1, 1))
 
 
 class PickyApi(FakeApi):
-    """Refuses reports that speak of one workload."""
+    """Refuses reports that speak of one workload or volume."""
 
     def __init__(self, poison: str) -> None:
         super().__init__()
         self.poison = poison
 
     def report(self, report):
-        if any(uuid == self.poison for uuid, _ in report.workloads):
+        said = [uuid for uuid, _ in report.workloads] + [news.uuid for news in report.volumes]
+        if self.poison in said:
             raise errors.Invalid("cannot be read")
         return super().report(report)
 
@@ -85,13 +86,18 @@ class Reports(unittest.TestCase):
         self.api.away = True
         self.reporter.changed("a", CREATED)
         self.reporter.removed_volume("v")
+        self.reporter.volume(VolumeNews("c", VOLUME, 1))
+        self.reporter.volume(VolumeNews("s", SNAPSHOT, 1, "no room"))
         with self.assertRaises(errors.Unavailable):
             self.reporter.flush()
         self.reporter.changed("a", RUNNING)
+        self.reporter.volume(VolumeNews("c", VOLUME, 2, "gone"))
         self.api.away = False
         self.reporter.flush()
         self.assertEqual(self.words(), [(("a", RUNNING),)])
         self.assertEqual(self.api.reports[0].removed_volumes, ("v",))
+        news = (VolumeNews("c", VOLUME, 2, "gone"), VolumeNews("s", SNAPSHOT, 1, "no room"))
+        self.assertEqual(news, self.api.reports[0].volumes)
         self.assertTrue(self.reporter.flush())
 
     def test_what_was_answered_with_nonsense_is_kept_too(self):
@@ -130,6 +136,16 @@ class Reports(unittest.TestCase):
         with self.assertLogs("zun_lite.agent.reporter", "ERROR"):
             self.reporter.flush()
         self.assertEqual(sorted(self.api.observed), ["a", "c"])
+        self.assertTrue(self.reporter.flush())
+
+    def test_news_of_one_volume_that_is_refused_does_not_silence_the_others(self):
+        self.use(PickyApi("b"))
+        for uuid in ("a", "b", "c"):
+            self.reporter.volume(VolumeNews(uuid, VOLUME, 1))
+        with self.assertLogs("zun_lite.agent.reporter", "ERROR"):
+            self.reporter.flush()
+        told = [news.uuid for report in self.api.reports for news in report.volumes]
+        self.assertEqual(["a", "c"], told)
         self.assertTrue(self.reporter.flush())
 
     def test_orders_in_the_answer_are_handed_on(self):

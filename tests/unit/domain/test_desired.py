@@ -5,7 +5,20 @@ import json
 import unittest
 
 from zun_lite.domain.capsule import CapsuleSpec, Member, MemberMount
-from zun_lite.domain.desired import CommitOrder, Desired, DesiredSet, ImageNews, Inventory, KeptImage, Report
+from zun_lite.domain.desired import (
+    COPY,
+    SNAPSHOT,
+    VOLUME,
+    CommitOrder,
+    Desired,
+    DesiredSet,
+    ImageNews,
+    Inventory,
+    KeptImage,
+    Report,
+    VolumeNews,
+    VolumeOrder,
+)
 from zun_lite.domain.lifecycle import ON, Goal, Observed
 from zun_lite.domain.plan import Done, MemberDone
 from zun_lite.domain.resources import Resources
@@ -59,12 +72,15 @@ def through_the_wire(body):
 
 class WireTest(unittest.TestCase):
     def test_a_set_arrives_as_it_was_sent(self):
-        sent = DesiredSet(7, (DESIRED,), ("v9",))
+        order = VolumeOrder("v1", VOLUME, COPY, 2, 3, "ext4", SNAPSHOT, "s1", True)
+        sent = DesiredSet(7, (DESIRED,), ("v9",), volumes=(order,))
         self.assertEqual(sent, DesiredSet.from_json(through_the_wire(sent.to_json())))
 
     def test_a_report_arrives_as_it_was_sent(self):
         inventory = Inventory(Resources(2, 2048, 10), runtimes=("runc", "zun-lite"))
-        sent = Report("boot", inventory, True, (("u1", Observed(state="running", ports=(80,))),), ("v9",))
+        news = (VolumeNews("v1", VOLUME, 2), VolumeNews("s1", SNAPSHOT, 1, "no room"))
+        seen = (("u1", Observed(state="running", ports=(80,))),)
+        sent = Report("boot", inventory, True, seen, ("v9",), volumes=news)
         self.assertEqual(sent, Report.from_json(through_the_wire(sent.to_json())))
 
     def test_what_a_newer_program_adds_is_passed_over(self):

@@ -16,11 +16,12 @@ from zun_lite.api import media
 from zun_lite.api.services import Services
 from zun_lite.api.volume import bodies, lookups, views
 from zun_lite.api.volume.actions import read_action
-from zun_lite.db import volume_types, volumes
+from zun_lite.db import volume_quotas, volume_types, volumes
 from zun_lite.db.volume_types import DEFAULT_ID, VolumeType
 from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
 from zun_lite.domain.names import new_id
+from zun_lite.volume.quotas import BY_TYPE, typed
 
 FILE_SYSTEMS = ("xfs", "ext4")
 MANAGE = "volume_extension:types_manage"
@@ -90,6 +91,8 @@ class Types:
             if "name" in changes and changes["name"] != kind.name:
                 _refuse_taken(tx, kind.uuid, changes["name"])
                 volumes.rename_type(tx, kind.name, changes["name"])
+                for resource in BY_TYPE:
+                    volume_quotas.rename(tx, typed(resource, kind.name), typed(resource, changes["name"]))
             volume_types.update(tx, kind, changes)
             return lookups.volume_type(tx, caller, ident)
 

@@ -575,7 +575,7 @@ def upgrade() -> None:
     op.create_table(
         "volume_quotas",
         sa.Column("owner", text(80), nullable=False),
-        sa.Column("resource", text(255), nullable=False),
+        sa.Column("resource", text(300), nullable=False),
         sa.Column("most", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("owner", "resource", name="pk_volume_quotas"),
     )
