@@ -62,7 +62,7 @@ def with_more(body):
         return [with_more(item) for item in body]
     if not isinstance(body, dict):
         return body
-    users_own = ("environment", "labels", "hints", "annotations")
+    users_own = ("environment", "labels", "hints", "annotations", "connector")
     return {"mood": "fine", **{key: body[key] if key in users_own else with_more(body[key]) for key in body}}
 
 
