@@ -8,8 +8,7 @@ from typing import Any
 
 from tests.api.volume_case import V3, VolumeApiTestCase
 from tests.builders import a_host
-from zun_lite.db import identity as rows
-from zun_lite.db import volume_attachments
+from zun_lite.db import roles, volume_attachments
 from zun_lite.domain.desired import MAKE
 from zun_lite.domain.names import new_id
 from zun_lite.volume.embedded import EmbeddedVolumes
@@ -23,8 +22,8 @@ class AttachmentApiTestCase(VolumeApiTestCase):
 
         def add(tx) -> None:
             token = self.log_in(user).json["token"]
-            role = rows.roles_named(tx, ["service"])[0]
-            rows.assign(tx, token["user"]["id"], rows.PROJECT, token["project"]["id"], role.id)
+            role = roles.named(tx, ["service"])[0]
+            roles.assign(tx, token["user"]["id"], roles.PROJECT, token["project"]["id"], role.id)
 
         self.db.transact(add)
         self._tokens.pop(user, None)
