@@ -244,7 +244,7 @@ class OwnPathsTest(GatewayCase):
         before = self.memory_mib()
         with self.exec(uuid, "yes", "0123456789012345678901234567890123456789", max_queue=1) as socket:
             socket.recv(30)
-            time.sleep(3)
+            time.sleep(2)
             self.assertLess(self.memory_mib() - before, 10, "memory of gateway and agent, MiB")
             self.assertGreater(sum(len(socket.recv(30)) for _ in range(100)), 100_000)
         top = f"/v1/containers/{uuid}/top"
