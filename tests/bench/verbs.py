@@ -15,6 +15,8 @@ import tarfile
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.bench import measure
@@ -35,21 +37,27 @@ def run(cloud: Cloud) -> list[Row]:
     runc = shutil.which("runc", path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") or "runc"
     netd = NetdClient(str(cloud.state_dir / "run" / "netd.sock"))
     with tempfile.TemporaryDirectory() as folder:
-        sides = [
-            Lives(str(cloud.state_dir / "bin" / "zun-lite-runtime"), Path(folder), netd),
-            Lives(runc, Path(folder), None),
-        ]
-        for side in sides:
-            side.live()
+        wrapped = Lives(str(cloud.state_dir / "bin" / "zun-lite-runtime"), Path(folder), netd)
+        bare = Lives(runc, Path(folder), None)
+        _live(wrapped, bare)
+        for side in (wrapped, bare):
             side.took = {verb: [] for verb, *_ in VERBS}
         for number in range(ROUNDS):
-            for side in sides if number % 2 else reversed(sides):
-                side.live()
-    ours, theirs = (side.took for side in sides)
+            _live(*((wrapped, bare) if number % 2 else (bare, wrapped)))
     return [
-        Row(f"{verb} by the runtime wrapper", "ms", ours[verb], theirs[verb], "runc", background=background)
+        Row(f"{verb} by the runtime wrapper", "ms", wrapped.took[verb], bare.took[verb], "runc", background=background)
         for verb, *_ in VERBS
     ]
+
+
+def _live(*sides: Lives) -> None:
+    """A life of each at the same time, in turns verb by verb."""
+    with ExitStack() as stack:
+        for side in sides:
+            stack.enter_context(side.recorded())
+        for verb, *words in VERBS:
+            for side in sides:
+                side.do(verb, *words)
 
 
 class Lives:
@@ -66,25 +74,30 @@ class Lives:
             tar.extractall(self._bundle / "rootfs", filter="tar")
         subprocess.run([program, "spec", "--bundle", str(self._bundle)], check=True)
         self._network = str(uuid.uuid4())
+        self._container_id = ""
 
-    def live(self) -> None:
-        container_id = uuid.uuid4().hex + uuid.uuid4().hex
-        self._describe(container_id)
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Another container's life, with its record in netd where there is one."""
+        self._container_id = uuid.uuid4().hex + uuid.uuid4().hex
+        self._describe(self._container_id)
         if self._netd:
             address = Address("10.94.0.9", 24, self._network, "10.94.0.1")
             mac = "fa:16:3e:00:94:01"
             endpoint = Endpoint(str(uuid.uuid4()), self._network, 999_002, mac, 1450, (address,), True)
-            self._netd.plug(container_id, str(uuid.uuid4()), 1, [endpoint], [])
+            self._netd.plug(self._container_id, str(uuid.uuid4()), 1, [endpoint], [])
         try:
-            for verb, *words in VERBS:
-                if verb == "delete":
-                    self._wait_for_the_end(container_id)
-                began = time.perf_counter()
-                self._run(verb, container_id, *words)
-                self.took[verb].append((time.perf_counter() - began) * 1000)
+            yield
         finally:
             if self._netd:
-                self._netd.unplug(container_id)
+                self._netd.unplug(self._container_id)
+
+    def do(self, verb: str, *words: str) -> None:
+        if verb == "delete":
+            self._wait_for_the_end(self._container_id)
+        began = time.perf_counter()
+        self._run(verb, self._container_id, *words)
+        self.took[verb].append((time.perf_counter() - began) * 1000)
 
     def _describe(self, container_id: str) -> None:
         path = self._bundle / "config.json"
