@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 from oslo_config import cfg
 
+from zun_lite.cmd import docker_setup, installation, startup
 from zun_lite.cmd.means import build_means
 from zun_lite.control import hosts
 
@@ -36,7 +38,17 @@ def remove(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     print(f"host {arguments.name} is forgotten")
 
 
+def prepare(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
+    """Make Docker on this machine know our runtime, where programs are started by others than `zun-lite up`."""
+    here = installation.read(os.path.abspath(conf.state_dir), (conf.config_file or [None])[-1])
+    installation.fill_folders(here.state_dir)
+    startup.install_runtime(here)
+    docker_setup.prepare(here, print)
+    print(f"Docker at {here.docker_socket} knows the runtime {here.docker_runtime}")
+
+
 def add_parsers(verbs: Any) -> None:
+    verbs.add_parser("prepare", help=prepare.__doc__).set_defaults(run=prepare)
     for name, run in (("disable", disable), ("enable", enable), ("zone", zone), ("remove", remove)):
         parser = verbs.add_parser(name, help=run.__doc__)
         parser.add_argument("name", metavar="NAME", help="the host's name")

@@ -136,12 +136,15 @@ def chosen_state_dir(given: str | None) -> str:
     return os.path.abspath(given or os.environ.get("ZUN_LITE_STATE_DIR") or DEFAULT_STATE_DIR)
 
 
-def read(state_dir: str) -> Installation:
-    """The installation in a state directory, with the defaults where zun_lite.conf says nothing."""
+def read(state_dir: str, config_file: str | None = None) -> Installation:
+    """The installation in a state directory, with the defaults where zun_lite.conf says nothing.
+
+    config_file: another file than the one in that directory.
+    """
     parser = configparser.ConfigParser(
         interpolation=None, strict=False, allow_no_value=True, default_section="no default section"
     )
-    path = os.path.join(state_dir, "zun_lite.conf")
+    path = config_file or os.path.join(state_dir, "zun_lite.conf")
     try:
         parser.read(path, encoding="utf-8")
     except (configparser.Error, UnicodeDecodeError) as error:
@@ -220,11 +223,16 @@ def make_folders(state_dir: str) -> None:
         )
     os.makedirs(state_dir, mode=0o700, exist_ok=True)
     os.chmod(state_dir, 0o700)
-    for name in _FOLDERS:
-        os.makedirs(os.path.join(state_dir, name), mode=0o700, exist_ok=True)
+    fill_folders(state_dir)
     mark = os.path.join(state_dir, MARK)
     if not os.path.exists(mark):
         write_file(mark, "This folder belongs to zun_lite; `zun-lite clean` removes it.\n")
+
+
+def fill_folders(state_dir: str) -> None:
+    """The folders in a state directory, each only where it is missing."""
+    for name in _FOLDERS:
+        os.makedirs(os.path.join(state_dir, name), mode=0o700, exist_ok=True)
 
 
 def settle(

@@ -116,7 +116,7 @@ def _already_up(here: Installation) -> int:
 
 def _set_up(here: Installation) -> None:
     if here.is_joined:
-        _install_runtime(here)
+        install_runtime(here)
         docker_setup.prepare(here, _say)
         return
     log_path = here.path("log", "bootstrap.log")
@@ -129,7 +129,7 @@ def _set_up(here: Installation) -> None:
             stderr=log,
         )
     try:
-        _install_runtime(here)
+        install_runtime(here)
         docker_setup.prepare(here, _say)
         images.make_demo(Engine(here.docker_socket), here.cluster, _say)
     finally:
@@ -151,7 +151,8 @@ def _finish(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _install_runtime(here: Installation) -> None:
+def install_runtime(here: Installation) -> None:
+    """The program that Docker runs for each container, where this installation keeps it. Failed: there is no runc."""
     from zun_lite.netd import runtime
 
     real = shutil.which("runc", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin:/sbin:/bin")
