@@ -9,17 +9,25 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 from tests.cloud import Cloud, free_ports
+from tests.db.test_notices import Receiver
 from tests.docker_engine import PrivateDockerEngine
 
 
 class JoinTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
-        cls.cloud = cls.enterClassContext(Cloud())
+        cls.told = type("Told", (Receiver,), {"got": []})
+        webhook = ThreadingHTTPServer(("127.0.0.1", 0), cls.told)
+        threading.Thread(target=webhook.serve_forever, daemon=True).start()
+        cls.addClassCleanup(webhook.shutdown)
+        url = f"http://127.0.0.1:{webhook.server_port}/"
+        cls.cloud = cls.enterClassContext(Cloud(settings={"notifications": {"webhook_url": url}}))
         cls.folder = Path(tempfile.mkdtemp(prefix="zl-join-"))
         cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
         cls.state_dir = cls.folder / "state"
@@ -43,6 +51,11 @@ class JoinTest(unittest.TestCase):
         (port,) = free_ports(1)
         words = ("join", self.cloud.url, "--name", "second", "--agent-port", str(port), "--detach")
         return self.command(*words, "--docker-socket", self.engine.socket, token=token)
+
+    def statuses(self, uuid: str) -> list[str]:
+        """What the operator's webhook was told of a container."""
+        events = [event for _, body in list(self.told.got) for event in json.loads(body)["events"]]
+        return [event["status"] for event in events if event["uuid"] == uuid]
 
     def hosts(self) -> dict[str, str]:
         said = json.loads(self.cloud.program("manage", "host", "list", "--json"))
@@ -81,6 +94,13 @@ class JoinTest(unittest.TestCase):
         self.assertEqual([container["Id"]], [one["Id"] for one in self.engine.api.containers(filters=label)])
         self.cloud.call("DELETE", f"/v1/containers/{made['uuid']}?stop=true", cloud="admin")
         self.cloud.wait_gone(made["uuid"], cloud="admin")
+
+        self.cloud.wait(
+            lambda: "Deleted" in self.statuses(made["uuid"]), lambda: f"told: {self.statuses(made['uuid'])}"
+        )
+        statuses = self.statuses(made["uuid"])
+        self.assertEqual("Creating", statuses[0])
+        self.assertIn("Running", statuses)
 
         cleaned = self.command("clean", "--yes")
         self.assertEqual(0, cleaned.returncode, cleaned.stderr)

@@ -286,6 +286,18 @@ gateway_opts = [
         "check_seconds", default=20.0, min=0.2, max=25.0, help="Ask this often whether open streams may stay open."
     ),
 ]
+notifications_opts = [
+    cfg.URIOpt(
+        "webhook_url",
+        schemes=["http", "https"],
+        help="Where each change of a container is sent, signed, in order and at least once; unset: nowhere.",
+    ),
+    cfg.StrOpt(
+        "webhook_key_file",
+        help="A file with the key that signs what is sent; default STATE_DIR/keys/webhook.key, made when missing.",
+    ),
+    cfg.FloatOpt("webhook_timeout_seconds", default=10.0, min=0.1, max=30.0, help="The webhook may take this long."),
+]
 grants_opts = [
     cfg.StrOpt("key_file", help="Private key with which the API signs grants; default STATE_DIR/keys/grant.key."),
 ]
@@ -333,6 +345,7 @@ GROUPS: dict[str | None, Sequence[cfg.Opt]] = {
     "netd": netd_opts,
     "gateway": gateway_opts,
     "grants": grants_opts,
+    "notifications": notifications_opts,
     "quota": quota_opts,
     "scheduler": scheduler_opts,
     "container": container_opts,
@@ -404,6 +417,7 @@ def derive(conf: cfg.ConfigOpts) -> None:
         ("netd", "mount_dir", "mounts"),
         ("gateway", "key_file", "keys/gateway.key"),
         ("grants", "key_file", "keys/grant.key"),
+        ("notifications", "webhook_key_file", "keys/webhook.key"),
         ("container", "security_profiles", "security_profiles.yaml"),
     ):
         conf.set_default(option, f"{state}/{path}", group=group)

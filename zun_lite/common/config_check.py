@@ -111,6 +111,8 @@ def wanted(option: cfg.Opt) -> str:
         return word
     if isinstance(kind, types.HostAddress):
         return "an IP address or a host's name"
+    if isinstance(kind, types.URI):
+        return "a URL that begins with http:// or https://"
     if isinstance(kind, types.List):
         return "a list with commas between its entries"
     if isinstance(kind, types.String):

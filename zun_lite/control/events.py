@@ -31,7 +31,7 @@ def changes(means: Means, since: dict[str, int | None]) -> dict[str, Changes]:
                 found[project_id] = Changes(now, [], True)
             elif now > seen:
                 events = status_events.after(tx, project_id, seen, MOST)
-                last = events[-1].revision if len(events) == MOST else now
+                last = events[-1].revision if len(events) >= MOST else now
                 found[project_id] = Changes(last, events, status_events.is_kept(tx, project_id, seen))
             elif now < seen:
                 # a number that this project never had: another database's

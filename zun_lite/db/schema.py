@@ -22,8 +22,7 @@ TABLES = (
     "idempotency", "identity", "images", "network_quotas", "networks", "ports", "qos", "quotas",
     "registered_networks", "registries", "revisions", "roles", "routers", "security_group_rules", "security_groups",
     "sign_ins", "status_events", "stream_grants", "subnet_pools", "subnets", "tags", "volume_attachments",
-    "volume_quotas",
-    "volume_snapshots", "volume_types", "volumes", "workloads",
+    "volume_quotas", "volume_snapshots", "volume_types", "volumes", "webhook_marks", "workloads",
 )  # fmt: skip
 for _name in TABLES:
     importlib.import_module(f"zun_lite.db.{_name}")

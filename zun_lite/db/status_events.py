@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from zun_lite.db import revisions
 from zun_lite.db.engine import Database, Moment, metadata, text_type, utc_now
+from zun_lite.domain.resources import Resources
 
 KEPT_HOURS = 24
 
@@ -29,6 +30,10 @@ status_events = sa.Table(
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("task_state", sa.String(32)),
     sa.Column("status_reason", sa.Text),
+    sa.Column("user_id", sa.String(64), nullable=False),
+    sa.Column("cpus", sa.Float, nullable=False),
+    sa.Column("memory_mib", sa.BigInteger, nullable=False),
+    sa.Column("disk_gib", sa.BigInteger, nullable=False),
     sa.Column("created_at", Moment, nullable=False, index=True),
     sa.Index(None, "project_id", "revision"),
 )
@@ -36,7 +41,10 @@ status_events = sa.Table(
 
 @dataclass(frozen=True)
 class StatusEvent:
-    """One change. revision: its number within the project; kind: container or capsule."""
+    """One change. revision: its number within the project; kind: container or capsule.
+
+    cpus, memory_mib, disk_gib: what the workload may use since then. user_id: whose it is.
+    """
 
     revision: int
     workload_uuid: str
@@ -46,6 +54,10 @@ class StatusEvent:
     task_state: str | None
     status_reason: str | None
     created_at: datetime.datetime
+    user_id: str
+    cpus: float
+    memory_mib: int
+    disk_gib: int
 
 
 def add(
@@ -58,6 +70,8 @@ def add(
     status: str,
     task_state: str | None,
     status_reason: str | None,
+    user_id: str,
+    claim: Resources,
 ) -> None:
     """The caller has raised the project's revision in this transaction."""
     tx.execute(
@@ -70,21 +84,29 @@ def add(
             status=status,
             task_state=task_state,
             status_reason=status_reason,
+            user_id=user_id,
+            cpus=claim.cpus,
+            memory_mib=claim.memory_mib,
+            disk_gib=claim.disk_gib,
             created_at=utc_now(),
         )
     )
 
 
 def after(tx: sa.Connection, project_id: str, revision: int, limit: int) -> list[StatusEvent]:
-    """The oldest of those with a higher number, in order."""
+    """The oldest of those with a higher number, in order: about as many as limit, but all of the last number."""
     columns = [status_events.c[name] for name in StatusEvent.__dataclass_fields__]
-    rows = tx.execute(
-        sa.select(*columns)
-        .where(status_events.c.project_id == project_id, status_events.c.revision > revision)
+    query = (
+        sa.select(*columns, status_events.c.id)
+        .where(status_events.c.project_id == project_id)
         .order_by(status_events.c.revision, status_events.c.id)
-        .limit(limit)
     )
-    return [StatusEvent(*row) for row in rows]
+    rows = list(tx.execute(query.where(status_events.c.revision > revision).limit(limit)))
+    if len(rows) == limit:
+        last = rows[-1]
+        more = query.where(status_events.c.revision == last.revision, status_events.c.id > last.id)
+        rows += tx.execute(more)
+    return [StatusEvent(*row[:-1]) for row in rows]
 
 
 def is_kept(tx: sa.Connection, project_id: str, revision: int) -> bool:

@@ -478,6 +478,8 @@ def _tell(tx: sa.Connection, workload: Workload, status: Status, *, before: Work
         status=status.status,
         task_state=status.task_state,
         status_reason=status.reason,
+        user_id=workload.user_id,
+        claim=workload.spec.claim,
     )
 
 

@@ -230,11 +230,23 @@ def upgrade() -> None:
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("task_state", sa.String(length=32), nullable=True),
         sa.Column("status_reason", sa.Text(), nullable=True),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("cpus", sa.Float(), nullable=False),
+        sa.Column("memory_mib", sa.BigInteger(), nullable=False),
+        sa.Column("disk_gib", sa.BigInteger(), nullable=False),
         sa.Column("created_at", moment(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_status_events"),
     )
     op.create_index("ix_status_events_created_at", "status_events", ["created_at"], unique=False)
     op.create_index("ix_status_events_project_id_revision", "status_events", ["project_id", "revision"], unique=False)
+
+    op.create_table(
+        "webhook_marks",
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.Column("claimed_until", moment(), nullable=True),
+        sa.PrimaryKeyConstraint("project_id", name="pk_webhook_marks"),
+    )
 
     op.create_table(
         "stream_grants",
