@@ -49,7 +49,7 @@ class UnitsTest(unittest.TestCase):
         listed = set(re.findall(r"^([a-z0-9.-]+)(?= \[|$)", (TOP / "bindep.txt").read_text(), re.M))
         make = (TOP / "Makefile").read_text().replace("\\\n", " ")
         wanted = set()
-        for name in ("RUN_PACKAGES", "TEST_PACKAGES", "BENCH_PACKAGES"):
+        for name in ("RUN_PACKAGES", "TEST_PACKAGES", "BENCH_PACKAGES", "OPENSTACK_PACKAGES"):
             wanted |= set(
                 re.findall(r"(?<!\$\()\b[a-z][a-z0-9.-]+\b(?!\))", re.search(rf"^{name} := (.*)$", make, re.M)[1])
             )
