@@ -213,8 +213,13 @@ class Firewall:
 
     def _begin(self, switch_fd: int, given: _Given, wanted: dict[object, Part]) -> None:
         namespaces.inside(switch_fd, _let_rules_see_bridged_packets)
-        base = rulebook.BASE + (shortcut.BASE if self._has_short_way else "")
-        tables = (*rulebook.TABLES, *([shortcut.TABLE] if self._has_short_way else []))
+        base, tables = rulebook.BASE, rulebook.TABLES
+        if self._has_short_way:
+            base, tables = base + shortcut.BASE, tables + (shortcut.TABLE,)
+        else:
+            # one that was there before this kernel refused another; a kernel that never had any refuses this too
+            with contextlib.suppress(errors.Failed):
+                nft.run(switch_fd, f"add table {shortcut.TABLE}\ndelete table {shortcut.TABLE}\n")
         given.generation = nft.run(switch_fd, rulebook.whole(wanted, base, tables))
 
     def _indices(self, switch_fd: int, links: Iterable[str]) -> dict[str, int]:

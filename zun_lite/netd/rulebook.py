@@ -29,7 +29,7 @@ from zun_lite.netd import grouprules
 from zun_lite.netd.names import BRIDGE, METADATA_ADDRESSES
 
 BRIDGE_TABLE, INET_TABLE = "bridge zl", "inet zl"
-TABLES = (BRIDGE_TABLE, INET_TABLE)
+TABLES: tuple[str, ...] = (BRIDGE_TABLE, INET_TABLE)
 _DNS_PACKETS_PER_SECOND = 2000
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -19,6 +19,7 @@ class FirewallTests(unittest.TestCase):
     def setUp(self) -> None:
         self.scripts: list[str] = []
         self.refuses = False
+        self.knows_no_short_way = False
         for target, name, stand_in in (
             (nft, "run", self.run_script),
             (nft, "generation", lambda descriptor: len(self.scripts)),
@@ -30,7 +31,7 @@ class FirewallTests(unittest.TestCase):
         self.firewall = Firewall()
 
     def run_script(self, descriptor: int, script: str) -> int:
-        if self.refuses:
+        if self.refuses or (self.knows_no_short_way and "netdev" in script):
             raise errors.Failed("the kernel refused packet rules")
         self.scripts.append(script)
         return len(self.scripts)
@@ -53,3 +54,33 @@ class FirewallTests(unittest.TestCase):
         self.assertIn("drop", given[-1])
         self.sync(UNKNOWN)
         self.assertEqual(given, self.scripts)
+
+    def test_a_kernel_that_knows_no_short_way_is_given_all_else(self) -> None:
+        self.knows_no_short_way = True
+
+        self.sync(NOT_ENFORCED)
+        self.sync(UNKNOWN)
+
+        self.assertIn("table bridge zl", self.scripts[0])
+        self.assertEqual(2, len(self.scripts))
+
+    def test_where_links_cannot_be_hooked_the_short_way_is_shut_there_and_elsewhere(self) -> None:
+        self.sync(UNKNOWN)
+        links = mock.patch.object(
+            namespaces, "inside", lambda descriptor, work: {"zv1": 7} if not self.asked(work) else 1
+        )
+        with links:
+            self.firewall.hasten(IDS[1], 0, "zv1")
+        self.assertEqual("delete table netdev zl\n", self.scripts[-1])
+        self.firewall.forget(IDS[1])
+        self.sync(UNKNOWN)
+
+        self.assertIn("delete table netdev zl\n", self.scripts[-2])
+        self.assertNotIn("netdev", self.scripts[-1])
+
+    @staticmethod
+    def asked(work) -> bool:
+        """Whether this is the telling of the kernel, which it refuses."""
+        if "ingress" in work.__code__.co_names:
+            raise OSError("not supported")
+        return False
