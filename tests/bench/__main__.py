@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The measurements of `make bench`: python -m tests.bench [NAME...] prints one table.
 
-Names: reads, lists, rules, volumes, overlay, memory, starts, networks, many, wrapper, up, lines. Needs root, wrk,
-fio, and what the tests need. A figure taken while others used the machine (last column, in cores) proves little.
+Names: reads, lists, rules, volumes, overlay, memory, starts, networks, streams, many, wrapper, up, lines. Needs
+root, wrk, fio, and what the tests need. A figure taken while others used the machine (last column, in cores)
+proves little.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import idle, lists, many, measure, networks, reads, rules, starts, volumes
+from tests.bench import idle, lists, many, measure, networks, reads, rules, starts, streams, volumes
 from tests.bench.measure import Row
 from tests.cloud import Cloud
 from tests.docker_engine import PrivateDockerEngine
@@ -32,6 +33,7 @@ ON_A_CLOUD: dict[str, Callable[[Cloud], list[Row]]] = {
     "memory": idle.memory,
     "starts": starts.run,
     "networks": networks.run,
+    "streams": streams.run,
     "many": many.run,
     "wrapper": idle.wrapper,
     "up": idle.starts,

@@ -83,6 +83,12 @@ class CommandLineTest(CloudTestCase):
         self.assertEqual(1, gone.returncode)
         self.assertRegex(gone.stderr, r"^zl: .*once.*\(HTTP 404\) \(request req-[0-9a-f-]+\)\n$")
 
+    def test_a_run_that_removes_itself_still_tells_its_exit_code(self):
+        ours = self.zl("run", "--rm", "--name", "brief", "--net", f"network={self.network}", "demo:latest", "--",
+                       "sh", "-c", "exit 9")  # fmt: skip
+        self.assertEqual((9, ""), (ours.returncode, ours.stderr))
+        self.cloud.wait(lambda: self.cloud.call("GET", "/v1/containers/brief").status_code == 404, "it goes")
+
     def test_exec_passes_on_streams_and_exit_codes(self):
         done = self.zl("exec", "-i", "shell", "--", "sh", "-c", "cat; echo err >&2; exit 4", input="typed\n")
         self.assertEqual((4, "typed\n", "err\n"), (done.returncode, done.stdout, done.stderr))

@@ -91,7 +91,7 @@ def _exec_options(parser: ArgumentParser) -> None:
     parser.add_argument("command", metavar="COMMAND", nargs=REMAINDER, help="what to run")
 
 
-def _exec(session: Session, args: Namespace) -> int:
+def _exec(session: Session, args: Namespace) -> int | None:
     from zun_lite.cli import terminal
 
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
@@ -120,7 +120,7 @@ def _exec_plainly(session: Session, args: Namespace, command: list[str]) -> int:
     return int(found["exit_code"] or 0)
 
 
-def _attach(session: Session, args: Namespace) -> int:
+def _attach(session: Session, args: Namespace) -> int | None:
     from zun_lite.cli import terminal
 
     record = session.ask("GET", path(args.container))

@@ -27,17 +27,27 @@ def _run_options(parser: ArgumentParser) -> None:
 
 def _run(session: Session, args: Namespace) -> dict[str, Any]:
     """Its record, where that is wanted; else this ends as the container does."""
-    made = session.ask("POST", "/containers", body_of(args), {"run": "true"})
+    body = body_of(args)
+    follows = not (args.detach or args.wait or _is_read_by_a_program(args))
+    # one that removed itself could not be asked for its exit code any more
+    body["auto_remove"] = args.auto_remove and not follows
+    made = session.ask("POST", "/containers", body, {"run": "true"})
     if args.detach:
         return shown(made)
     line = Line()
     try:
         record = _until_started(session, made["uuid"], line)
-        if args.wait or _is_read_by_a_program(args):
+        if not follows:
             return shown(record)
-        raise Ended(_join(session, made["uuid"]) if args.interactive else _follow_to_the_end(session, made["uuid"]))
+        line.over()
+        code = _join(session, made["uuid"]) if args.interactive else _follow_to_the_end(session, made["uuid"])
+        if args.auto_remove and code is not None:
+            wait(session, made["uuid"], "Stopped")
+            session.ask("DELETE", path(made["uuid"]))
+        raise Ended(code or 0)
     except KeyboardInterrupt:
-        print(f"Container {made['name']} goes on.", file=sys.stderr)
+        kept = ", and is yours to delete" if args.auto_remove and follows else ""
+        print(f"Container {made['name']} goes on{kept}.", file=sys.stderr)
         raise Ended(130) from None
     finally:
         line.over()
@@ -50,7 +60,7 @@ def _is_read_by_a_program(args: Namespace) -> bool:
     )
 
 
-def _join(session: Session, uuid: str) -> int:
+def _join(session: Session, uuid: str) -> int | None:
     from zun_lite.cli import terminal
 
     with session.dial(path(uuid, "attach")) as stream:

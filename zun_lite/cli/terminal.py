@@ -24,8 +24,8 @@ def is_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def join(socket: Any, *, interactive: bool, terminal: bool, detachable: bool = False) -> int:
-    """Until the process ends; its exit code. Failure: it could not be begun, or the stream broke."""
+def join(socket: Any, *, interactive: bool, terminal: bool, detachable: bool = False) -> int | None:
+    """Until the process ends; its exit code, None if it was left running. Failure: it could not begin, or broke off."""
     stopping = threading.Event()
     with _raw() if terminal else contextlib.nullcontext():
         if terminal:
@@ -44,7 +44,7 @@ def join(socket: Any, *, interactive: bool, terminal: bool, detachable: bool = F
                 signal.signal(signal.SIGWINCH, signal.SIG_DFL)
 
 
-def _receive(socket: Any, stopping: threading.Event) -> int:
+def _receive(socket: Any, stopping: threading.Event) -> int | None:
     from websockets.exceptions import ConnectionClosed
 
     outputs = {channels.STDOUT: sys.stdout.fileno(), channels.STDERR: sys.stderr.fileno()}
@@ -54,7 +54,7 @@ def _receive(socket: Any, stopping: threading.Event) -> int:
         except ConnectionClosed as error:
             if stopping.is_set():
                 # it was left by the keys for that
-                return 0
+                return None
             reason = error.rcvd.reason if error.rcvd else ""
             raise Failure(reason or "The stream broke off.") from None
         if channel in outputs:

@@ -50,10 +50,12 @@ class Channelled:
             await ws.close()
             return
         try:
+            token = req.get_header("X-Auth-Token")
             await ws.accept(subprotocol=SUBPROTOCOL if ws.subprotocols else None)
+            if not token:
+                raise errors.Unauthorized("The request carries no token: X-Auth-Token.")
             more = await _first_message(ws) if self._verb == "execute" else {}
             query = {"port": _port(req)} if self._verb == "port_forward" else {}
-            token = req.get_header("X-Auth-Token") or ""
             opening = await self._openings.begin(token, self._verb, ident, query, **more)
         except errors.ZunError as error:
             await refusals.end(ws, error, in_channels=self._in_channels)

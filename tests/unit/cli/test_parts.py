@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import configparser
 import io
 import os
 import subprocess
@@ -13,6 +14,7 @@ import time
 import unittest
 from pathlib import Path
 
+from tests.clients.runner import TOP
 from zun_lite.cli import clouds, values
 from zun_lite.cli.copying import pack, unpack
 from zun_lite.cli.failures import Failure
@@ -214,6 +216,15 @@ class CommandsTest(unittest.TestCase):
             self.assertEqual((command, ["x"]), find([*words, "x"]), command.words)
             self.assertEqual((command, []), find(command.words.removeprefix("appcontainer ").split()), command.words)
         self.assertIsNone(find(["nonesuch"]))
+
+    def test_every_command_has_its_entry_point_in_the_group_that_is_read_last(self):
+        declared = configparser.ConfigParser(delimiters=("=",), interpolation=None)
+        declared.optionxform = str
+        declared.read(TOP / "setup.cfg")
+        lines = declared["options.entry_points"]["openstack.extension"].split("\n")
+        found = dict(line.split(" = ") for line in lines if line)
+        names = [command.words.replace(" ", "_") for command in every()]
+        self.assertEqual({name: f"zun_lite.osc.commands:{name.replace('-', '_')}" for name in names}, found)
 
     def test_the_plugin_s_name_is_not_the_stock_one_s(self):
         self.assertNotEqual("container", plugin.API_NAME)
