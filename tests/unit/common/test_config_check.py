@@ -56,7 +56,7 @@ class ConfigCheckTest(unittest.TestCase):
         self.assertEqual(
             f"{self.path}: section [api] has no option prot; did you mean port?", self.refusal("[api]\nprot = 1\n")
         )
-        self.assertIn("it belongs in [gateway].", self.refusal("[api]\nallowed_origins = https://a.example\n"))
+        self.assertIn("it belongs in [netd].", self.refusal("[api]\nmount_dir = /mnt\n"))
         self.assertIn("take the line out", self.refusal("[api]\nqqqqqq = 1\n"))
 
     def test_a_section_that_is_not_there_is_answered_with_those_that_are(self):
