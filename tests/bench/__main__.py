@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The measurements of `make bench`: python -m tests.bench [NAME...] prints one table.
 
-Names: reads, lists, rules, volumes, overlay, memory, starts, networks, streams, many, wrapper, up, lines. Needs
-root, wrk, fio, and what the tests need. A figure taken while others used the machine (last column, in cores)
+Names: reads, lists, rules, guesses, volumes, overlay, memory, starts, networks, streams, many, wrapper, up, lines.
+Needs root, wrk, fio, and what the tests need. A figure taken while others used the machine (last column, in cores)
 proves little.
 """
 
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import idle, lists, many, measure, networks, reads, rules, starts, streams, volumes
+from tests.bench import guesses, idle, lists, many, measure, networks, reads, rules, starts, streams, volumes
 from tests.bench.measure import Row
 from tests.cloud import Cloud
 from tests.docker_engine import PrivateDockerEngine
@@ -25,6 +25,7 @@ ALONE: dict[str, Callable[[], list[Row]]] = {
     "reads": reads.run,
     "lists": lists.run,
     "rules": rules.run,
+    "guesses": guesses.run,
     "volumes": volumes.run,
     "overlay": networks.over_hosts,
 }
