@@ -350,6 +350,8 @@ class RevocationTest(RightsTestCase):
             self.assertEqual(403, self.by_token(system, scope).status_code)
         self.assertEqual(201, self.by_token(system, {"system": {"all": True}}).status_code)
         self.assertEqual(201, self.by_token(system, "unscoped").status_code)
+        # The user's default project is no way around it.
+        self.assertNotIn("project", self.by_token(system).json["token"])
 
     def test_a_user_that_is_enabled_again_has_none_of_its_old_tokens(self):
         user_id, _ = self.ids("demo")

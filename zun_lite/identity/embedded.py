@@ -70,14 +70,15 @@ class EmbeddedIdentity:
         proven = Payload("", 0, (), payload.UNSCOPED, "", now_us, now_us + self._ttl_seconds * 1_000_000, (_audit(),))
         if request.password is not None or request.secret is not None:
             self._guesses.check_address(address)
+        scope = request.scope
         if request.token_id is not None:
-            proven = self._prove_by_token(request.token_id, proven, request.scope)
+            proven, scope = self._prove_by_token(request.token_id, proven, scope)
         if request.password is not None:
             proven = self._prove_by_password(request.password, proven, address)
         if request.secret is not None:
             proven = self._prove_by_secret(request.secret, proven, address)
         with self.db.read() as tx:
-            wanted = proven if request.secret is not None else _with_scope(tx, proven, request.scope)
+            wanted = proven if request.secret is not None else _with_scope(tx, proven, scope)
             token = _read(tx, wanted, self.clock.now())
         return Issued(payload.seal(self._keys.fernet(), wanted), token)
 
@@ -93,7 +94,7 @@ class EmbeddedIdentity:
         expires_at = datetime.datetime.fromtimestamp(opened.expires_us / 1e6, datetime.UTC).replace(tzinfo=None)
         self.db.transact(lambda tx: rows.revoke_token(tx, opened.audit_ids[0], expires_at))
 
-    def change_password(self, user_id: str, original: str, password_hash: str, address: str | None) -> None:
+    def change_password(self, user_id: str, original: str, password: str, address: str | None) -> None:
         """A new password for who knows the old one; every token of the user ends. Unauthorized: it is another."""
         self._guesses.check_address(address)
         with self.db.read() as tx:
@@ -102,6 +103,7 @@ class EmbeddedIdentity:
             raise errors.Unauthorized("The user or the password is wrong.")
         if user.extra.get("options", {}).get("lock_password"):
             raise errors.Forbidden("The password of this user may be changed by an administrator only.")
+        password_hash = passwords.hashed(password)
         self.db.transact(lambda tx: rows.set_password(tx, user_id, password_hash))
 
     def _open(self, token_id: str, window_seconds: int) -> Payload:
@@ -110,8 +112,8 @@ class EmbeddedIdentity:
             raise errors.Unauthorized("The token has expired.")
         return opened
 
-    def _prove_by_token(self, token_id: str, proven: Payload, scope: Scope) -> Payload:
-        """A token begets another that ends when it does, and with any of those that it came from."""
+    def _prove_by_token(self, token_id: str, proven: Payload, scope: Scope) -> tuple[Payload, Scope]:
+        """A token begets another that ends when it does, and with any of those that it came from; and its scope."""
         before = self._open(token_id, 0)
         with self.db.read() as tx:
             _read(tx, before, self.clock.now())
@@ -121,7 +123,10 @@ class EmbeddedIdentity:
             raise errors.Forbidden("A token of the system cannot be exchanged for one of a project or domain.")
         if len(before.audit_ids) >= payload.LONGEST_CHAIN:
             raise errors.Forbidden("This token was exchanged too often already; take a new one by password.")
-        return replace(
+        if before.scope == payload.SYSTEM and scope.kind == "default":
+            # The user's default is a project.
+            scope = Scope("unscoped")
+        begot = replace(
             proven,
             user_id=before.user_id,
             generation=before.generation,
@@ -129,6 +134,7 @@ class EmbeddedIdentity:
             expires_us=before.expires_us,
             audit_ids=(proven.audit_ids[0], *before.audit_ids),
         )
+        return begot, scope
 
     def _prove_by_password(self, given: Password, proven: Payload, address: str | None) -> Payload:
         with self.db.read() as tx:

@@ -10,7 +10,7 @@ from zun_lite.api.identity.records import Records, check_reach, filters, listed,
 from zun_lite.api.media import answer
 from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
-from zun_lite.identity import nouns, passwords, requests
+from zun_lite.identity import nouns, requests
 from zun_lite.identity.directory import Directory
 from zun_lite.identity.embedded import EmbeddedIdentity
 from zun_lite.identity.grants import Grants
@@ -39,7 +39,7 @@ class UserParts:
     def on_post_password(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
         """The old password is the proof, so that no token is asked for."""
         original, password = requests.read_change(req.get_media(default_when_empty={}))
-        self._identity.change_password(ident, original, passwords.hashed(password), req.remote_addr)
+        self._identity.change_password(ident, original, password, req.remote_addr)
         resp.status = 204
 
 
