@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import requests
+
 from tests.functional.case import PATIENT, ClientsTestCase
 
 SDK = """
@@ -60,14 +62,17 @@ def app(environ, start_response):
     start_response("200 OK", [])
     return [b""]
 guarded = auth_token.AuthProtocol(app, CONF)
-def ask(token):
+def ask(token, path="/", **headers):
     answers = []
-    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "SERVER_NAME": "x", "SERVER_PORT": "1",
-               "wsgi.url_scheme": "http", "HTTP_X_AUTH_TOKEN": token, "HTTP_X_PROJECT_NAME": "forged"}
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "SERVER_NAME": "x", "SERVER_PORT": "1",
+               "wsgi.url_scheme": "http", "HTTP_X_AUTH_TOKEN": token, "HTTP_X_PROJECT_NAME": "forged", **headers}
     list(guarded(environ, lambda status, headers, *_: answers.append((status, dict(headers)))))
     return answers[0]
 good, bad = ask(TOKEN), ask("gAAAAAbogus")
-print(json.dumps({"good": good, "seen": told, "bad": bad}))
+bound = [ask(BOUND, path, **more)[0] for path, more in (
+    ("/v1/containers", {}), ("/v1/services", {}), ("/v1/services", {"HTTP_X_SERVICE_TOKEN": SERVICE})
+)]
+print(json.dumps({"good": good, "seen": told[:1], "bad": bad, "bound": bound}))
 """
 
 
@@ -101,7 +106,28 @@ class ClientLibrariesTest(ClientsTestCase):
         self.cloud.wait_gone(told["uuid"])
         self.assertEqual([], self.cloud.in_docker(told["uuid"]))
 
-    def test_keystonemiddleware_validates_a_token_and_refuses_a_made_up_one(self):
+    def bound_token(self) -> str:
+        """A token of demo's that is good for the list of containers only."""
+        user_id = self.cloud.ask("GET", "/identity/v3/users?name=demo")["users"][0]["id"]
+        rules = [{"service": "container", "method": "GET", "path": "/v1/containers"}]
+        body = {"application_credential": {"name": "bound", "access_rules": rules}}
+        made = self.cloud.ask("POST", f"/identity/v3/users/{user_id}/application_credentials", body)
+        proof = {key: made["application_credential"][key] for key in ("id", "secret")}
+        auth = {"identity": {"methods": ["application_credential"], "application_credential": proof}}
+        answer = requests.post(f"{self.cloud.url}/identity/v3/auth/tokens", json={"auth": auth}, timeout=30)
+        return answer.headers["X-Subject-Token"]
+
+    def service_token(self) -> str:
+        """A token with the role service, which admin gets in its own project for it."""
+        records = {
+            noun: self.cloud.ask("GET", f"/identity/v3/{noun}s?name={name}", cloud="admin")[f"{noun}s"][0]["id"]
+            for noun, name in (("user", "admin"), ("project", "admin"), ("role", "service"))
+        }
+        path = "/identity/v3/projects/{project}/users/{user}/roles/{role}".format(**records)
+        self.cloud.ask("PUT", path, cloud="admin")
+        return self.cloud.take_token("admin")
+
+    def test_keystonemiddleware_validates_tokens_by_their_rules_too_and_refuses_a_made_up_one(self):
         conf = {
             "auth_type": "password",
             "auth_url": f"{self.cloud.url}/identity",
@@ -111,8 +137,11 @@ class ClientLibrariesTest(ClientsTestCase):
             "project_name": "admin",
             "user_domain_id": "default",
             "project_domain_id": "default",
+            "service_type": "container",
+            "service_token_roles_required": "true",
         }
-        told = self.told(MIDDLEWARE, CONF=conf, TOKEN=self.cloud.token("demo"))
+        tokens = {"TOKEN": self.cloud.token("demo"), "BOUND": self.bound_token(), "SERVICE": self.service_token()}
+        told = self.told(MIDDLEWARE, CONF=conf, **tokens)
         self.assertEqual("200 OK", told["good"][0])
         (seen,) = told["seen"]
         self.assertEqual(
@@ -122,3 +151,4 @@ class ClientLibrariesTest(ClientsTestCase):
         status, headers = told["bad"]
         self.assertTrue(status.startswith("401"), status)
         self.assertIn("/identity", headers["WWW-Authenticate"])
+        self.assertEqual(["200 OK", "401 Unauthorized", "200 OK"], told["bound"])
