@@ -50,6 +50,19 @@ class LivesTests(LibnetworkCase):
         return len(os.listdir(f"/proc/{self.cloud.pid('netd')}/fd")), len(inside) + len(ends)
 
 
+class PointsTests(LibnetworkCase):
+    def test_netd_killed_at_any_other_point_leaves_nothing_for_good(self) -> None:
+        self.kill_at(
+            "netd.store.after",
+            "netd.reserve.recorded",
+            "netd.reserve.answered",
+            "netd.wire.veth",
+            "netd.unplug.begin",
+            "netd.unplug.end",
+            "netd.release.end",
+        )
+
+
 class AwayTests(LibnetworkCase):
     def test_how_long_docker_takes_while_the_driver_is_away_is_bounded(self) -> None:
         network = self.a_network("away")

@@ -175,6 +175,22 @@ class LibnetworkCase(CloudTestCase):
     def assert_nothing_is_left(self) -> None:
         self.cloud.wait(self.is_clear, lambda: f"nothing is left; there are {self.docker_ports()} {self.netd.list()}")
 
+    def kill_at(self, *points: str) -> None:
+        """A container's life for each point, at which netd dies; nothing of it is left, and the next one lives."""
+        network = self.a_network("killed")
+        for point in points:
+            with self.subTest(point=point):
+                self.cloud.arm_point(point)
+                name = f"killed-{point.replace('.', '-')}"
+                # Docker asks again when nobody answers, and takes everything back when an answer is cut off
+                self.timed("run", "-d", "--name", name, "--network", network, "demo", "sleep", "600")
+                self.timed("rm", "-f", name)
+                self.cloud.wait(lambda at=point: self.cloud.was_hit(at), f"{point} is hit")
+                self.assert_nothing_is_left()
+        self.assertEqual([], self.cloud.audit())
+        guest = self.guest(network)
+        self.assertTrue(guest.can_ping(guest.v4))
+
     @contextlib.contextmanager
     def silent_api(self) -> Iterator[None]:
         """It takes what is said and answers nothing."""

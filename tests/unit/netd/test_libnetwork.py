@@ -246,6 +246,11 @@ class CallsTests(DriverCase):
         self.assertRaises(errors.NotFound, self.make_endpoint, MAC, "10.1.0.6/24")
         self.assertEqual({"Interface": {}}, self.make_endpoint())
 
+    def test_a_question_that_docker_repeats_without_its_contents_fails_in_words(self) -> None:
+        for path in ("/NetworkDriver.Join", "/IpamDriver.ReleaseAddress", "/NetworkDriver.Leave"):
+            self.assertIn("repeat the command", self.assertRaises(errors.Invalid, self.ask, path).message)
+        self.assertEqual({"Implements": ["NetworkDriver", "IpamDriver"]}, self.ask("/Plugin.Activate"))
+
     def test_published_ports_are_refused_and_their_absence_is_not(self) -> None:
         path, known = "/NetworkDriver.ProgramExternalConnectivity", {"NetworkID": DOCKER_NETWORK}
         self.assertEqual({}, self.ask(path, **known, Options={"com.docker.network.portmap": []}))

@@ -29,6 +29,13 @@ _MAC = "com.docker.network.endpoint.macaddress"
 _PUBLISHED = "com.docker.network.portmap"
 _ID = re.compile(r"[0-9a-f]{64}")
 _LINK = "eth"
+# what Docker asks without saying anything
+_ABOUT_NOTHING = (
+    "/Plugin.Activate",
+    "/NetworkDriver.GetCapabilities",
+    f"{IPAM_PREFIX}GetCapabilities",
+    f"{IPAM_PREFIX}GetDefaultAddressSpaces",
+)
 _BY_A_NEXT_HOP, _ON_THE_LINK = 0, 1
 
 
@@ -69,6 +76,12 @@ class Calls:
 
     def answer(self, path: str, body: Body, docker_pid: int) -> Body:
         """docker_pid: the process that asks."""
+        if not body and path not in _ABOUT_NOTHING:
+            # its client reads what it sends once, however often it has to send it
+            raise errors.Invalid(
+                "Docker repeated a question that a restart of zun_lite's netd had cut off, without its contents; "
+                "repeat the command."
+            )
         return self._table[path](body, docker_pid)
 
     def _activate(self, body: Body, docker_pid: int) -> Body:
