@@ -36,9 +36,12 @@ _BY_STATUS = {
 class AgentsClient:
     """Agents by address (host:port). Raises errors.Unavailable when one does not answer."""
 
-    def __init__(self, key: Ed25519PrivateKey, clock: Clock) -> None:
+    def __init__(self, key: Ed25519PrivateKey, clock: Clock, *, tls: bool = False, ca_file: str | None = None) -> None:
+        """tls: agents speak it. ca_file: of their certificates; else the machine's CAs."""
         self._key = key
         self._clock = clock
+        self._scheme = "https" if tls else "http"
+        self._verify = ca_file or True
 
     def nudge(self, host_uuid: str, address: str) -> None:
         """Ask a host to fetch its set now; a host that does not answer is no error."""
@@ -172,7 +175,8 @@ class AgentsClient:
                 session.trust_env = False
                 answer = session.request(
                     method,
-                    f"http://{address}/v1/{below}",
+                    f"{self._scheme}://{address}/v1/{below}",
+                    verify=self._verify,
                     headers={
                         "Authorization": f"Grant {grant}",
                         "X-Openstack-Request-Id": request_id,

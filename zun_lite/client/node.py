@@ -43,26 +43,36 @@ class ImageBytes:
     blocks: Iterator[bytes]
 
 
-def enrol(api_url: str, join_token: str, name: str, address: str, key: Ed25519PrivateKey) -> dict[str, Any]:
+def enrol(
+    api_url: str, join_token: str, name: str, address: str, key: Ed25519PrivateKey, ca_file: str | None = None
+) -> dict[str, Any]:
     """Trade a one-time token for an identity.
 
     Answers {"host_uuid": str, "grant_public_key": base64}. Forbidden: the token is unknown, used, or expired.
     """
     body = {"token": join_token, "name": name, "address": address, "public_key": grants.public_text(key)}
-    return _ask(requests.Session(), "POST", f"{api_url}/node/v1/enrol", {}, body, 10).json()
+    return _ask(requests.Session(), "POST", f"{api_url}/node/v1/enrol", {}, body, 10, ca_file or True).json()
 
 
 class NodeClient:
     """One host's line to the API. Raises errors.Unavailable when the API does not answer."""
 
     def __init__(
-        self, api_url: str, host_uuid: str, key: Ed25519PrivateKey, clock: Clock, timeout_seconds: float = 10.0
+        self,
+        api_url: str,
+        host_uuid: str,
+        key: Ed25519PrivateKey,
+        clock: Clock,
+        timeout_seconds: float = 10.0,
+        ca_file: str | None = None,
     ) -> None:
+        """ca_file: of the API's certificate; else the machine's CAs."""
         self._api_url = api_url.rstrip("/")
         self._host_uuid = host_uuid
         self._key = key
         self._clock = clock
         self._timeout_seconds = timeout_seconds
+        self._verify: str | bool = ca_file or True
         self._session = requests.Session()
         self.report_wanted = False
         self.plane_revision: int | None = None
@@ -150,6 +160,7 @@ class NodeClient:
                     timeout=_SILENT_SECONDS,
                     stream=True,
                     allow_redirects=False,
+                    verify=self._verify,
                 ) as answer,
             ):
                 if answer.status_code >= 400:
@@ -165,15 +176,21 @@ class NodeClient:
     def _send(self, method: str, path: str, headers: dict[str, str], body: Any = None) -> requests.Response:
         url = f"{self._api_url}/node/v1/{path}"
         everything = {**headers, **self._authorization()}
-        return _ask(self._session, method, url, everything, body, self._timeout_seconds)
+        return _ask(self._session, method, url, everything, body, self._timeout_seconds, self._verify)
 
 
 def _ask(
-    session: requests.Session, method: str, url: str, headers: dict[str, str], body: Any, timeout_seconds: float
+    session: requests.Session,
+    method: str,
+    url: str,
+    headers: dict[str, str],
+    body: Any,
+    timeout_seconds: float,
+    verify: str | bool,
 ) -> requests.Response:
     try:
         answer = session.request(
-            method, url, headers=headers, json=body, timeout=timeout_seconds, allow_redirects=False
+            method, url, headers=headers, json=body, timeout=timeout_seconds, allow_redirects=False, verify=verify
         )
     except requests.RequestException as error:
         raise errors.Unavailable(f"The API does not answer at {url}: {error}") from error

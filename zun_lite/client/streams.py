@@ -8,6 +8,7 @@ that fails because the API does not answer is Unavailable.
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,10 +42,11 @@ _BY_STATUS = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where a host gives a stream: its URL, and the grant that opens it once."""
+    """Where a host gives a stream: its URL, the grant that opens it once, what its certificate is held against."""
 
     url: str
     host_grant: str
+    trust: ssl.SSLContext | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,20 @@ class Refused(errors.ZunError):
 class StreamsClient:
     """May be used by several threads."""
 
-    def __init__(self, api_url: str, key: Ed25519PrivateKey, clock: Clock, timeout_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        api_url: str,
+        key: Ed25519PrivateKey,
+        clock: Clock,
+        timeout_seconds: float = 10.0,
+        *,
+        ca_file: str | None = None,
+        agents: ssl.SSLContext | None = None,
+    ) -> None:
+        """ca_file: of the API's certificate, else the machine's CAs. agents: of hosts', who speak no TLS without it."""
+        self._verify: str | bool = ca_file or True
+        self._agents = agents
+        self._scheme = "ws" if agents is None else "wss"
         self._api_url = api_url.rstrip("/")
         self._key = key
         self._clock = clock
@@ -83,7 +98,9 @@ class StreamsClient:
         """Spend a secret. Unauthorized, Forbidden, Conflict: it opens nothing, or not now."""
         answer = self._ask("open", {"token": secret, "uuid": workload_uuid, "exec_id": exec_id})
         below = f"execs/{exec_id}/stream" if exec_id else "attach"
-        return Place(f"ws://{answer['address']}/v1/workloads/{workload_uuid}/{below}", answer["grant"])
+        return Place(
+            f"{self._scheme}://{answer['address']}/v1/workloads/{workload_uuid}/{below}", answer["grant"], self._agents
+        )
 
     def begin(self, user_token: str, verb: str, ident: str, **more: Any) -> Begun:
         """Open a stream with a user's token. Refused, Unavailable. more: command and terminal of an execute."""
@@ -91,8 +108,8 @@ class StreamsClient:
         if "address" not in answer:
             return Begun(answer["token"], "", None, answer["project_id"])
         below = _BELOW[verb].format(exec_id=answer["exec_id"])
-        url = f"ws://{answer['address']}/v1/workloads/{answer['uuid']}/{below}"
-        return Begun(answer["token"], answer["uuid"], Place(url, answer["grant"]))
+        url = f"{self._scheme}://{answer['address']}/v1/workloads/{answer['uuid']}/{below}"
+        return Begun(answer["token"], answer["uuid"], Place(url, answer["grant"], self._agents))
 
     def changes(self, since: dict[str, int | None]) -> dict[str, Any]:
         """{project: {"revision", "complete", "events": [...]}} of those in which something changed."""
@@ -116,6 +133,7 @@ class StreamsClient:
                 json=body,
                 timeout=self._timeout_seconds,
                 allow_redirects=False,
+                verify=self._verify,
             )
             said = answer.json() if answer.content else {}
         except (requests.RequestException, ValueError) as error:

@@ -7,6 +7,7 @@ requests in the main thread, does everything else beside it.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import signal
@@ -35,7 +36,7 @@ from zun_lite.client import node
 from zun_lite.client.netd import NetdClient
 from zun_lite.cmd import begin
 from zun_lite.cmd.processes import raise_open_files
-from zun_lite.common import crash, grants, security_profiles
+from zun_lite.common import crash, grants, security_profiles, tls
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors
 
@@ -63,11 +64,12 @@ def main() -> int:
 
 def run(conf: cfg.ConfigOpts, join_token: str | None, stopping: threading.Event) -> int:
     """Enrol if need be, then serve until told to stop."""
+    tls.check_pair("agent", conf.agent.tls_cert_file, conf.agent.tls_key_file)
     clock = Clock()
     key = grants.make_key(conf.agent.key_file)
     identity = enrolment.identify(
         conf.agent.journal_dir,
-        node.enrol,
+        functools.partial(node.enrol, ca_file=conf.tls.ca_file),
         api_url=conf.agent.api_url.rstrip("/"),
         join_token=join_token,
         name=conf.agent.host_name,
@@ -84,7 +86,7 @@ def run(conf: cfg.ConfigOpts, join_token: str | None, stopping: threading.Event)
     )
     netd = NetdClient(conf.netd.socket, conf.netd.answer_seconds)
     agent = Agent(
-        node.NodeClient(conf.agent.api_url, identity.host_uuid, key, clock),
+        node.NodeClient(conf.agent.api_url, identity.host_uuid, key, clock, ca_file=conf.tls.ca_file),
         runtime,
         DockerImages(runtime),
         netd,
@@ -105,6 +107,8 @@ def run(conf: cfg.ConfigOpts, join_token: str | None, stopping: threading.Event)
             make_app(runtime, permits, agent.nudge, streams, execs),
             host=conf.agent.bind,
             port=conf.agent.port,
+            ssl_certfile=conf.agent.tls_cert_file,
+            ssl_keyfile=conf.agent.tls_key_file,
             loop="asyncio",
             http="h11",
             ws="websockets-sansio",

@@ -24,7 +24,7 @@ from zun_lite.api.app import create_app
 from zun_lite.api.services import Services
 from zun_lite.cmd import begin
 from zun_lite.cmd.means import build_means, check_schema
-from zun_lite.common import crash, grants, log
+from zun_lite.common import crash, grants, log, tls
 from zun_lite.control.means import Means
 from zun_lite.domain import errors
 from zun_lite.identity.embedded import EmbeddedIdentity
@@ -46,6 +46,7 @@ def main() -> int:
     _spare_memory()
     try:
         log.set_up_records(audit.LOGGER, conf.audit.file)
+        tls.check_pair("api", conf.api.tls_cert_file, conf.api.tls_key_file)
         services = build_services(conf)
     except errors.ZunError as error:
         begin.refuse("zun-lite-api", error)
@@ -104,6 +105,9 @@ class Server(BaseApplication):
             "limit_request_line": LONGEST_REQUEST_LINE,
             "accesslog": None,
             "forwarded_allow_ips": "",
+            "certfile": self._conf.api.tls_cert_file,
+            "keyfile": self._conf.api.tls_key_file,
+            "ssl_context": lambda config, make: tls.harden(make()),
             "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,
             "proc_name": "zun-lite-api",
             "control_socket_disable": True,

@@ -93,7 +93,9 @@ class Cloud:
         direct = requests.Session()
         # the cloud is on this machine, where a proxy that the environment names cannot reach it
         direct.trust_env = False
-        self._session = session.Session(auth=self._auth, session=direct, timeout=REQUEST_TIMEOUT_SECONDS)
+        self._session = session.Session(
+            auth=self._auth, session=direct, verify=entry.get("cacert") or True, timeout=REQUEST_TIMEOUT_SECONDS
+        )
 
     def token_until(self) -> str:
         return self._auth.get_access(self._session).expires.strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -17,7 +17,7 @@ from oslo_config import cfg
 from zun_lite.client.streams import StreamsClient
 from zun_lite.cmd import begin
 from zun_lite.cmd.processes import raise_open_files
-from zun_lite.common import grants
+from zun_lite.common import grants, tls
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors
 from zun_lite.domain.origins import Origins
@@ -52,13 +52,22 @@ def main() -> int:
 def build(conf: cfg.ConfigOpts) -> uvicorn.Server:
     """The server, not yet listening. Invalid: an address in the configuration is none."""
     origins = Origins(conf.gateway.public_url, conf.gateway.allowed_origins)
-    api = StreamsClient(conf.gateway.api_url, grants.make_key(conf.gateway.key_file), Clock())
+    tls.check_pair("gateway", conf.gateway.tls_cert_file, conf.gateway.tls_key_file)
+    api = StreamsClient(
+        conf.gateway.api_url,
+        grants.make_key(conf.gateway.key_file),
+        Clock(),
+        ca_file=conf.tls.ca_file,
+        agents=tls.trust(conf.tls.ca_file) if conf.tls.agents else None,
+    )
     openings = Openings(api, conf.gateway.streams, conf.gateway.check_seconds)
     return uvicorn.Server(
         uvicorn.Config(
             make_app(openings, origins, Feed(api, openings)),
             host=conf.gateway.bind,
             port=conf.gateway.port,
+            ssl_certfile=conf.gateway.tls_cert_file,
+            ssl_keyfile=conf.gateway.tls_key_file,
             loop="asyncio",
             http="h11",
             ws="websockets-sansio",

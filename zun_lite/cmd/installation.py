@@ -71,6 +71,7 @@ class Installation:
     pool_dir: str = ""
     pool_shared: bool = False
     api_url: str = ""
+    api_scheme: str = "http"
     programs: tuple[str, ...] = PROGRAMS
 
     @property
@@ -115,6 +116,10 @@ class Installation:
     def api_address(self) -> tuple[str, int]:
         """Where this machine reaches the API."""
         return ("127.0.0.1" if self.bind in ("0.0.0.0", "::") else self.bind), self.port
+
+    @property
+    def own_api_url(self) -> str:
+        return f"{self.api_scheme}://{self.api_address[0]}:{self.port}/"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -195,6 +200,7 @@ def read(state_dir: str, config_file: str | None = None) -> Installation:
         docker_driver_dir=text("netd", "libnetwork_dir", "/run/docker/plugins"),
         mount_dir=text("netd", "mount_dir", os.path.join(state_dir, "mounts")),
         pool_dir=text("volume", "pool_dir", os.path.join(state_dir, "volumes")),
+        api_scheme="https" if text("api", "tls_cert_file", "") else "http",
         # what cannot be understood is taken for shared, with which nothing is lost
         api_url=text("agent", "api_url", ""),
         programs=programs(text("DEFAULT", "programs", ",".join(PROGRAMS))),

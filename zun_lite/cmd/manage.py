@@ -76,7 +76,9 @@ def _make_first_users(conf: cfg.ConfigOpts, db: Database) -> None:
         passwords = (secrets.token_urlsafe(18), secrets.token_urlsafe(18))
     identity.bootstrap(db, conf.identity.key_dir, *passwords)
     if passwords[0]:
-        _write_clouds(clouds, conf.api.public_url, {"admin": passwords[0], "demo": passwords[1] or ""})
+        _write_clouds(
+            clouds, conf.api.public_url, {"admin": passwords[0], "demo": passwords[1] or ""}, conf.tls.ca_file
+        )
         print(f"wrote {clouds}")
 
 
@@ -162,7 +164,7 @@ def _database(conf: cfg.ConfigOpts, *, of_any_version: bool = False) -> Database
     return db
 
 
-def _write_clouds(path: str, api_url: str, passwords: dict[str, str]) -> None:
+def _write_clouds(path: str, api_url: str, passwords: dict[str, str], ca_file: str | None) -> None:
     lines = ["clouds:"]
     for name, password in passwords.items():
         lines += [
@@ -176,6 +178,7 @@ def _write_clouds(path: str, api_url: str, passwords: dict[str, str]) -> None:
             "      project_domain_id: default",
             "    region_name: RegionOne",
             "    identity_api_version: '3'",
+            *([f"    cacert: {ca_file}"] if ca_file else []),
         ]
     staged = f"{path}.new"
     with open(os.open(staged, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as stream:

@@ -42,7 +42,9 @@ def build_means(conf: cfg.ConfigOpts) -> Means:
         volumes=_volumes(conf, db, secrets, of_volumes),
         images=EmbeddedImages(db, conf.image.dir, conf.image.max_size_gib, conf.image.project_gib),
         secrets=secrets,
-        agents=AgentsClient(grants.make_key(conf.grants.key_file), clock),
+        agents=AgentsClient(
+            grants.make_key(conf.grants.key_file), clock, tls=conf.tls.agents, ca_file=conf.tls.ca_file
+        ),
         waker=Waker(conf.controller.wake_socket),
         clock=clock,
         limits=Limits(conf.quota.containers, conf.quota.cpu, conf.quota.memory, conf.quota.disk),

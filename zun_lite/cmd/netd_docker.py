@@ -57,4 +57,4 @@ def line(conf: cfg.ConfigOpts) -> NodeClient:
     if identity is None:
         raise errors.Unavailable("This host has not joined the cloud yet.")
     key = grants.make_key(conf.agent.key_file)
-    return NodeClient(conf.agent.api_url, identity.host_uuid, key, Clock(), _API_SECONDS)
+    return NodeClient(conf.agent.api_url, identity.host_uuid, key, Clock(), _API_SECONDS, conf.tls.ca_file)

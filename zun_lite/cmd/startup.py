@@ -77,7 +77,7 @@ def run(here: Installation, started: float, *, detach: bool) -> int:
 def _where(here: Installation) -> str:
     if here.is_joined:
         return f"as host {here.host_name} of {here.api_url}"
-    return f"at http://{here.api_address[0]}:{here.port}/"
+    return f"at {here.own_api_url}"
 
 
 def check_ports(here: Installation) -> None:
@@ -167,7 +167,12 @@ def install_runtime(here: Installation) -> None:
 def _wait_ready(here: Installation, process: subprocess.Popen[bytes], started: float) -> None:
     deadline = time.monotonic() + READY_TIMEOUT_SECONDS
     while not status.api_answers(here):
-        _still_going(here, process, deadline, f"the API does not answer at http://{here.api_address[0]}:{here.port}/")
+        _still_going(
+            here,
+            process,
+            deadline,
+            f"the API does not answer at {here.own_api_url}",
+        )
         time.sleep(0.1)
     _say(f"the API answers, after {time.monotonic() - started:.1f} s")
     deadline = time.monotonic() + READY_TIMEOUT_SECONDS

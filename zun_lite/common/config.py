@@ -75,6 +75,21 @@ api_opts = [
     ),
     cfg.StrOpt("policy_file", help="Rules that override the built-in ones; default STATE_DIR/policy.yaml."),
 ]
+tls_opts = [
+    cfg.StrOpt("ca_file", help="CAs of our own programs' certificates, PEM; unset: those of the machine."),
+    cfg.BoolOpt(
+        "agents", help="Whether hosts are spoken to by TLS; default: if this file's [agent] has a certificate."
+    ),
+]
+
+
+def _certificate_opts() -> list[cfg.Opt]:
+    return [
+        cfg.StrOpt("tls_cert_file", help="Certificate, PEM, up to its CA; with it TLS alone is spoken."),
+        cfg.StrOpt("tls_key_file", help="The private key of tls_cert_file, PEM."),
+    ]
+
+
 audit_opts = [
     cfg.StrOpt("file", help="Where the API writes who did what; default STATE_DIR/log/audit.json, a record a line."),
 ]
@@ -330,8 +345,9 @@ container_opts = [
 
 GROUPS: dict[str | None, Sequence[cfg.Opt]] = {
     None: core_opts,
-    "api": api_opts,
+    "api": [*api_opts, *_certificate_opts()],
     "audit": audit_opts,
+    "tls": tls_opts,
     "database": database_opts,
     "identity": identity_opts,
     "network": network_opts,
@@ -341,9 +357,9 @@ GROUPS: dict[str | None, Sequence[cfg.Opt]] = {
     "image_policy": image_policy_opts,
     "registry": registry_opts,
     "controller": controller_opts,
-    "agent": agent_opts,
+    "agent": [*agent_opts, *_certificate_opts()],
     "netd": netd_opts,
-    "gateway": gateway_opts,
+    "gateway": [*gateway_opts, *_certificate_opts()],
     "grants": grants_opts,
     "notifications": notifications_opts,
     "quota": quota_opts,
@@ -400,7 +416,9 @@ def files(state_dir: str | None = None) -> list[str]:
 def derive(conf: cfg.ConfigOpts) -> None:
     """Fill what was left to be derived from state_dir, bind and port."""
     state = os.path.abspath(conf.state_dir)
-    conf.set_default("public_url", f"http://{conf.api.bind}:{conf.api.port}", group="api")
+    scheme = "https" if conf.api.tls_cert_file else "http"
+    conf.set_default("public_url", f"{scheme}://{conf.api.bind}:{conf.api.port}", group="api")
+    conf.set_default("agents", conf.agent.tls_cert_file is not None, group="tls")
     conf.set_default("connection", f"sqlite:///{state}/zun_lite.sqlite", group="database")
     for group, option, path in (
         ("api", "policy_file", "policy.yaml"),
@@ -427,4 +445,5 @@ def derive(conf: cfg.ConfigOpts) -> None:
     conf.set_default("address", f"{conf.agent.bind}:{conf.agent.port}", group="agent")
     conf.set_default("api_url", conf.api.public_url, group="agent")
     conf.set_default("api_url", conf.api.public_url, group="gateway")
-    conf.set_default("public_url", f"ws://{conf.gateway.bind}:{conf.gateway.port}/", group="gateway")
+    scheme = "wss" if conf.gateway.tls_cert_file else "ws"
+    conf.set_default("public_url", f"{scheme}://{conf.gateway.bind}:{conf.gateway.port}/", group="gateway")

@@ -84,6 +84,7 @@ async def connect(place: Place) -> Target:
     try:
         connection = await dial(
             place.url,
+            ssl=place.trust,
             additional_headers={"Authorization": f"Grant {place.host_grant}"},
             compression=None,
             user_agent_header=None,

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole cloud that speaks TLS on every link: API, gateway, host; clients of its own and of others."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+import requests
+from websockets.sync.client import connect
+
+from tests.certificates import Authority
+from tests.cloud import Cloud
+from zun_lite.common import tls
+
+
+class TlsCloudTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        folder = tempfile.TemporaryDirectory(prefix="zl-tls-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.ca = Authority(Path(folder.name))
+        pair = cls.ca.pair("all", "127.0.0.1", "localhost")
+        files = {"tls_cert_file": pair.certificate, "tls_key_file": pair.key}
+        settings = {name: dict(files) for name in ("api", "gateway", "agent")}
+        cls.cloud = Cloud(settings={**settings, "tls": {"ca_file": cls.ca.file}})
+        cls.cloud.url = cls.cloud.url.replace("http://", "https://")
+        cls.addClassCleanup(cls.cloud.stop)
+        cls.cloud.start()
+        # for this test's own requests; the programs run already, and go by ca_file
+        trusting = mock.patch.dict(os.environ, {"REQUESTS_CA_BUNDLE": cls.ca.file})
+        trusting.start()
+        cls.addClassCleanup(trusting.stop)
+        cls.cloud.make_network()
+
+    def test_containers_run_and_terminals_open_over_tls(self):
+        uuid = self.cloud.run_container("tls")
+        self.cloud.wait_status(uuid, "Running")
+        answer = self.cloud.ask("POST", f"/v1/containers/{uuid}/execute?command=echo hello&run=true")
+        self.assertEqual("hello\n", answer["output"])
+        opened = self.cloud.ask("POST", f"/v1/containers/{uuid}/execute?command=cat&run=false&interactive=true")
+        self.assertTrue(opened["proxy_url"].startswith("wss://"), opened["proxy_url"])
+        url = f"{opened['proxy_url']}&uuid={uuid}&exec_id={opened['exec_id']}"
+        with connect(url, ssl=tls.trust(self.ca.file), subprotocols=["binary"]) as stream:
+            stream.send(b"to and fro\n")
+            said = b""
+            while b"to and fro" not in said:
+                said += stream.recv(timeout=20)
+        self.assertIn("answers at https://", self.cloud.command("status"))
+
+    def test_no_port_answers_in_the_clear_or_with_old_tls(self):
+        for port in (self.cloud.port, self.cloud.gateway_port, self.cloud.agent_port):
+            with self.subTest(port):
+                with self.assertRaises(requests.RequestException):
+                    requests.get(f"http://127.0.0.1:{port}/", timeout=10).raise_for_status()
+                    raise AssertionError("it answers in the clear")
+                self.assertIn(self.version(port), ("TLSv1.2", "TLSv1.3"))
+                with self.assertRaises(OSError):
+                    self.version(port, highest=ssl.TLSVersion.TLSv1_1)
+
+    def version(self, port: int, highest: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED) -> str | None:
+        context = ssl.create_default_context(cafile=self.ca.file)
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        context.minimum_version, context.maximum_version = ssl.TLSVersion.MINIMUM_SUPPORTED, highest
+        with socket.create_connection(("127.0.0.1", port), 10) as plain:
+            with context.wrap_socket(plain, server_hostname="127.0.0.1") as wrapped:
+                return wrapped.version()

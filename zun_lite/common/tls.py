@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How our programs speak TLS to each other: 1.2 at the least, certificates and names always checked."""
+
+from __future__ import annotations
+
+import ssl
+
+from zun_lite.domain import errors
+
+
+def trust(ca_file: str | None) -> ssl.SSLContext:
+    """What a client holds a server's certificate against: a file of CAs, else the machine's. Invalid: it is none."""
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise errors.Invalid(f"[tls] ca_file = {ca_file} cannot be used: {error}.") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def check_pair(section: str, cert_file: str | None, key_file: str | None) -> bool:
+    """Whether a server of this section is to speak TLS. Invalid: a file lacks, or they do not belong together."""
+    if cert_file is None and key_file is None:
+        return False
+    if cert_file is None or key_file is None:
+        raise errors.Invalid(f"[{section}] tls_cert_file and tls_key_file go together; one of them is not set.")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert_file, key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise errors.Invalid(
+            f"[{section}] tls_cert_file = {cert_file} cannot be used with its key: {error}."
+        ) from error
+    return True
+
+
+def harden(context: ssl.SSLContext) -> ssl.SSLContext:
+    """For servers, whose libraries make the context themselves."""
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
