@@ -132,6 +132,8 @@ class SocketNetd(FolderNetd):
                 request["endpoints"] = [Endpoint.from_json(item) for item in request["endpoints"]]
             if op == "plane":
                 return {"ok": True, "result": self.plane(HostPlane.from_json(request["plane"]))}
+            if op == "connector":
+                return {"ok": True, "result": {"connector": self.connector(request["host"], request["address"])}}
             getattr(self, op)(**request)
             return {"ok": True, "result": {}}
         except errors.ZunError as error:
