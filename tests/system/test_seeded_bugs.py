@@ -32,6 +32,28 @@ class Bug:
 
 BUGS = (
     Bug(
+        "a user may take a volume away from the container that writes to it",
+        "zun_lite/volume/attachments.py",
+        "    if attachment.workload_uuid is not None and not by_service:\n",
+        "    if attachment.workload_uuid == '' and not by_service:\n",
+        "tests.api.test_volume_attachments.AttachmentsTest."
+        "test_a_containers_attachment_is_ended_by_the_operators_services_alone",
+    ),
+    Bug(
+        "a host is believed what it says of an order that was replaced",
+        "zun_lite/volume/orders.py",
+        "    elif volume.attempt == news.attempt:\n",
+        "    else:\n",
+        "tests.api.test_volume_copies.CopiesTest.test_news_of_an_older_order_or_of_another_host_change_nothing",
+    ),
+    Bug(
+        "volumes, snapshots and attachments are everybody's who knows their ids",
+        "zun_lite/api/volume/lookups.py",
+        "    return caller.is_admin or project_id == caller.project_id\n",
+        "    return caller.is_admin or bool(project_id)\n",
+        "tests.api.test_volume_attachments.ForeignIdsTest.test_another_projects_things_are_not_there_in_any_route",
+    ),
+    Bug(
         "the secret of a stream opens it as often as one likes",
         "zun_lite/db/stream_grants.py",
         "            stream_grants.c.opened_at.is_(None),\n",
