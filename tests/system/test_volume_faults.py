@@ -58,6 +58,19 @@ class VolumeFaultCase(FaultCase):
         cls.cloud.start()
         cls.network = cls.cloud.make_network()
 
+    def setUp(self) -> None:
+        self.addCleanup(self.clear)
+
+    def clear(self) -> None:
+        """What a test that failed has left does not harm the next one."""
+        for container in self.cloud.ask("GET", "/v1/containers")["containers"]:
+            self.cloud.call("DELETE", f"/v1/containers/{container['uuid']}?force=true", cloud="admin")
+            self.cloud.wait_gone(container["uuid"])
+        for volume in self.ask("GET", "volumes")["volumes"]:
+            path = f"{V3}/volumes/{volume['id']}/action"
+            self.cloud.call("POST", path, {"os-force_delete": None}, cloud="admin", version=LATEST)
+            self.is_gone(f"volumes/{volume['id']}")
+
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """The answer, when there is one that is no 5xx."""
 
@@ -222,7 +235,7 @@ class VolumeFaultTest(VolumeFaultCase):
         fill = f"for i in $(seq 50); do dd if=/dev/zero of={DATA}/f$i bs=64k count=320 conv=fsync 2>&1 || break; done"
         said = self.shell(writer, f"{fill}; echo $i")
         self.assertRegex(said, "No space left|I/O error|Input/output error")
-        self.assertGreater(int(said.split()[-1]), 10)
+        self.assertGreater(int(said.split()[-1]), 3, "it was not full at once")
         copy = self.make(size=None, source_volid=filler)
         self.becomes(f"volumes/{copy}", "available", "error")
         self.assertEqual(first, self.sums(holder).get("first"))
