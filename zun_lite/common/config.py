@@ -9,6 +9,7 @@ a whole installation.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 
 from oslo_config import cfg, types
@@ -126,6 +127,7 @@ network_opts = [
     cfg.ListOpt(
         "docker_networks",
         default=[],
+        item_type=types.String(regex=re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(@\S+)?$")),
         help="Networks, as ID or ID@HOST_NAME, that hosts may show their own Docker; see docs/docker-networks.md.",
     ),
     cfg.StrOpt(

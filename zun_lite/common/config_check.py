@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from oslo_config import cfg, types
 
@@ -18,6 +19,7 @@ from zun_lite.domain import errors
 Groups = Mapping[str | None, Sequence[cfg.Opt]]
 FOREIGN = frozenset({"keystone_authtoken", "oslo_middleware", "cors"})
 """Sections that belong to libraries, which check them themselves."""
+_ANYTHING = "what this option takes"
 
 
 def check(conf: cfg.ConfigOpts, groups: Groups) -> None:
@@ -97,7 +99,10 @@ def _place(conf: cfg.ConfigOpts, section: str, option: cfg.Opt) -> tuple[str, st
 
 def wanted(option: cfg.Opt) -> str:
     """What an option takes, as the end of a sentence."""
-    kind = option.type
+    return _meaning(option.type)
+
+
+def _meaning(kind: Any) -> str:
     if isinstance(kind, types.Boolean):
         return "true or false"
     if isinstance(kind, types.Port):
@@ -114,13 +119,15 @@ def wanted(option: cfg.Opt) -> str:
     if isinstance(kind, types.URI):
         return "a URL that begins with http:// or https://"
     if isinstance(kind, types.List):
-        return "a list with commas between its entries"
+        entries = _meaning(kind.item_type)
+        each = "" if entries == _ANYTHING else f", each {entries}"
+        return f"a list with commas between its entries{each}"
     if isinstance(kind, types.String):
         if kind.choices:
             return f"one of {', '.join(str(choice) for choice in kind.choices)}"
         if kind.regex:
             return f"text that matches {kind.regex.pattern}"
-    return "what this option takes"
+    return _ANYTHING
 
 
 def _default(option: cfg.Opt) -> str:

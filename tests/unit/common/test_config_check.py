@@ -52,6 +52,13 @@ class ConfigCheckTest(unittest.TestCase):
             self.assertIn(f"{self.path}: [{section}] {line} is not {wanted}", said)
             self.assertIn("correct it, or leave the line out for its default", said)
 
+    def test_networks_for_docker_are_named_by_ids_and_hosts(self):
+        network = "5f0c1c9a-7d52-4b0e-9a52-0d6b9f1f33e1"
+        conf = self.load(f"[network]\ndocker_networks = {network}, {network}@host-1\n")
+        self.assertEqual([network, f"{network}@host-1"], conf.network.docker_networks)
+        said = self.refusal("[network]\ndocker_networks = mine\n")
+        self.assertIn("docker_networks = mine is not a list with commas between its entries, each text that", said)
+
     def test_an_option_that_is_not_there_is_answered_with_where_or_what_it_may_be(self):
         self.assertEqual(
             f"{self.path}: section [api] has no option prot; did you mean port?", self.refusal("[api]\nprot = 1\n")
