@@ -75,6 +75,7 @@ class ConfinementTest(DockerCase):
         )
 
     def test_a_container_of_each_kind_is_held(self):
+        """A9, B1, B7."""
         usual = self.runtime.create(self.an_order())
         sandbox = self.runtime.create(replace(self.an_order(), shareable=True))
         self.runtime.start(sandbox)

@@ -66,6 +66,7 @@ class Containers(DockerCase):
         self.assertEqual((opened.returncode, opened.stderr), (0, ""))
 
     def test_users_cannot_set_our_labels(self):
+        """A5."""
         order = self.an_order(labels={"zun.uuid": names.new_id(), "zun.cluster": "other", "tier": "web"})
         found = self.engine.api.inspect_container(self.runtime.create(order))["Config"]["Labels"]
         self.assertEqual((found["zun.uuid"], found["zun.cluster"], found["tier"]), (order.uuid, self.cluster, "web"))

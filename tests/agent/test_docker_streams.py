@@ -192,6 +192,7 @@ class ArchivesTest(StreamsCase):
         self.assertEqual({"secret", "frozen"}, {entry.name for entry in self.folder.iterdir()})
 
     def test_a_link_that_comes_and_goes_leads_nowhere_either(self):
+        """B3."""
         (self.folder / "volume").mkdir()
         (self.folder / "canary").mkdir()
         (self.folder / "canary" / "data").mkdir()
@@ -210,6 +211,7 @@ class ArchivesTest(StreamsCase):
         self.assertNotIn("canary", mounts)
 
     def test_a_program_of_the_container_s_that_unpacks_is_never_run(self):
+        """B3."""
         uuid = self.running()
         for name in ("unpigz", "gzip", "xz", "tar"):
             self.run_in(
@@ -294,6 +296,7 @@ class TerminalsTest(StreamsCase, unittest.IsolatedAsyncioTestCase):
         await duplex.close()
 
     async def test_a_command_of_another_container_is_none(self):
+        """A3."""
         mine, other = self.running(), self.running()
         made = self.streams.create_exec(other, ["sh"], True)
         for exec_id in (made, "e" * 64, "nonsense", "../containers"):

@@ -59,6 +59,7 @@ class FilesTest(DockerCase):
         self.assertEqual("search mine\n", self.run_in(order.uuid, "cat", "/etc/resolv.conf"))
 
     def test_no_link_on_the_way_is_followed(self):
+        """B4."""
         order = self.an_order(files=(a_file("/a", b"x"),))
         victim = self.folder / "victim"
         victim.write_text("kept")

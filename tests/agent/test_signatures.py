@@ -179,6 +179,7 @@ class SignaturesTest(unittest.TestCase):
             read_keys([str(path)])
 
     def test_a_host_uses_signed_images_only_pulled_cached_or_moved_meanwhile(self):
+        """E2."""
         clock = StoppedClock()
         runtime = FakeRuntime(clock, images=())
         engine = FakeImages(runtime)

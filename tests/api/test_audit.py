@@ -123,6 +123,7 @@ class AuditTest(AuditCase):
 
 class EveryRouteTest(AuditCase):
     def test_every_change_of_every_route_leaves_one_record_and_no_secret(self):
+        """A14, E5."""
         asked = 0
         for template, resource, suffix in table_of(self.services):
             path = filled(template)

@@ -343,6 +343,7 @@ class ListTest(ApiTestCase):
         self.assertEqual(["new-1", "new-0"], [item["name"] for item in rest["containers"]])
 
     def test_the_pages_that_are_kept_are_bounded(self):
+        """F3."""
         kept = pages.Pages(most_bytes=2 * pages.ENTRY_BYTES + 100)
         for number in range(10):
             kept.put(number, 1, 0.0, b"x" * 40)

@@ -44,6 +44,8 @@ RULES = (
     ("labels", {"a": None}, "labels.a", {"a": ""}),
     ("labels", {"zun.uuid": "x"}, "zun.", {"zun": "x"}),
     ("workdir", "tmp", "workdir", "/tmp"),
+    ("workdir", "/proc/self/fd/8", "workdir", "/process"),
+    ("workdir", "//tmp/../proc/1", "workdir", "/tmp/proc"),
     ("hostname", "", "hostname", "web"),
     ("hostname", "a_b c", "hostname", "a_b.c"),
     ("hostname", "h" * 64, "hostname", "h" * 63),
@@ -145,6 +147,7 @@ class CreateRuleTest(ApiTestCase):
         return self.call("POST", "/v1/containers", body, **more)
 
     def test_each_rule_refuses_its_fault_and_nothing_else(self):
+        """B8."""
         for field, refused, word, passes in RULES:
             answer = self.post({"image": "demo", field: refused})
             self.assertEqual(400, answer.status_code, f"{field}={refused!r}: {answer.text}")
@@ -169,6 +172,7 @@ class CreateRuleTest(ApiTestCase):
         self.refused(400, self.post(body), "auto_remove", "restart_policy")
 
     def test_nobody_gets_a_privileged_container(self):
+        """B1."""
         for value in (True, False):
             for user in ("demo", "admin"):
                 self.refused(403, self.post({"image": "demo", "privileged": value}, user=user), "privileged")

@@ -80,6 +80,7 @@ class ForeignIdsTest(NetworkApiTestCase):
         yield "policy", "qos/policies"
 
     def test_another_projects_object_is_not_there_whatever_is_asked_of_it(self) -> None:
+        """A3."""
         before = self.state("other")
         for kind, collection in self.paths():
             path, own = f"{V2}/{collection}/{self.foreign[kind]}", f"{V2}/{collection}/{self.mine[kind]}"
@@ -96,6 +97,7 @@ class ForeignIdsTest(NetworkApiTestCase):
         return next(iter(self.get(f"{V2}/{collection}?id={uuid}").values()))
 
     def test_what_is_done_to_another_projects_object_is_not_done(self) -> None:
+        """A3, E7."""
         before = self.state("other")
         router, policy = f"{V2}/routers/{self.foreign['router']}", f"{V2}/qos/policies/{self.foreign['policy']}"
         routes = {"router": {"routes": [{"destination": "10.9.0.0/16", "nexthop": "10.0.1.9"}]}}
@@ -161,6 +163,7 @@ class ForeignIdsTest(NetworkApiTestCase):
         return self.make("network")["id"]
 
     def test_another_projects_id_in_a_change_is_refused_and_changes_nothing(self) -> None:
+        """A3."""
         mine, foreign = self.mine, self.foreign
         before = (self.state("demo"), self.state("other"))
 

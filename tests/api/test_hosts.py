@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from tests.api.case import ApiTestCase
 from tests.builders import a_host
 from zun_lite.api.container import paging
+from zun_lite.common import grants
 from zun_lite.control import hosts as control
 from zun_lite.db import hosts
 from zun_lite.domain.names import new_id
@@ -134,6 +137,7 @@ class ServicesTest(ApiTestCase):
         self.assertEqual("down", self.only()["state"])
 
     def test_a_disabled_host_gets_nothing_until_it_is_enabled(self):
+        """C2."""
         said = self.change("disable", disabled_reason="new disks")
         self.assertEqual(
             {"service": {"host": "host1", "binary": BINARY, "disabled": True, "disabled_reason": "new disks"}}, said
@@ -170,6 +174,21 @@ class ServicesTest(ApiTestCase):
         self.assertIsNone(self.change("", method="DELETE", host="host2"))
         self.assertEqual(["host1"], [service["host"] for service in self.get("/v1/services", user="admin")["services"]])
         self.change("", 404, method="DELETE", host="host2")
+
+    def test_c8_a_host_that_was_forgotten_is_nobody_at_once(self):
+        """C8."""
+        key, host = Ed25519PrivateKey.generate(), a_host(self.means, "host2").uuid
+        mine = hosts.hosts.update().where(hosts.hosts.c.uuid == host).values(public_key=grants.public_text(key))
+        self.db.transact(lambda tx: tx.execute(mine))
+
+        def ask() -> int:
+            token = grants.sign(key, grants.API_AUDIENCE, {"sub": host}, self.clock)
+            headers = {"Authorization": f"Node {token}"}
+            return self.client.simulate_get("/node/v1/workloads", headers=headers).status_code
+
+        self.assertEqual(200, ask())
+        self.change("", method="DELETE", host="host2")
+        self.assertEqual(401, ask())
 
     def test_a_service_is_kept_while_volumes_lie_on_its_host(self):
         made = self.call("POST", "/volume/v3/volumes", {"volume": {"size": 1}}).json["volume"]["id"]

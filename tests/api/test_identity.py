@@ -176,6 +176,7 @@ class IssueTest(IdentityTestCase):
         self.assertEqual(400, malformed.status_code)
 
     def test_a_token_begets_another_that_ends_with_it(self):
+        """A7."""
         first = self.log_in("demo")
         self.clock.advance(10)
         second = self.by_token(first.headers["X-Subject-Token"], "unscoped")
@@ -271,6 +272,7 @@ class ValidateTest(IdentityTestCase):
         self.assertEqual(404, self.validate(subject, allow_expired="1").status_code)
 
     def test_a_known_token_costs_no_look_up(self):
+        """F2."""
         self.get("/v1/containers")
         with mock.patch.object(self.identity, "validate", side_effect=AssertionError("looked up")):
             self.get("/v1/containers")

@@ -69,6 +69,7 @@ class CredentialTest(DelegationTestCase):
         self.assertEqual(201, self.log_in("demo").status_code)
 
     def test_roles_are_those_of_the_token_or_fewer(self):
+        """A7."""
         made = self.credential(roles=[{"name": "reader"}])
         _, token = self.signed_in_by(made)
         self.assertEqual(["reader"], [role["name"] for role in token["roles"]])
@@ -87,6 +88,7 @@ class CredentialTest(DelegationTestCase):
         self.assertEqual(401, self.by_credential(made).status_code)
 
     def test_it_ends_when_it_said_and_its_tokens_do_too(self):
+        """A7."""
         made = self.credential(expires_at=self.moment(HOUR / 2))
         token, said = self.signed_in_by(made)
         self.assertEqual(made["expires_at"][:19], said["expires_at"][:19])
@@ -122,6 +124,7 @@ class CredentialTest(DelegationTestCase):
         self.credential(unscoped, expect=400)
 
     def test_its_token_is_neither_exchanged_nor_makes_others(self):
+        """A7."""
         made = self.credential()
         token, _ = self.signed_in_by(made)
         for scope in (None, "unscoped", {"project": {"id": self.project_id}}, {"system": {"all": True}}):

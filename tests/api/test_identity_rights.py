@@ -72,6 +72,7 @@ class RecordsTest(RightsTestCase):
         self.ask("GET", "regions", user="demo")
 
     def test_a_guessed_id_and_anothers_id_are_answered_alike(self):
+        """A2."""
         other_id, other_project = self.ids("other")
         for noun, known in (("users", other_id), ("projects", other_project)):
             for method in ("GET", "PATCH", "DELETE"):
@@ -369,6 +370,7 @@ class RevocationTest(RightsTestCase):
         self.assertEqual(401, self.call("GET", "/v1/containers").status_code)
 
     def test_forged_headers_change_nothing(self):
+        """A6."""
         forged = {
             "X-Roles": "admin",
             "X-Role": "admin",

@@ -315,6 +315,7 @@ class ContainersOfImagesTest(ImageTestCase):
         return self.call("POST", "/v1/containers", {"image": image, "image_driver": "glance", **more}, user=user)
 
     def test_names_of_inner_registries_are_refused_in_every_spelling(self):
+        """E1."""
         for host in (
             *("127.0.0.1", "127.0.0.1:5000", "localhost", "LOCALHOST:80", "127.1:80", "2130706433:80", "0x7f000001:80"),
             *("0177.0.0.1", "10.0.0.1", "169.254.169.254", "192.168.0.1:5000", "8.8.8.8", "[::1]:80", "user@host:80"),
@@ -389,6 +390,7 @@ class HostsBytesTest(ImageTestCase):
         return self.client.simulate_request(method, f"/node/v1/{path}", headers=headers, **more)
 
     def test_a_host_fetches_images_of_its_own_workloads_only(self):
+        """C1."""
         path = f"images/{self.image['id']}/file"
         self.assertEqual(404, self.ask("GET", path).status_code)
         self.create(image="app", image_driver="glance")
@@ -406,6 +408,7 @@ class HostsBytesTest(ImageTestCase):
         self.assertEqual(b"bytes", self.call("GET", f"{IMAGES}/{self.image['id']}/file").content)
 
     def test_a_host_gets_the_login_of_its_own_workloads_registry_only(self):
+        """C1, C6."""
         wanted = {"registry": {"domain": "registry.example", "username": "ann", "password": "secret"}}
         uuid = self.call("POST", "/v1/registries", wanted).json["registry"]["uuid"]
         made, without = self.create(image="app:1", registry=uuid), self.create("plain")

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import os
 import unittest
 
 from falcon import testing
+from sqlalchemy import event
 
 from tests.api.case import ApiTestCase
 from zun_lite.api.app import create_app
@@ -128,6 +130,25 @@ class LimitsTest(ApiTestCase):
         self.assertEqual((200, PAGE), (answer.status_code, answer.headers["Access-Control-Allow-Origin"]))
         for stranger in (f"{PAGE}.evil.example", "http://dashboard.example.org", "null", f"{PAGE}:8443"):
             self.assertNotIn("Access-Control-Allow-Origin", preflight(stranger).headers)
+
+
+class StrangersTest(ApiTestCase):
+    def test_f1_who_has_no_token_costs_no_query_and_no_file(self):
+        """F1."""
+        asked = []
+        listen = ("before_cursor_execute", lambda *said: asked.append(said[2]))
+        event.listen(self.db.engine, *listen)
+        self.addCleanup(event.remove, self.db.engine, *listen)
+        files = len(os.listdir("/proc/self/fd"))
+        made_up = ("", "x" * 200, "gAAAAA" + "b" * 180)
+        for number in range(1000):
+            path = ("/v1/containers", "/network/v2.0/ports", "/volume/v3/volumes", "/node/v1/workloads")[number % 4]
+            headers = {"X-Auth-Token": made_up[number % 3]}
+            self.assertEqual(401, self.client.simulate_get(path, headers=headers).status_code)
+        self.assertEqual([], asked)
+        self.assertLessEqual(len(os.listdir("/proc/self/fd")), files)
+        self.call("GET", "/v1/containers")
+        self.assertNotEqual([], asked, "nothing is counted at all")
 
 
 class MetricsTest(ApiTestCase):

@@ -162,6 +162,7 @@ class QueryTest(NetworkApiTestCase):
         self.assertEqual(["b", "c"], [network["name"] for network in self.items("networks", query)])
 
     def test_a_marker_that_the_user_cannot_see_tells_nothing_of_what_it_is(self) -> None:
+        """F3."""
         foreign = self.make("network", "other", name="c")["id"]
         subnet = self.make("subnet", "other", network_id=foreign, cidr="10.7.0.0/24", ip_version=4)["id"]
         for path in (f"networks?sort_key=name&marker={foreign}", f"subnets?marker={subnet}"):
@@ -178,6 +179,7 @@ class QueryTest(NetworkApiTestCase):
         self.denied(400, "InvalidInput", self.call("GET", f"{V2}/networks?sort_key=colour"))
 
     def test_bad_pages_are_refused(self) -> None:
+        """F3."""
         for query in ("limit=-1", "limit=x", "limit=1e3"):
             self.denied(400, "InvalidInput", self.call("GET", f"{V2}/networks?{query}"), "limit")
         self.assertEqual(400, self.call("GET", f"{V2}/networks?marker=nope").status_code)

@@ -62,11 +62,13 @@ class AllProjectsTest(ApiTestCase):
         self.assertEqual(self.mine["uuid"], self.get("/v1/containers/web")["uuid"])
 
     def test_another_projects_is_not_found_whatever_a_member_asks(self):
+        """A2."""
         for method in ("GET", "DELETE"):
             refused = self.call(method, f"/v1/containers/{self.theirs['uuid']}", params={"all_projects": "false"})
             self.refused(404, refused, self.theirs["uuid"])
 
     def test_another_projects_name_in_a_filter_finds_nothing(self):
+        """A4."""
         for key in ("project_id", "user_id"):
             self.assertEqual(set(), self.listed(params={key: self.theirs[key]}))
         found = self.listed(user="admin", params={"all_projects": "1", "project_id": self.theirs["project_id"]})
@@ -75,6 +77,7 @@ class AllProjectsTest(ApiTestCase):
 
 class QueriesTest(ApiTestCase):
     def test_containers_and_registries_refuse_keys_that_they_do_not_know(self):
+        """A5."""
         for path in ("/v1/containers", "/v1/registries"):
             self.refused(400, self.call("GET", path, params={"colour": "blue"}), "Unknown parameters", "colour")
 

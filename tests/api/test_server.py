@@ -128,6 +128,51 @@ class ServerTest(unittest.TestCase):
             self.assertEqual(200, self.scoped().get(f"{self.url}/").status_code)
             self.assertEqual([b""] * 6 + [b"HTTP/1.1 408"] * 2, [answer.result() for answer in answers])
 
+    def test_d7_a_request_that_can_be_read_in_two_ways_is_refused(self) -> None:
+        """D7."""
+        both = "Content-Length: 4\r\nTransfer-Encoding: chunked"
+        chunk = "Transfer-Encoding: chunked"
+        heads = (
+            both,
+            "Transfer-Encoding: chunked\r\nContent-Length: 4",
+            "Content-Length: 4\r\nContent-Length: 5",
+            "Content-Length: +4",
+            "Content-Length: 4, 4",
+            "Content-Length: 0x4",
+            "Content-Length: -1",
+            "Content-Length : 4",
+            "Transfer-Encoding: chunked, chunked",
+            "Transfer-Encoding: xchunked",
+            "Transfer-Encoding: chunked, identity",
+            "Transfer-Encoding: \x0bchunked",
+            "Transfer-Encoding : chunked",
+            "X: y\r\n folded: z\r\n" + chunk,
+            "X\x00: y",
+            "X: a\x00b",
+            "Bad Name: y",
+        )
+        for head in heads:
+            with self.subTest(head):
+                request = f"POST /identity/v3/auth/tokens HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n0\r\n\r\n"
+                smuggled = "GET /v1 HTTP/1.1\r\nHost: x\r\n\r\n"
+                answer = self._whole((request + smuggled).encode("latin-1"))
+                self.assertRegex(answer[:13], rb"HTTP/1.1 (4|501)", answer)
+                self.assertEqual(1, answer.count(b"HTTP/1.1 "), answer)
+        self.assertEqual(2, self._whole(2 * b"GET /v1 HTTP/1.1\r\nHost: x\r\n\r\n").count(b"HTTP/1.1 200"))
+
+    def _whole(self, request: bytes) -> bytes:
+        """All that comes back until the server hangs up, or falls silent."""
+        answer = b""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=3) as client:
+            client.sendall(request)
+            client.shutdown(socket.SHUT_WR)
+            try:
+                while block := client.recv(65536):
+                    answer += block
+            except TimeoutError:
+                return answer
+        return answer
+
     def _begin(self, request: bytes) -> bytes:
         """What comes back when this is sent and nothing more."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=30) as client:

@@ -232,6 +232,7 @@ class ArchivesTest(StreamsCase):
         self.refused(413, self.post("execute", raw=b"{" + b" " * 2 * 1024 * 1024))
 
     def test_a_compressed_one_is_refused(self):
+        """B3."""
         self.refused(415, self.put(gzip.compress(b"x")), "gzip")
         self.assertEqual([], self.agents.asked)
 
@@ -318,6 +319,7 @@ class TerminalsTest(StreamsCase):
         self.assertEqual([], self.ended(parts))
 
     def test_one_for_another_command_or_container_is_refused(self):
+        """A3."""
         other = self.running("other", interactive=True)
         self.assertEqual(403, self.open({**self.execute(), "exec_id": "f" * 64}).status_code)
         self.assertEqual(403, self.open({**self.attach(), "exec_id": EXEC_ID}).status_code)
@@ -325,6 +327,7 @@ class TerminalsTest(StreamsCase):
         self.assertEqual(200, self.open(self.attach()).status_code)
 
     def test_one_that_is_older_than_a_minute_is_refused(self):
+        """D2."""
         parts = self.attach()
         self.db.transact(lambda tx: tx.execute(sa.update(stream_grants.stream_grants).values(live_until=utc_now())))
         self.assertEqual(403, self.open(parts).status_code)
@@ -377,6 +380,7 @@ class TerminalsTest(StreamsCase):
         self.assert_ends_by(lambda tx, user, _: rows.set_password(tx, user, passwords.hashed("new")))
 
     def test_a_stream_ends_with_the_user_s_role(self):
+        """D4."""
         self.assert_ends_by(
             lambda tx, user, _: tx.execute(
                 sa.delete(roles.role_assignments).where(roles.role_assignments.c.user_id == user)
@@ -389,6 +393,7 @@ class TerminalsTest(StreamsCase):
         )
 
     def test_a_stream_ends_with_the_project(self):
+        """D4."""
         self.assert_ends_by(
             lambda tx, _, project: tx.execute(
                 sa.update(rows.projects).where(rows.projects.c.id == project).values(enabled=False)

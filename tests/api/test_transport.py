@@ -121,6 +121,7 @@ class TransportTest(ApiTestCase):
             self.assertEqual(500, self.call("GET", "/v1/containers").status_code)
 
     def test_a_path_cannot_write_lines_into_the_log(self):
+        """D8."""
         self.token("demo")
         with self.assertLogs("zun_lite.api") as lines:
             self.client.simulate_post("/v1/containers/x%0Aall%20is%20well/start")
@@ -158,6 +159,7 @@ class TransportTest(ApiTestCase):
                 )
 
     def test_headers_that_claim_an_identity_are_not_believed(self):
+        """A6."""
         claims = {
             "X-Identity-Status": "Confirmed",
             "X-User-Id": "u",

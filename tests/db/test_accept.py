@@ -57,6 +57,7 @@ class AcceptTest(DatabaseTestCase):
         self.assertEqual(hosts[2].uuid, create.create_container(pinned, a_caller(), None, spec, run=True).host)
 
     def test_racing_creates_never_pass_the_quota(self):
+        """A8."""
         means = means_of(self.db, limits=Limits(containers=10, cpu=-1, memory=-1))
         a_host(means, capacity=Resources(1000, 1000000, 0))
         accepted = _race(64, lambda: create.create_container(means, a_caller(), None, a_spec(), run=True))
@@ -100,6 +101,7 @@ class LookUpTest(DatabaseTestCase):
         return create.create_container(self.means, a_caller(project), name, a_spec(), run=False)
 
     def test_another_projects_container_is_not_found(self):
+        """A4."""
         made = self.make("web", "p2")
         for ident in (made.uuid, "web"):
             self.assertRaises(errors.NotFound, actions.find, self.means, a_caller("p1"), ident)

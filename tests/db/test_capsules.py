@@ -49,6 +49,7 @@ class CapsulesInSql(DatabaseTestCase):
         self.assertEqual([capsule.uuid], [row.uuid for row in capsules.page(means, a_caller(), limit=9)])
 
     def test_racing_capsules_never_pass_the_quota_of_containers(self):
+        """A8."""
         means = means_of(self.db, limits=Limits(containers=10, cpu=-1, memory=-1))
         a_host(means, capacity=Resources(1000, 1000000, 0))
         accepted = []

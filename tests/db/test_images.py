@@ -180,6 +180,7 @@ class RegistriesTest(ImagesTestCase):
         return registries.create(self.means, self.caller, wanted).uuid
 
     def test_a_password_is_locked_and_opened_for_the_workloads_host_only(self):
+        """C6, E4."""
         registry = self.a_registry()
         with self.db.read() as tx:
             stored = registries.registries.get(tx, registry)

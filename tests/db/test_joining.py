@@ -75,6 +75,7 @@ class JoiningTest(DatabaseTestCase):
         networks.detach(self.means, self.caller, self.made, network_id)
 
     def test_a_ports_address_is_not_given_away_before_its_host_let_go(self):
+        """A12."""
         self.attach(self.second)
         self.act()
         self.assertEqual([0, 1], self.positions())

@@ -164,6 +164,7 @@ class LifeTest(ReportCase):
 @on_every_database
 class TrustTest(ReportCase):
     def test_another_host_is_not_believed_and_told_to_remove(self):
+        """C1, C7."""
         other = a_host(self.means, "host2")
         made = self.make()
         stranger = other if made.host == self.host.uuid else self.host
@@ -172,6 +173,7 @@ class TrustTest(ReportCase):
         self.assertIsNone(self.read(made).observed)
 
     def test_a_workload_that_is_not_recorded_is_not_ordered_away(self):
+        """F7."""
         self.assertEqual([], self.report(("00000000-0000-4000-8000-000000000000", RUNNING)))
 
     def test_silence_removes_nothing(self):
@@ -182,6 +184,7 @@ class TrustTest(ReportCase):
         self.assertEqual("Running", self.read(made).status)
 
     def test_an_older_generation_does_not_overwrite_a_newer(self):
+        """C7."""
         made = self.make()
         self.controller.run_once()
         self.report((made.uuid, RUNNING))
@@ -189,6 +192,8 @@ class TrustTest(ReportCase):
         self.assertEqual("Running", self.read(made).status)
 
     def test_a_host_says_of_its_own_volumes_only_that_they_have_a_file_system(self):
+        """C1."""
+
         def insert(tx, uuid, host):
             volumes.insert(
                 tx, uuid=uuid, project_id="p1", user_id="u1", name="", description=None, size_gib=1, volume_type="local"
@@ -206,6 +211,7 @@ class TrustTest(ReportCase):
             self.assertEqual([True, False], [volumes.get(tx, uuid).formatted for uuid in (own, foreign)])
 
     def test_a_report_from_the_future_is_not_believed(self):
+        """C7."""
         made = self.make()
         self.report((made.uuid, Observed(generation=9, epoch=1, run=1, build=1, state="running")))
         self.assertIsNone(self.read(made).observed)
@@ -214,6 +220,8 @@ class TrustTest(ReportCase):
 @on_every_database
 class HostTest(ReportCase):
     def test_a_join_token_is_good_once_and_for_one_host(self):
+        """C9."""
+
         def add(tx):
             hosts.add_join_token(tx, "secret", "h9", self.db.now(tx) + datetime.timedelta(minutes=1))
 
@@ -224,7 +232,29 @@ class HostTest(ReportCase):
         with self.db.read() as tx:
             self.assertEqual(hosts.INITIALIZING, hosts.get(tx, uuid).state)
 
+    def test_a_host_is_where_a_host_can_be_and_no_other_is(self):
+        """C3."""
+        self.db.transact(lambda tx: hosts.add_join_token(tx, "good", "h9", self.db.now(tx) + datetime.timedelta(1)))
+        for address in (
+            *(
+                "169.254.169.254:80",
+                "169.254.1.2:9518",
+                "[fe80::1]:9518",
+                "[fd00:ec2::254]:80",
+                "0.0.0.0:9518",
+                "[::]:1",
+            ),
+            *("[::ffff:169.254.169.254]:80", "224.0.0.1:1", "h9", "h9:", "h9:0", "a@h9:1", "h9:1/x", "h9:99999"),
+        ):
+            self.assertRaises(errors.Invalid, reports.enrol, self.means, "good", "h9", address, "k")
+        self.assertRaises(errors.Conflict, reports.enrol, self.means, "good", "h9", self.host.address, "k")
+        uuid = reports.enrol(self.means, "good", "h9", "10.0.0.9:9518", "k")
+        with self.db.read() as tx:
+            self.assertEqual("10.0.0.9:9518", hosts.get(tx, uuid).address)
+
     def test_an_expired_join_token_is_refused(self):
+        """C9."""
+
         def add(tx):
             hosts.add_join_token(tx, "old", "h9", self.db.now(tx) - datetime.timedelta(seconds=1))
 

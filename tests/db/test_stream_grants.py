@@ -48,6 +48,7 @@ class StreamGrantsTest(DatabaseTestCase):
         self.db.transact(lambda tx: tx.execute(sa.update(rows.stream_grants).values(live_until=utc_now())))
 
     def test_a_secret_opens_one_stream_once(self):
+        """D2."""
         secret = self.issue()
         opened = self.spend(secret)
         self.assertEqual((TOKEN, "attach", None), (opened.user_token, opened.grant.verb, opened.grant.exec_id))

@@ -47,6 +47,7 @@ class UpdateCase(DatabaseTestCase):
 @on_every_database
 class UpdateTest(UpdateCase):
     def test_racing_resizes_never_pass_the_quota(self):
+        """A8."""
         self.set_up(Limits(containers=-1, cpu=-1, memory=8 * 64 + 5 * 36))
         made = [self.running() for _ in range(8)]
         grown = _race(made * 2, lambda workload: update.update(self.means, workload, Change(memory_mib=100)))

@@ -75,6 +75,7 @@ class BadInputTest(CloudTestCase):
                 self.assertIn("Keystone uri=", answer.headers["WWW-Authenticate"])
 
     def test_another_projects_container_looks_as_if_it_did_not_exist(self):
+        """A2."""
         network = self.cloud.make_network("10.80.0.0/24", name="theirs", cloud="admin")
         theirs = self.running("secret", cloud="admin", nets=[{"network": network}])["uuid"]
         for method, suffix in (
@@ -223,6 +224,7 @@ class BadInputTest(CloudTestCase):
             self.assertEqual(404, self.cloud.call("GET", path).status_code, path)
 
     def test_a_body_that_is_too_large_is_413(self):
+        """D9."""
         answer = self.raw(b'{"image": "demo", "name": "' + b"x" * (2 << 20) + b'"}')
         self.assertEqual(413, answer.status_code, answer.text)
 

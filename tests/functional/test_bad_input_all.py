@@ -92,6 +92,7 @@ class BombsTest(CloudTestCase):
                 self.assertIn(answer.status_code, (400, 404, 413), answer.text[:200])
 
     def test_as_many_keys_as_a_body_may_hold_are_refused_at_every_door(self):
+        """D9."""
         body = b"{" + b",".join(b'"k%d":1' % number for number in range(80_000)) + b"}"
         self.assertLess(len(body), MIB)
         for path in DOORS:
@@ -100,6 +101,7 @@ class BombsTest(CloudTestCase):
                 self.assertIn(answer.status_code, (400, 404, 413), answer.text[:200])
 
     def test_nesting_without_end_is_refused_at_every_door(self):
+        """D9."""
         depth = 150_000
         for body in (
             b"[" * depth + b"]" * depth,
@@ -132,6 +134,7 @@ class BombsTest(CloudTestCase):
         self.delete(answer.json()["uuid"])
 
     def test_names_and_paths_with_control_characters_are_refused(self):
+        """B4, D8."""
         for name in (
             "a\nb",
             "a\tb",

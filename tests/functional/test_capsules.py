@@ -191,6 +191,7 @@ class CapsulesTest(ClientsTestCase):
         self.capsules.wait_status(capsule["uuid"], "Running")
 
     def test_its_containers_are_hardened_like_any_other(self) -> None:
+        """A9, B1."""
         capsule = self.running_capsule(template("hard", container(ports=[{"containerPort": 80}])))
         found = self.capsules.in_docker(capsule["uuid"])
         sandbox = found[f"zun-{capsule['uuid']}"]

@@ -39,6 +39,7 @@ class FieldsTest(ClientsTestCase):
         self.assertEqual(["sh", "-c"], record["entrypoint"])
 
     def test_what_it_is_held_to(self):
+        """A9."""
         record = self.running("limits", cpu=0.5, memory="48", restart_policy={"Name": "on-failure"}, disk=1)
         found = self.one_in_docker(record["uuid"])
         held = found["HostConfig"]

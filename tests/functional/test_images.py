@@ -130,6 +130,7 @@ class RegistryTest(ImageCase):
         self.assertIn("was not found", record["status_reason"])
 
     def test_a_private_image_comes_with_a_login_and_is_not_others_for_lying_here(self):
+        """A13."""
         name, registry = f"{PRIVATE}/team/one:1", self.make_registry()
         self.assertEqual("Error", self.ended("without", image=name)["status"])
         record = self.runs("with", image=name, registry=registry)
@@ -155,6 +156,7 @@ class RegistryTest(ImageCase):
         self.assertIn("MARK=two", self.one_in_docker(record["uuid"])["Config"]["Env"])
 
     def test_a_wrong_password_is_final_and_nowhere_told(self):
+        """E4."""
         registry = self.make_registry(password="wrong-canary-7")
         record = self.ended("wrong", image=f"{PRIVATE}/team/three:1", registry=registry)
         self.assertEqual("Error", record["status"])
@@ -173,6 +175,7 @@ class RegistryTest(ImageCase):
             self.assertNotIn(secret, self.cloud.call("GET", "/v1/containers", cloud=cloud).text)
 
     def test_a_login_is_for_no_other_registry(self):
+        """E4."""
         registry = self.make_registry()
         body = self.cloud.container_body("other", image=f"{PUBLIC}/team/app:1", registry=registry)
         answer = self.cloud.call("POST", "/v1/containers", body)
@@ -187,6 +190,7 @@ class RegistryTest(ImageCase):
         self.assertEqual(204, self.cloud.call("DELETE", f"/v1/registries/{registry}").status_code)
 
     def test_a_registry_on_loopback_that_is_not_allowed_is_not_spoken_to(self):
+        """E1."""
         with PrivateRegistry(self.cloud.engine, HIDDEN_PORT) as hidden:
             hidden.push("demo:latest", "x:1")
             for host in ("127.0.0.1", "localhost", "0x7f000001", "2130706433", "127.1", "0177.0.0.1"):
@@ -276,6 +280,7 @@ class ImageServiceTest(ImageCase):
         return total // 1024
 
     def test_too_large_an_image_is_refused_and_leaves_nothing(self):
+        """E3."""
         image_id = self.cloud.ask("POST", "/image/v2/images", {"name": "huge"})["id"]
         self.addCleanup(self.drop_image, image_id)
 

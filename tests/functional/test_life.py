@@ -74,6 +74,7 @@ class VerbsTest(CloudTestCase):
         self.cloud.wait(lambda: self.state(uuid)["Running"] and self.one_in_docker(uuid)["RestartCount"], "its restart")
 
     def test_a_rebuild_is_another_container_with_the_same_port_and_volume(self):
+        """B1."""
         network = self.cloud.make_network("10.77.0.0/24", name="rebuild")
         volume = self.cloud.make_volume(name="kept")
         record = self.running(

@@ -240,6 +240,7 @@ class OwnPathsTest(GatewayCase):
         return code
 
     def test_a_reader_that_stops_holds_up_the_process_and_nothing_grows(self):
+        """D6."""
         uuid = self.container("flood", memory="64")
         before = self.memory_mib()
         with self.exec(uuid, "yes", "0123456789012345678901234567890123456789", max_queue=1) as socket:
@@ -317,6 +318,7 @@ class OwnPathsTest(GatewayCase):
         self.assertEqual("Running", self.cloud.container(uuid)["status"])
 
     def test_one_stream_more_than_a_container_may_have_is_refused(self):
+        """D6."""
         uuid = self.container("bounded")
         path = f"/v1/containers/{uuid}/logs?follow=true"
         with contextlib.ExitStack() as stack:

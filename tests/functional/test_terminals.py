@@ -104,6 +104,7 @@ class StockClientTest(StreamsCase):
 
 class GatewayTest(StreamsCase):
     def test_an_address_opens_one_stream_once(self):
+        """A12, D2."""
         uuid = self.shell("once")
         address = self.attach(uuid)
         with connect(address, subprotocols=["binary", "base64"]) as socket:
@@ -149,6 +150,7 @@ class GatewayTest(StreamsCase):
                 self.expect(socket, "42")
 
     def test_a_stream_ends_with_the_token(self):
+        """D4."""
         uuid = self.shell("revoked")
         token = self.cloud.take_token("demo")
         headers = {"X-Auth-Token": token, "OpenStack-API-Version": "container 1.40"}
@@ -162,6 +164,7 @@ class GatewayTest(StreamsCase):
             self.expect(kept, "42")
 
     def test_a_stream_ends_with_its_container(self):
+        """D4."""
         uuid = self.shell("doomed")
         with connect(self.attach(uuid)) as socket:
             began = time.monotonic()
@@ -216,6 +219,7 @@ class GatewayTest(StreamsCase):
         self.assertEqual("Running", self.cloud.container(uuid)["status"])
 
     def test_a_secret_is_in_no_log_and_no_database(self):
+        """D2, E5, E6."""
         uuid = self.shell("quiet")
         exec_id, address = self.exec(uuid, "sh")
         secret = re.search(r"token=([^&]+)", address)[1]
@@ -259,6 +263,7 @@ class IdleTest(StreamsCase):
     settings = {"gateway": {"streams_per_workload": str(IDLE), "streams_per_project": str(IDLE)}}
 
     def test_a_thousand_idle_streams_cost_little_and_leave_nothing(self):
+        """D6."""
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         uuid = self.shell("idle")

@@ -55,6 +55,7 @@ class TlsCloudTest(unittest.TestCase):
         self.assertIn("answers at https://", self.cloud.command("status"))
 
     def test_no_port_answers_in_the_clear_or_with_old_tls(self):
+        """D1."""
         for port in (self.cloud.port, self.cloud.gateway_port, self.cloud.agent_port):
             with self.subTest(port):
                 with self.assertRaises(requests.RequestException):

@@ -192,6 +192,7 @@ class FleetTests(FleetTestCase):
             self.assertEqual(reached, there == 0, place.name)
 
     def test_the_address_of_metadata_leads_nowhere(self) -> None:
+        """B6."""
         host = self.a.host
         host.namespaces.batch(f"address add {METADATA}/32 dev lo")
         self.addCleanup(host.namespaces.batch, f"address del {METADATA}/32 dev lo")

@@ -43,6 +43,7 @@ class FleetSpoofingTests(FleetTestCase):
         cls.fleet.wait_planes()
 
     def test_none_of_what_a_guarded_port_forges_arrives_and_all_does_without_the_guard(self) -> None:
+        """A10."""
         counted = 0
         for victim in (self.near, self.far):
             for sender, passes in ((self.guarded, False), (self.free, True)):

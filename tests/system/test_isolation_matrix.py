@@ -90,6 +90,7 @@ class IsolationMatrixTests(FleetTestCase):
         return made
 
     def test_everybody_reaches_whom_the_rules_let_and_nobody_else(self) -> None:
+        """A11."""
         begun = time.monotonic()
         pairs = [
             (sender, receiver)

@@ -20,7 +20,7 @@ from zun_lite.control.means import Means
 from zun_lite.db import actions, cinder, hosts, planes, revisions, volumes, workloads
 from zun_lite.db.hosts import Host
 from zun_lite.db.workloads import Workload
-from zun_lite.domain import names
+from zun_lite.domain import addresses, errors, names
 from zun_lite.domain.desired import Desired, DesiredSet, Inventory, Report
 from zun_lite.domain.lifecycle import ABSENT, OFF, PRESENT, Observed, carried_out, failed
 from zun_lite.domain.wiring import LOCKED
@@ -31,10 +31,16 @@ CHUNK = 50
 
 
 def enrol(means: Means, join_token: str, name: str, address: str, public_key: str) -> str:
-    """Trade a one-time token for an identity; the host's uuid. Forbidden: the token is not good."""
+    """Trade a one-time token for an identity; the host's uuid. Forbidden: the token is not good.
+
+    Invalid: no host can be at that address. Conflict: another one is.
+    """
+    addresses.check_host(address)
 
     def accept(tx: sa.Connection) -> str:
         hosts.use_join_token(tx, join_token, name)
+        if hosts.is_taken(tx, address, name):
+            raise errors.Conflict(f"Another host is at {address}; each has an address of its own.")
         return hosts.enrol(tx, names.new_id(), name, address, public_key)
 
     return means.db.transact(accept)

@@ -120,6 +120,12 @@ def enrol(tx: sa.Connection, uuid: str, name: str, address: str, public_key: str
     return uuid
 
 
+def is_taken(tx: sa.Connection, address: str, name: str) -> bool:
+    """Whether a host of another name is at an address."""
+    query = sa.select(hosts.c.uuid).where(hosts.c.address == address, hosts.c.name != name)
+    return tx.execute(query).first() is not None
+
+
 def get(tx: sa.Connection, uuid: str, *, lock: bool = False) -> Host | None:
     """lock: hold the row until the transaction ends."""
     query = sa.select(hosts).where(hosts.c.uuid == uuid)

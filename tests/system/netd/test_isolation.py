@@ -34,9 +34,11 @@ class IsolationTests(PlaneTestCase):
         self.give()
 
     def test_nothing_passes_from_one_network_to_another_and_all_passes_within_one(self) -> None:
+        """A11."""
         self.assertEqual([], self.surprises())
 
     def test_so_it_is_while_netd_is_away_and_when_it_is_back(self) -> None:
+        """A11."""
         self.host.kill()
         self.assertEqual([], self.surprises())
         self.host.start()

@@ -151,6 +151,7 @@ class RouterTests(FleetTestCase):
             self.assertEqual(reached, a.can_ping(address), address)
 
     def test_neither_the_host_nor_metadata_is_reached_by_way_of_a_router(self) -> None:
+        """B5, B6."""
         container, _ = self.one_tenant(1001, 10)
         ip("-n", self.wire, "addr", "add", "169.254.169.254/32", "dev", "ul0")
         ip("-n", self.here.name, "route", "add", "169.254.169.254/32", "via", WORLD)

@@ -64,6 +64,7 @@ class SpoofingTests(PlaneTestCase):
         return frames.udp4(end.mac, self.victim.mac, end.addresses[0].ip, "10.1.0.7", (4000, 4000), body)
 
     def test_arp_for_anothers_address_or_with_anothers_mac_does_not_pass(self) -> None:
+        """A10."""
         self.check(
             lambda end: [
                 frames.arp(end.mac, end.mac, "10.1.0.1", "10.1.0.7"),
@@ -96,6 +97,7 @@ class SpoofingTests(PlaneTestCase):
         )
 
     def test_neighbours_and_routers_cannot_be_feigned_by_ipv6(self) -> None:
+        """A10."""
         self.check(
             lambda end: [
                 frames.advertisement(end.mac, end.addresses[1].ip, "fd00:1::1", end.mac),
@@ -157,6 +159,7 @@ class SpoofingTests(PlaneTestCase):
         )
 
     def test_tagged_frames_and_other_protocols_do_not_pass(self) -> None:
+        """A10."""
         self.check(
             lambda end: [
                 frames.tagged(self.legitimate(end, MARK)),

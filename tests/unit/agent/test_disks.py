@@ -70,6 +70,7 @@ class DiskFiles(unittest.TestCase):
             self.disks.make(replace(self.attachment, fs_type="btrfs"), False)
 
     def test_an_id_is_no_path(self):
+        """B4."""
         for bad in ("../../etc/passwd", "", "a/b"):
             with self.assertRaises(errors.Invalid):
                 self.disks.path(replace(self.attachment, volume_id=bad))

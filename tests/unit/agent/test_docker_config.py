@@ -55,6 +55,7 @@ class ConfigTest(unittest.TestCase):
 
     @given(specs, st.booleans())
     def test_no_spec_gets_more_of_its_host_than_the_baseline(self, spec, sizes_disks):
+        """B1."""
         made = self.host_config(spec, traits=Traits(8.0, sizes_disks), cores=(1, 2))
         self.assertFalse(made.get("Privileged", False))
         self.assertEqual("none", made["NetworkMode"])
@@ -69,6 +70,7 @@ class ConfigTest(unittest.TestCase):
 
     @given(specs)
     def test_no_spec_sets_a_label_of_ours(self, spec):
+        """A5."""
         order = Order(names.new_id(), 3, 2, spec)
         host = self.host_config(spec)
         made = docker_config.container_config(self.api, "home", order, host, (0,), network_disabled=True)

@@ -100,6 +100,7 @@ class Archives(ArchiveCase):
             self.refused(("manifest.json", content))
 
     def test_what_is_too_large_or_too_many_or_cut_off_is_refused(self):
+        """E3."""
         self.refused(("manifest.json", MANIFEST), ("x", b"0" * 1000), most_bytes=500)
         self.refused(("manifest.json", MANIFEST), *((f"x{number}", b"") for number in range(10_001)))
         self.write(("manifest.json", MANIFEST), ("x", b"0" * 100_000))

@@ -119,6 +119,7 @@ class Bringing(ImageCase):
             self.get("p1", ContainerSpec(name))
 
     def test_a_registry_in_an_inner_network_is_not_spoken_to(self):
+        """E1."""
         for name in ("localhost/x:1", "inner.example:5000/x:1", "half.example/x:1"):
             self.runtime.pullable.add(name)
             with self.assertRaises(errors.NoSuchImage):
@@ -129,6 +130,7 @@ class Bringing(ImageCase):
 
 class Rights(ImageCase):
     def test_a_private_image_is_for_its_project_only(self):
+        """A13."""
         spec = self.private()
         self.assertTrue(self.get("p1", spec))
         self.assertEqual(self.engine.logins, [LOGIN])

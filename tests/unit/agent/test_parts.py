@@ -191,6 +191,7 @@ class Enrolments(Folders):
 
 class Words(unittest.TestCase):
     def test_a_reason_is_one_line_without_paths_or_control_characters(self):
+        """D8."""
         shown = words.reason("cannot mount /var/lib/zun/volumes/x.img\x1b[2J\nto /data/y: it \u202efails" + "x" * 300)
         self.assertNotIn("/var", shown)
         self.assertFalse(set("\x1b\n\u202e") & set(shown))

@@ -239,6 +239,7 @@ class RoomTests(PoolCase):
         self.pool.grow(volume_id, 98)
 
     def test_nothing_is_promised_while_less_than_the_reserve_is_free(self):
+        """B7."""
         self.free_gib = 9
         with self.assertRaises(errors.Failed):
             self.pool.make(names.new_id(), 1, "xfs")

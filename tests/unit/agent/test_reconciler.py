@@ -416,6 +416,7 @@ class Epochs(Base):
         self.assertEqual(self.host.runtime.verbs().count("create"), 1)
 
     def test_the_brake_holds_many_orders_until_the_operator_lets_them_through(self):
+        """F7."""
         workloads = [self.running() for _ in range(5)]
         orders = [(workload.uuid, 1) for workload in workloads]
         with self.assertLogs("zun_lite.agent.removals", "ERROR") as logs:

@@ -136,6 +136,7 @@ class Grants(ServerBase):
         self.assert_refused(self.execute(headers={"Authorization": "Basic x"}), 401)
 
     def test_for_another_host_is_refused(self):
+        """C5."""
         self.assert_refused(self.execute(headers=self.grant("execute", self.uuid, host=names.new_id())), 401)
 
     def test_signed_by_another_is_refused(self):
@@ -143,9 +144,11 @@ class Grants(ServerBase):
         self.assert_refused(self.execute(headers=headers), 401)
 
     def test_for_another_verb_is_refused(self):
+        """C5."""
         self.assert_refused(self.execute(headers=self.grant("logs", self.uuid)), 403)
 
     def test_for_another_workload_is_refused(self):
+        """C5."""
         self.assert_refused(self.execute(headers=self.grant("execute", names.new_id())), 403)
 
     def test_for_every_workload_is_refused(self):
@@ -157,6 +160,7 @@ class Grants(ServerBase):
         self.assert_refused(self.execute(headers=headers), 401)
 
     def test_too_old_is_refused(self):
+        """C5."""
         headers = self.grant("execute", self.uuid)
         self.clock.advance(grants.LIFETIME_SECONDS + grants.LEEWAY_SECONDS + 1)
         self.assert_refused(self.execute(headers=headers), 401)

@@ -203,6 +203,7 @@ class TerminalTest(StreamsBase, unittest.IsolatedAsyncioTestCase):
             self.assertEqual(stays, self.execs.left())
 
     async def test_a_grant_opens_one_stream_once(self):
+        """C5."""
         headers = self.grant("attach")
         async with testing.ASGIConductor(self.app) as conductor:
             async with conductor.simulate_ws(f"/v1/workloads/{self.uuid}/attach", headers=headers):
@@ -210,6 +211,7 @@ class TerminalTest(StreamsBase, unittest.IsolatedAsyncioTestCase):
         self.assertEqual(4401, await self.open("attach", headers))
 
     async def test_grants_for_something_else_open_nothing(self):
+        """C5."""
         late = self.grant("attach")
         self.clock.advance(grants.LIFETIME_SECONDS + grants.LEEWAY_SECONDS + 1)
         for path, headers, code in (

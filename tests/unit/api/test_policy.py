@@ -46,6 +46,7 @@ class DefaultsTest(unittest.TestCase):
         self.assertFalse(Policy().allows(ADMIN, "container:create:privileged", "p1"))
 
     def test_a_rule_that_is_not_known_denies(self):
+        """A1."""
         self.assertFalse(Policy().allows(ADMIN, "container:fly", "p1"))
 
     def test_every_rule_that_the_code_asks_for_by_name_is_defined(self):
@@ -78,6 +79,8 @@ class DefaultsTest(unittest.TestCase):
         self.assertIn("# POST  /v1/containers", sample)
 
     def test_a_route_without_a_rule_keeps_the_api_from_starting(self):
+        """A1."""
+
         class Flight:
             def on_post(self, req, resp):
                 return

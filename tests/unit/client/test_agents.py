@@ -49,6 +49,19 @@ class AgentsClientTests(unittest.TestCase):
             head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
             self.assertRaisesRegex(expected, "copies too many", self.logs, head + body)
 
+    def test_c4_a_redirect_leads_nowhere_and_an_answer_without_end_is_cut(self) -> None:
+        """C4."""
+        with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+            elsewhere.settimeout(0.3)
+            port = elsewhere.getsockname()[1]
+            for status in ("301 Moved", "302 Found", "307 Temporary", "308 Permanent", "101 Switching Protocols"):
+                head = f"HTTP/1.1 {status}\r\nLocation: http://127.0.0.1:{port}/\r\nContent-Length: 0\r\n\r\n"
+                self.assertRaises(errors.ZunError, self.logs, head.encode())
+            self.assertRaises(TimeoutError, elsewhere.accept)
+        huge = b"HTTP/1.1 200 OK\r\nContent-Length: 20971520\r\n\r\n" + b"x" * 20 * 1024 * 1024
+        self.assertRaisesRegex(errors.Failed, "more than can be passed on", self.logs, huge)
+        self.assertRaises(errors.ZunError, self.logs, b"HTTP/1.1 200 OK\r\nX: " + b"y" * 1024 * 1024)
+
     def test_grants_go_straight_to_the_host_whatever_proxy_the_environment_names(self) -> None:
         with mock.patch.dict(os.environ, {"http_proxy": "http://127.0.0.1:9", "no_proxy": ""}):
             self.assertEqual("", self.logs(WHOLE))

@@ -21,6 +21,7 @@ class PathTest(unittest.TestCase):
             self.assertEqual(wanted, archives.checked_path(given))
 
     def test_others_are_refused(self):
+        """B4."""
         for path in (None, "", "a", "./a", "../a", 7, "/a\0b", "/a\nb", "/" + "x" * 5000, "/\ud800", ["/a"]):
             with self.subTest(repr(path)[:20]), self.assertRaises(errors.Invalid):
                 archives.checked_path(path)

@@ -34,6 +34,7 @@ class ImagePolicyTest(unittest.TestCase):
                 policy.check(parse(refused))
 
     def test_a_tag_is_no_digest(self):
+        """E2."""
         policy = ImagePolicy(require_digest=True)
         policy.check(parse(f"nginx@{DIGEST}"))
         policy.check(parse(f"nginx:1@{DIGEST}"))

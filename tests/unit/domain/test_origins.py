@@ -14,6 +14,7 @@ class OriginsTest(unittest.TestCase):
         self.origins = Origins("wss://streams.example.org:9519/", ["https://dash.example.org", "http://10.0.0.1:8080"])
 
     def test_only_the_listed_pass(self):
+        """D3."""
         for origin in (
             None,
             "https://streams.example.org:9519",

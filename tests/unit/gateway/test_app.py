@@ -156,6 +156,7 @@ class StreamsTest(GatewayCase):
         self.assertEqual([], self.targets)
 
     async def test_a_strange_page_is_refused_before_anything_is_spent(self):
+        """D3."""
         for origin in (
             "https://evil.example",
             "null",

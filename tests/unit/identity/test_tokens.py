@@ -222,6 +222,7 @@ class TokenCacheTest(testtools.TestCase):
         self.assertEqual(2, self.provider.asked)
 
     def test_it_is_bounded_and_the_oldest_goes_first(self):
+        """F2."""
         cache = TokenCache(self.provider, self.clock, most=2)
         for token_id in ("a", "b", "c", "b", "c"):
             cache.validate(token_id)

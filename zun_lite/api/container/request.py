@@ -7,6 +7,7 @@ registry and the host are looked up in lookups.py.
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 from dataclasses import dataclass
@@ -166,6 +167,9 @@ def _labels(value: dict[str, str]) -> dict[str, str]:
 def _workdir(value: str | None) -> str | None:
     if value and not value.startswith("/"):
         raise errors.Invalid(f"workdir must be an absolute path, not '{value}'.")
+    # what a runtime of containers holds open shows there for a moment
+    if value and posixpath.normpath(value).lstrip("/").split("/")[0] in ("proc", "sys", "dev"):
+        raise errors.Invalid(f"workdir must not lie in /proc, /sys or /dev, as '{value}' does.")
     return value or None
 
 
