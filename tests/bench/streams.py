@@ -26,7 +26,7 @@ from zun_lite.cmd import processes
 
 ZL = [sys.executable, "-m", "zun_lite.cmd.zl"]
 ROUNDS = 9
-COPIES = 3
+COPIES = 2
 MIB = 1024 * 1024
 COPIED_MIB = 1024
 LINES = 20
