@@ -332,6 +332,54 @@ class TerminalsTest(StreamsCase):
         self.db.transact(lambda tx: tx.execute(sa.update(stream_grants.stream_grants).values(live_until=utc_now())))
         self.assertEqual(403, self.open(parts).status_code)
 
+    def begin(self, verb, *, user="demo", ident="web", **more):
+        body = {"user_token": self.token(user), "verb": verb, "ident": ident, **more}
+        return self.gateway("begin", body)
+
+    def test_a_gateway_begins_a_stream_with_the_users_own_token(self):
+        begun = self.begin("logs")
+        self.assertEqual(200, begun.status_code, begun.text)
+        grant = f"grant to logs {self.web['uuid']} None"
+        self.assertEqual((self.host.address, grant), (begun.json["address"], begun.json["grant"]))
+        self.assertEqual([], self.ended(begun.json))
+        self.assertEqual(403, self.open({"token": begun.json["token"], "uuid": self.web["uuid"]}).status_code)
+        command = self.begin("execute", command=["sh"], terminal=True)
+        self.assertEqual(EXEC_ID, command.json["exec_id"])
+        self.assertEqual(("create_exec", ["sh"], True), self.agents.asked[-1])
+        events = self.begin("events", ident="")
+        self.assertEqual({"token", "project_id"}, set(events.json))
+        self.assertEqual([], self.ended(events.json))
+        self.client.simulate_delete(
+            "/identity/v3/auth/tokens",
+            headers={"X-Auth-Token": self.token("demo"), "X-Subject-Token": self.token("demo")},
+        )
+        self.assertEqual([0, 1, 2], self.ended(begun.json, command.json, events.json))
+
+    def test_what_may_not_be_begun_is_refused(self):
+        for answer, status in (
+            (self.begin("execute", command=[]), 400),
+            (self.begin("execute", command="sh"), 400),
+            (self.begin("delete"), 400),
+            (self.begin("logs", ident="nobody"), 404),
+            (self.gateway("begin", {"verb": "logs", "ident": "web"}), 401),
+            (self.gateway("begin", {"user_token": "made-up", "verb": "logs", "ident": "web"}), 401),
+            (self.gateway("changes", {"projects": {"p": "x"}}), 400),
+        ):
+            self.assertEqual(status, answer.status_code, answer.text)
+        self.observe(self.web, "exited")
+        for verb in ("execute", "attach", "port_forward"):
+            self.assertEqual(409, self.begin(verb, command=["sh"]).status_code, verb)
+        self.assertEqual(200, self.begin("logs").status_code)
+
+    def test_rules_and_bounds_hold_for_what_is_begun(self):
+        Path(self.conf.api.policy_file).write_text('"container:port_forward": "!"\n"container:get_all": "!"\n')
+        self.client = self.make_client()
+        for verb in ("port_forward", "events"):
+            self.assertEqual(403, self.begin(verb).status_code, verb)
+        self.assertEqual(200, self.begin("logs").status_code)
+        with mock.patch.object(stream_grants, "count", return_value=10**6):
+            self.assertEqual(429, self.begin("logs").status_code)
+
     def test_only_a_gateway_may_ask(self):
         parts = self.attach()
         body = {"exec_id": None, **parts}
@@ -342,6 +390,8 @@ class TerminalsTest(StreamsCase):
             self.gateway("open", body, sub="host"),
             self.gateway("check", {"tokens": []}, Ed25519PrivateKey.generate()),
             self.gateway("release", {"tokens": []}, Ed25519PrivateKey.generate()),
+            self.gateway("begin", {}, Ed25519PrivateKey.generate()),
+            self.gateway("changes", {"projects": {}}, Ed25519PrivateKey.generate()),
         ):
             self.assertEqual(401, answer.status_code, answer.text)
         self.assertEqual(200, self.open(parts).status_code)

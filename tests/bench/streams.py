@@ -94,18 +94,10 @@ class Streams:
     def lag(self) -> Row:
         """From when Docker got a line, as its time stamp says, until it was read."""
         background = measure.background()
-        ours = self._lags([*ZL, "logs", "-f", "--tail", "0", "stamps"], self.environment)
-        docker = [
-            "docker",
-            "-H",
-            f"unix://{self.cloud.engine.socket}",
-            "logs",
-            "-f",
-            "--tail",
-            "0",
-            f"zun-{self.stamps}",
-        ]
-        other = self._lags(docker, dict(os.environ))
+        follow = ["logs", "-f", "-t", "--tail", "0"]
+        ours = self._lags([*ZL, *follow, "stamps"], self.environment)
+        docker = ["docker", "-H", f"unix://{self.cloud.engine.socket}"]
+        other = self._lags([*docker, *follow, f"zun-{self.stamps}"], dict(os.environ))
         return Row("lag of a followed log", "ms", ours, other, "docker logs -f", background=background)
 
     def lists(self) -> Row:

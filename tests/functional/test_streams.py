@@ -207,6 +207,9 @@ class OwnPathsTest(GatewayCase):
         self.assert_refused(self.get("/v1/nothing"), 404, "nothing at /v1/nothing")
         for query in ("tail=x", "since=-1", "since=x", "follow=maybe", "format=xml"):
             self.assert_refused(self.get(f"/v1/containers/{uuid}/logs?{query}"), 400, query.split("=")[0])
+        for command in ((), ("a\0",)):
+            with self.exec(uuid, *command) as socket:
+                self.assertEqual(4400, self.rest(socket)[2], command)
         with self.exec(uuid, "true", headers={"X-Auth-Token": "made-up"}) as socket:
             self.assertEqual(4401, self.rest(socket)[2])
         with self.assertRaises(InvalidStatus):

@@ -37,6 +37,8 @@ BACKLOG = 1024
 def main() -> int:
     conf = begin.configured("zun-lite-gateway", sys.argv[1:])
     raise_open_files()
+    # an answer that is broken off on purpose has its own line, see gateway/app.py
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "without completing response" not in record.msg)
     try:
         server = build(conf)
         listener = server.config.bind_socket()

@@ -97,7 +97,11 @@ async def _first_message(ws: falcon.asgi.WebSocket) -> dict[str, Any]:
         if not 0 < len(content) <= MAX_FIRST_BYTES:
             raise ValueError
         body = json.loads(content)
-        return {"command": body["command"], "terminal": body.get("terminal", False)}
+        command, terminal = body["command"], body.get("terminal", False)
+        # the API takes a body with a zero character in it for none
+        if not isinstance(command, list) or any("\0" in word for word in command):
+            raise ValueError
+        return {"command": command, "terminal": terminal}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise errors.Invalid('The first message is JSON: {"command": [text], "terminal": true or false}.') from error
 

@@ -124,8 +124,8 @@ class Streams:
         command, terminal = body.get("command"), body.get("terminal", False)
         if not isinstance(command, list) or not command or not all(isinstance(word, str) for word in command):
             raise errors.Invalid("command must be given: a list of at least one text.")
-        if any("\0" in word for word in command) or not isinstance(terminal, bool):
-            raise errors.Invalid("A command cannot hold a zero byte, and terminal is true or false.")
+        if not isinstance(terminal, bool):
+            raise errors.Invalid("terminal is true or false.")
         with self._waits.one():
             return streams.create_exec(self._means, caller, workload, command, self._limits, terminal=terminal)
 
