@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from falcon import testing
+
 from tests.api.volume_case import V3, VolumeApiTestCase
 from tests.builders import a_host
 from zun_lite.control import reports
@@ -12,7 +14,7 @@ from zun_lite.db import hosts
 from zun_lite.db.hosts import Host
 from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
-from zun_lite.domain.desired import COPY, DESTROY, Report
+from zun_lite.domain.desired import COPY, DESTROY, TAKE, Report
 from zun_lite.domain.names import new_id
 from zun_lite.domain.spec import MountRequest
 from zun_lite.domain.wiring import Attachment
@@ -111,3 +113,26 @@ class SharedPoolsTest(VolumeApiTestCase):
         self.assertEqual([], self.orders(self.first))
         self.call("DELETE", f"{V3}/snapshots/{snapshot['id']}")
         self.assertIn((snapshot["id"], DESTROY), [(item.uuid, item.act) for item in self.orders(self.second)])
+
+    def test_a_host_that_is_forgotten_leaves_what_is_shared_to_the_others(self) -> None:
+        volume, held = self.make()["id"], self.make()["id"]
+        self.moved(volume, self.first)
+        self.take({"id": volume})
+        workload, _ = self.mount(held, self.first)
+
+        def forget(host: str) -> testing.Result:
+            version = {"OpenStack-API-Version": "container 1.40"}
+            params = {"host": host, "binary": "zun-compute"}
+            return self.call("DELETE", "/v1/services", user="admin", params=params, headers=version)
+
+        refused = forget("host1")
+        self.assertEqual(409, refused.status_code, refused.text)
+        self.assertIn("1 volumes", refused.text)
+        self.volumes.release(workload)
+        self.assertEqual(200, forget("host1").status_code)
+        for uuid in (volume, held):
+            shown = self.shown(uuid, user="admin")
+            self.assertEqual(("available", "host2@local#local"), (shown["status"], shown["os-vol-host-attr:host"]))
+        self.assertEqual([TAKE], [order.act for order in self.orders(self.second)])
+        refused = forget("host2")
+        self.assertEqual(409, refused.status_code, "nobody is left who sees it")

@@ -236,6 +236,19 @@ class VolumesTest(DatabaseTestCase):
         self.volume()
         self.assertRaises(errors.Ambiguous, self.provider.resolve, caller(), "data")
 
+    def test_what_is_shared_and_free_is_handed_over(self) -> None:
+        free, held, alone = self.volume(), self.volume(), self.volume()
+
+        def work(tx: sa.Connection) -> None:
+            for uuid, shared in ((free, True), (held, True), (alone, False)):
+                volumes.update(tx, uuid, {"host": HOST, "shared": shared})
+
+        self.db.transact(work)
+        self.provide(new_id(), held)
+        self.db.transact(lambda tx: volumes.update(tx, held, {"shared": True}))
+        self.db.transact(lambda tx: volumes.hand_over(tx, HOST, HOST_2))
+        self.assertEqual([HOST_2, HOST, HOST], [self.read(uuid).host for uuid in (free, held, alone)])
+
     def test_pages_by_age_follow_a_marker(self) -> None:
         uuids = [self.volume() for _ in range(3)]
         newest_first = listing.Page(limit=2, order=(("created_at", True),))

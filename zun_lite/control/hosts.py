@@ -17,6 +17,7 @@ from zun_lite.db import host_images, hosts, revisions, volume_snapshots, volumes
 from zun_lite.db.hosts import Host
 from zun_lite.domain import errors, names
 from zun_lite.domain.resources import Resources
+from zun_lite.volume import volumes as volume_rules
 
 LONGEST_REASON = 255
 
@@ -74,11 +75,16 @@ def set_zone(means: Means, name: str, zone: str) -> None:
 
 
 def remove(means: Means, name: str) -> None:
-    """Forget the host, so that it must join anew. InUse: containers are placed on it, or volumes lie there."""
+    """Forget the host, so that it must join anew. InUse: containers are placed on it, or volumes lie there.
+
+    What lies in a pool that others share is theirs from then on.
+    """
 
     def work(tx: sa.Connection) -> None:
         host = _held(tx, name)
         placed = workloads.containers_on_hosts(tx, [host.uuid]).get(host.uuid, 0)
+        if not placed:
+            volume_rules.hand_over(tx, host.uuid)
         kept = volumes.count_on_host(tx, host.uuid) + volume_snapshots.count_on_host(tx, host.uuid)
         if placed or kept:
             raise errors.InUse(

@@ -171,6 +171,12 @@ def ordered(tx: sa.Connection, host: str) -> list[Snapshot]:
     return [Snapshot(**row) for row in tx.execute(query.order_by(table.c.id)).mappings()]
 
 
+def hand_over(tx: sa.Connection, before: str, after: str) -> None:
+    """Snapshots in a shared pool are another host's from now on."""
+    table = volume_snapshots
+    tx.execute(sa.update(table).where(table.c.host == before, table.c.shared.is_(True)).values(host=after))
+
+
 def count_on_host(tx: sa.Connection, host: str) -> int:
     """How many snapshots have their file on the host."""
     query = sa.select(sa.func.count()).select_from(volume_snapshots)

@@ -364,6 +364,13 @@ def count_on_host(tx: sa.Connection, host: str) -> int:
     return tx.execute(sa.select(sa.func.count()).where(volumes.c.host == host)).scalar_one()
 
 
+def hand_over(tx: sa.Connection, before: str, after: str) -> None:
+    """Volumes in a shared pool that nobody has are another host's from now on."""
+    had = sa.exists().where(volume_attachments.volume_attachments.c.volume_uuid == volumes.c.uuid)
+    moved = sa.update(volumes).where(volumes.c.host == before, volumes.c.shared.is_(True), sa.not_(had))
+    tx.execute(moved.values(host=after))
+
+
 def ordered(tx: sa.Connection, host: str) -> list[Volume]:
     """Those about which the host is to do something else than removing them."""
     wanted = sa.or_(

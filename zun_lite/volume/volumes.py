@@ -185,15 +185,27 @@ def keeper(tx: sa.Connection, host_uuid: str, *, shared: bool) -> str:
     """The host that is to act on a file: the one that did, or another that sees it when that one is lost."""
     if not shared:
         return host_uuid
-    known = hosts.every(tx)
-    if any(host.uuid == host_uuid and host.state == hosts.READY for host in known):
+    if any(host.uuid == host_uuid and host.state == hosts.READY for host in hosts.every(tx)):
         return host_uuid
-    others = (
-        host.uuid
-        for host in known
-        if host.state == hosts.READY and host.inventory is not None and host.inventory.pool_shared
-    )
-    return next(others, host_uuid)
+    return _sharer(tx, host_uuid) or host_uuid
+
+
+def hand_over(tx: sa.Connection, host_uuid: str) -> None:
+    """Make what the host has in a shared pool, and nobody uses, another's who sees it, if there is one."""
+    heir = _sharer(tx, host_uuid)
+    if heir is not None:
+        volumes.hand_over(tx, host_uuid, heir)
+        volume_snapshots.hand_over(tx, host_uuid, heir)
+        revisions.raise_one(tx, revisions.host(heir))
+
+
+def _sharer(tx: sa.Connection, host_uuid: str) -> str | None:
+    """Another host that is there and sees a shared pool."""
+    for host in hosts.every(tx):
+        sees = host.inventory is not None and host.inventory.pool_shared
+        if host.uuid != host_uuid and host.state == hosts.READY and sees:
+            return host.uuid
+    return None
 
 
 def refuse_half_made(volume: Volume) -> None:
