@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 from tests.api.test_identity import TOKENS, IdentityTestCase
-from zun_lite.db import roles
+from zun_lite.db import application_credentials, roles
+from zun_lite.db import identity as rows
+from zun_lite.identity import passwords
 from zun_lite.identity.base import BELIEVED_SECONDS
 from zun_lite.identity.guesses import USUAL
 
@@ -291,6 +295,29 @@ class GuessesTest(RightsTestCase):
         self.assertEqual(201, answer.status_code)
         self.clock.advance(USUAL.window_seconds + 1)
         self.assertEqual(201, self.log_in("demo").status_code)
+
+    def test_hashes_of_an_older_recipe_are_made_anew_when_the_password_is_next_seen(self):
+        user_id, _ = self.ids("demo")
+        made = self.ask("POST", f"users/{user_id}/application_credentials", self.WISH, user="demo", expect=201)
+        token, before = self.token("demo"), self.hashes(user_id)
+        with mock.patch.object(passwords, "TIME_COST", 2):
+            self.log_in("demo", "wrong")
+            self.assertEqual(before, self.hashes(user_id))
+            self.assertEqual(201, self.log_in("demo").status_code)
+            proof = {key: made["application_credential"][key] for key in ("id", "secret")}
+            by_secret = self.post({"methods": ["application_credential"], "application_credential": proof})
+            self.assertEqual(201, by_secret.status_code)
+        after = self.hashes(user_id)
+        self.assertEqual([True, True], ["t=2" in text for text in after])
+        self.assertEqual((201, 200), (self.log_in("demo").status_code, self.validate(token).status_code))
+
+    WISH = {"application_credential": {"name": "mine"}}
+
+    def hashes(self, user_id):
+        """Of the user's password and of its one application credential's secret."""
+        with self.db.read() as tx:
+            (found,) = application_credentials.find(tx, user_id=user_id)
+            return rows.user(tx, user_id).password_hash, found.secret_hash
 
     def test_one_who_may_not_be_locked_is_not(self):
         user_id, _ = self.ids("demo")
