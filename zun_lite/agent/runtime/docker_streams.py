@@ -24,7 +24,7 @@ from zun_lite.domain import errors
 
 LOOK_SECONDS = 10.0
 OUTCOME_SECONDS = 5.0
-_AGAIN_SECONDS = 0.02
+_AGAIN_SECONDS = 0.005
 EXEC_ID = re.compile(r"[0-9a-f]{64}")
 # Docker gives these to the host's ps, and shows of its answer what is the container's
 _PS_ARGUMENTS = re.compile(r"[A-Za-z0-9 ,=:%_+-]{1,200}")
