@@ -342,3 +342,24 @@ class VolumeCommandsTest(CommandsTestCase):
         ):
             cloud = "admin" if "qos" in words else "demo"
             self.assertEqual([], self.shown("--os-volume-api-version", at, *words, cloud=cloud), words)
+
+    @about("volume revert", lacks="a snapshot is made into a new volume")
+    @about(
+        "volume backup create", "volume transfer request create", "volume qos create", lacks="not served, and says so"
+    )
+    @about("consistency group create", "volume group type create", lacks="not served, and says so")
+    @about("block storage cluster list", "volume host set", lacks="services are the hosts of the container service")
+    def test_what_is_not_served_is_refused_with_the_reason(self):
+        name, _ = self.make()
+        self.say("volume", "snapshot", "create", "--volume", name, f"{name}-snap")
+        for at, cloud, said, *words in (
+            ("3.40", "demo", "There is no such action: revert", "volume", "revert", f"{name}-snap"),
+            ("3.50", "demo", "POST is not a method", "volume", "backup", "create", name),
+            ("3.50", "demo", "POST is not a method", "volume", "transfer", "request", "create", name),
+            ("3.50", "admin", "POST is not a method", "volume", "qos", "create", "q"),
+            ("3.50", "admin", "There is nothing at", "consistency", "group", "create", "--volume-type", "local", "g"),
+            ("3.50", "admin", "POST is not a method", "volume", "group", "type", "create", "t"),
+            ("3.50", "admin", "There is nothing at", "block", "storage", "cluster", "list"),
+            ("3.50", "admin", "There is nothing at", "volume", "host", "set", "--disable", "h"),
+        ):
+            self.assertIn(said, self.say("--os-volume-api-version", at, *words, cloud=cloud, check=False), words)
