@@ -243,6 +243,24 @@ class CinderProvider(DatabaseTestCase):
         self.assertEqual([given.volume_id], list(self.api.volumes))
         self.assertEqual([], self.uses())
 
+    def test_what_was_attached_once_is_never_taken_for_what_nobody_came_for(self):
+        prepared = self.provider.prepare(self.caller, self.workload, 0, MountRequest("/data", size_gib=1))
+        self.api.volumes[prepared.volume_id]["status"] = "available"
+        self.provide(prepared)
+        self.provider.abandon(self.workload)
+        self.assertEqual(([prepared.volume_id], {}), (list(self.api.volumes), self.api.made))
+
+    def test_a_given_volume_that_the_workload_never_had_does_not_go_with_it(self):
+        request = replace(self.mount(encrypted=True), auto_remove=True)
+        with self.assertRaises(errors.NotUsable):
+            self.provide(request)
+        self.provider.release(self.workload)
+        self.assertEqual([request.volume_id], list(self.api.volumes))
+        self.api.volumes[request.volume_id]["encrypted"] = False
+        self.provide(request)
+        self.provider.release(self.workload)
+        self.assertEqual({}, self.api.volumes)
+
     def test_what_could_not_be_given_back_at_once_is_given_back_by_the_next_pass(self):
         prepared = self.provider.prepare(self.caller, self.workload, 0, MountRequest("/data", size_gib=1))
         with self.assertRaises(errors.Busy):

@@ -100,7 +100,9 @@ class CinderVolumes:
         locked = self._secrets.lock(json.dumps(_connection(attachment)))
         crash.point("controller.cinder.completed")
         taken = use
-        use = self._db.transact(lambda tx: cinder.change(tx, taken, connection=locked))
+        # a given volume goes with the workload only once the workload had it
+        made = taken.made or request.auto_remove is True
+        use = self._db.transact(lambda tx: cinder.change(tx, taken, connection=locked, made=made))
         if use is None:
             self._end_attachments(taken)
             raise errors.Busy(f"The use of volume {taken.volume_uuid} was given up meanwhile.")
@@ -139,7 +141,8 @@ class CinderVolumes:
             uses = cinder.of_workload(tx, workload_uuid)
         for use in uses:
             self._end_attachments(use)
-            gone = self._delete(use, marked_only=True)
+            # what was attached once holds data, and is left to its owner
+            gone = use.host is None and self._delete(use, marked_only=True)
             self._db.transact(partial(_forget, use=use, gone=gone))
 
     # how
@@ -176,8 +179,7 @@ class CinderVolumes:
 
         def begun(tx: sa.Connection) -> Use:
             use = cinder.at(tx, workload_uuid, position)
-            made = request.auto_remove is True
-            return use or cinder.begin(tx, workload_uuid, position, volume_id, made=made)
+            return use or cinder.begin(tx, workload_uuid, position, volume_id, made=False)
 
         def work(tx: sa.Connection) -> Use:
             use = begun(tx)
