@@ -38,7 +38,7 @@ class RealKeystone:
     def __init__(self) -> None:
         (self.port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
-        self.folder = Path(tempfile.mkdtemp(prefix="zl-keystone-"))
+        self.folder = Path(tempfile.gettempdir()) / f"zl-keystone-{uuid.uuid4().hex[:12]}"
         self._server: subprocess.Popen[bytes] | None = None
         self._token = ""
 
@@ -50,8 +50,9 @@ class RealKeystone:
         self.stop()
 
     def start(self) -> None:
-        state = self.folder / "state"
-        shutil.copytree(template(), state)
+        made, state = template(), self.folder / "state"
+        self.folder.mkdir(mode=0o700)
+        shutil.copytree(made, state)
         _write_configuration(state)
         with contextlib.closing(sqlite3.connect(state / "keystone.db")) as connection, connection:
             connection.execute("UPDATE endpoint SET url = replace(url, ?, ?)", (URL_OF_TEMPLATE, self.url))
