@@ -122,22 +122,22 @@ class Firewall:
         common: dict[object, Part] = {("trusted", link): rulebook.trusted(link) for link in trusted}
         for combination in which:
             common.update(_shared(combination, given, groups, members))
-        if fresh:
+        openings = self._openings(which, given, groups)
+        if fresh and short:
             self._begin(switch_fd, given, {**common, **ports})
             self._enter(switch_fd, given, short)
             openings = self._openings(which, given, groups)
             self._change(network_id, switch_fd, given, {}, openings)
-            common.update(openings)
+        elif fresh:
+            self._begin(switch_fd, given, {**common, **openings, **ports})
         elif same:
-            common.update(self._openings(which, given, groups))
-            self._change(network_id, switch_fd, given, given.common, common)
+            self._change(network_id, switch_fd, given, given.common, {**common, **openings})
         else:
-            common.update(self._openings(which, given, groups))
             # off the short way before rules change, on to it afterwards
             self._leave(network_id, switch_fd, given, given.short.keys() - ports.keys(), short)
-            self._change(network_id, switch_fd, given, {**given.common, **given.ports}, {**common, **ports})
+            self._change(network_id, switch_fd, given, {**given.common, **given.ports}, {**common, **openings, **ports})
             self._enter(switch_fd, given, short)
-        given.listed, given.ports, given.common = occupants, ports, common
+        given.listed, given.ports, given.common = occupants, ports, {**common, **openings}
         given.numbers = {combination: given.numbers[combination] for combination in which}
         if not same:
             given.occupants = {link: given.occupants[link] for link in ports}

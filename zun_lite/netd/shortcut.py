@@ -31,21 +31,18 @@ from zun_lite.netd.rulebook import Combination, Part
 
 TABLE_NAME = "zl"
 TABLE = f"netdev {TABLE_NAME}"
-_CHAINS = 32
+# the kernel tells a chain in one message, which may name some 1,500 links
+_CHAINS = 16
 _TCP = 6
 _VERSIONS = (("IPv4", "4"), ("IPv6", "6"))
 
-# One rule a family, and each chain with its own, as every step more is felt at this many packets a second.
-# lo is in every chain so that none is ever without a link, with which older kernels would drop it.
-_RULES = """
-    ether type ip ip protocol tcp meta mark set iif . ether saddr . ip saddr map @from4 meta mark @open4 \\
-      fwd to meta mark . ether daddr . ip daddr map @to4
-    ether type ip6 ip6 nexthdr tcp meta mark set iif . ether saddr . ip6 saddr map @from6 meta mark @open6 \\
-      fwd to meta mark . ether daddr . ip6 daddr map @to6"""
+# lo is in every chain so that none is ever without a link, with which older kernels would drop it
 _HOOKED = "\n".join(
-    f'  chain port{number} {{\n    type filter hook ingress device "lo" priority 0; policy accept;{_RULES}\n  }}'
+    f'  chain port{number} {{\n    type filter hook ingress device "lo" priority 0; policy accept;\n'
+    "    goto short\n  }"
     for number in range(_CHAINS)
 )
+# one rule a family, as every step more is felt at this many packets a second
 BASE = f"""
 table {TABLE} {{
   map from4 {{ type iface_index . ether_addr . ipv4_addr : mark; }}
@@ -54,6 +51,12 @@ table {TABLE} {{
   map to6 {{ type mark . ether_addr . ipv6_addr : iface_index; }}
   set open4 {{ type mark; }}
   set open6 {{ type mark; }}
+  chain short {{
+    ether type ip ip protocol tcp meta mark set iif . ether saddr . ip saddr map @from4 meta mark @open4 \\
+      fwd to meta mark . ether daddr . ip daddr map @to4
+    ether type ip6 ip6 nexthdr tcp meta mark set iif . ether saddr . ip6 saddr map @from6 meta mark @open6 \\
+      fwd to meta mark . ether daddr . ip6 daddr map @to6
+  }}
 {_HOOKED}
 }}
 """
