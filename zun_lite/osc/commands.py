@@ -18,16 +18,19 @@ from osc_lib.command import command as osc
 from zun_lite.cli.command import PLAIN, RECORD, TABLE, Command, Table
 from zun_lite.cli.failures import Ended, Failure
 from zun_lite.cli.screen import harmless
-from zun_lite.cli.table import every
+from zun_lite.cli.table import every, find
 
 _BASES = {PLAIN: osc.Command, TABLE: osc.Lister, RECORD: osc.ShowOne}
 
 
 def __getattr__(name: str) -> Any:
     """The class of a command, for entry points: its words with underscores between them."""
-    for command in every() if name.startswith(("appcontainer_", "capsule_")) else ():
-        if command.words.replace(" ", "_").replace("-", "_") == name:
-            return globals().setdefault(name, _class_of(command))
+    if name.startswith(("appcontainer_", "capsule_")):
+        found = find(name.split("_"))
+        # the long way, which reads all modules, is for words with a hyphen
+        for command in [found[0]] if found and not found[1] else every():
+            if command.words.replace(" ", "_").replace("-", "_") == name:
+                return globals().setdefault(name, _class_of(command))
     raise AttributeError(f"there is no command {name!r} in {__name__}")
 
 
