@@ -56,11 +56,12 @@ class VolumeActions:
     def on_post(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
         caller = req.context.caller
         name, given = read_action(req, self._acts)
-        if name == "os-extend" and since.of(req) < since.EXTEND_IN_USE:
-            given = {**given, _AVAILABLE_ONLY: True}
 
         def work(tx: sa.Connection) -> dict[str, Any] | None:
-            return self._acts[name](tx, caller, lookups.volume(tx, caller, ident), given)
+            volume = lookups.volume(tx, caller, ident)
+            if name == "os-extend" and since.of(req) < since.EXTEND_IN_USE:
+                _refuse_in_use(volume)
+            return self._acts[name](tx, caller, volume, given)
 
         body = self._db.transact(work)
         self._waker.wake()
@@ -72,11 +73,6 @@ class VolumeActions:
     def _extend(
         self, tx: sa.Connection, caller: Caller, volume: volumes.Volume, given: dict[str, Any]
     ) -> dict[str, Any] | None:
-        if given.get(_AVAILABLE_ONLY) and volume.status == volumes.IN_USE:
-            raise bodies.bad_request(
-                "Invalid volume: Volume status must be available to extend, but the current status is in-use; "
-                "microversion 3.42 can extend it."
-            )
         if "new_size" not in given:
             raise bodies.bad_request("Invalid input for field/attribute os-extend. 'new_size' is a required property")
         rules.extend(tx, self._quotas, volume, bodies.size("New", given["new_size"]))
@@ -127,7 +123,12 @@ def read_action(req: falcon.Request, known: dict[str, Any]) -> tuple[str, dict[s
     return name, {key: value for key, value in (given or {}).items() if value is not None}
 
 
-_AVAILABLE_ONLY = "\0available"
+def _refuse_in_use(volume: volumes.Volume) -> None:
+    if volume.status == volumes.IN_USE:
+        raise bodies.bad_request(
+            "Invalid volume: Volume status must be available to extend, but the current status is in-use; "
+            "microversion 3.42 can extend it."
+        )
 
 
 def _reset_status(tx: sa.Connection, caller: Caller, volume: volumes.Volume, given: dict[str, Any]) -> None:
