@@ -104,6 +104,28 @@ class RecordsTest(RightsTestCase):
             self.assertEqual((400, "Bad Request"), (answer.status_code, answer.json["error"]["title"]), body)
         self.made("user", name="x" * 255, colour="blue")
 
+    def test_what_refers_to_another_record_is_a_text_or_nothing(self):
+        service = self.made("service", type="t")["id"]
+        endpoint = {"service_id": service, "interface": "public", "url": "http://192.0.2.1"}
+        for noun, base, key in (
+            ("region", {}, "parent_region_id"),
+            ("region", {}, "id"),
+            ("endpoint", endpoint, "region"),
+            ("endpoint", endpoint, "region_id"),
+            ("project", {"name": "p"}, "parent_id"),
+            ("user", {"name": "u"}, "domain_id"),
+            ("user", {"name": "u"}, "default_project_id"),
+            ("service", {"type": "t"}, "name"),
+        ):
+            for value in ([], {}, 0, False, ["x"], {"id": "x"}):
+                self.ask("POST", f"{noun}s", {noun: {**base, key: value}}, expect=400)
+            for value in ("", None):
+                made = self.made(noun, **base, **{key: value})
+                for changed in ([], {}):
+                    if key != "domain_id":
+                        self.ask("PATCH", f"{noun}s/{made['id']}", {noun: {key: changed}}, expect=400)
+                self.ask("DELETE", f"{noun}s/{made['id']}", expect=204)
+
     def test_a_name_is_there_once_in_its_domain(self):
         domain = self.made("domain", name="else")
         for noun in ("user", "project", "group"):

@@ -146,8 +146,16 @@ def _flag(where: str, value: Any) -> bool:
     return value
 
 
-def _id(where: str, value: Any) -> str | None:
-    return None if value is None else text(where, value, 64)
+def _reference(most: int) -> Check:
+    """To another record by its id; null and an empty text are none."""
+
+    def check(where: str, value: Any) -> str | None:
+        return text(where, value, most) or None if value is not None else None
+
+    return check
+
+
+_id = _reference(64)
 
 
 def _email(where: str, value: Any) -> str | None:
@@ -234,8 +242,8 @@ SERVICE = Noun(
     "service",
     "services",
     endpoints.services,
-    {"type": name(255), "name": lambda where, value: text(where, value or "", 255), "description": _description,
-     "enabled": _flag},
+    {"type": name(255), "name": lambda where, value: "" if value is None else text(where, value, 255),
+     "description": _description, "enabled": _flag},
     required=("type",),
     filters=("type", "name"),
     usual={"name": "", "description": "", "enabled": True},
@@ -244,8 +252,8 @@ ENDPOINT = Noun(
     "endpoint",
     "endpoints",
     endpoints.endpoints,
-    {"service_id": name(64), "region_id": lambda where, value: value and text(where, value, 255),
-     "region": lambda where, value: value and text(where, value, 255), "interface": _interface, "url": _url,
+    {"service_id": name(64), "region_id": _reference(255),
+     "region": _reference(255), "interface": _interface, "url": _url,
      "enabled": _flag},
     required=("service_id", "interface", "url"),
     filters=("service_id", "interface", "region_id"),
@@ -255,8 +263,8 @@ REGION = Noun(
     "region",
     "regions",
     endpoints.regions,
-    {"id": lambda where, value: value and name(255)(where, value), "description": _description,
-     "parent_region_id": lambda where, value: value and text(where, value, 255)},
+    {"id": _reference(255), "description": _description,
+     "parent_region_id": _reference(255)},
     required=(),
     filters=("parent_region_id",),
     usual={"description": "", "parent_region_id": None},
