@@ -380,6 +380,37 @@ class TerminalsTest(StreamsCase):
         with mock.patch.object(stream_grants, "count", return_value=10**6):
             self.assertEqual(429, self.begin("logs").status_code)
 
+    def test_access_rules_hold_for_what_is_begun(self):
+        """A7."""
+        every = {
+            "execute": ("POST", "/v1/containers/web/execute"),
+            "attach": ("GET", "/v1/containers/web/attach"),
+            "logs": ("GET", "/v1/containers/web/logs"),
+            "get_archive": ("GET", "/v1/containers/web/get_archive"),
+            "put_archive": ("POST", "/v1/containers/web/put_archive"),
+            "port_forward": ("GET", "/v1/containers/web/port-forward"),
+            "events": ("GET", "/v1/containers"),
+        }
+        for allowed, (method, path) in every.items():
+            token = self.bound_to(method, path)
+            for verb in every:
+                answer = self.begin(verb, user_token=token, command=["sh"])
+                self.assertEqual(200 if verb == allowed else 403, answer.status_code, f"{verb} by {path}")
+        self.assertEqual([("create_exec", ["sh"], False)], self.agents.asked)
+
+    def bound_to(self, method, path) -> str:
+        """A token of the demo user that is good for this request of the container API only."""
+        user_id = self.get("/identity/v3/auth/tokens", headers={"X-Subject-Token": self.token("demo")})["token"][
+            "user"
+        ]["id"]
+        rules = [{"service": "container", "method": method, "path": path}]
+        body = {"application_credential": {"name": f"{method} {path}", "access_rules": rules}}
+        made = self.call("POST", f"/identity/v3/users/{user_id}/application_credentials", body)
+        self.assertEqual(201, made.status_code, made.text)
+        proof = {key: made.json["application_credential"][key] for key in ("id", "secret")}
+        auth = {"identity": {"methods": ["application_credential"], "application_credential": proof}}
+        return self.client.simulate_post("/identity/v3/auth/tokens", json={"auth": auth}).headers["X-Subject-Token"]
+
     def test_only_a_gateway_may_ask(self):
         parts = self.attach()
         body = {"exec_id": None, **parts}

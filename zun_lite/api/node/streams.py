@@ -12,7 +12,7 @@ from typing import Any
 
 import falcon
 
-from zun_lite.api import media, policy
+from zun_lite.api import access_rules, media, paths, policy
 from zun_lite.api.container.containers import find
 from zun_lite.api.middleware import make_caller
 from zun_lite.api.policy import Policy
@@ -34,7 +34,15 @@ MOST_AT_ONCE = 200
 MAX_SECRET = 64
 MAX_TOKEN = 16 * 1024
 MAX_PROJECTS = 1000
-BEGUN = ("execute", "attach", "logs", "get_archive", "put_archive", "port_forward")
+# what is begun, and the request of the container API whose access rules it falls under
+BEGUN = {
+    "execute": ("POST", "/execute"),
+    "attach": ("GET", "/attach"),
+    "logs": ("GET", "/logs"),
+    "get_archive": ("GET", "/get_archive"),
+    "put_archive": ("POST", "/put_archive"),
+    "port_forward": ("GET", "/port-forward"),
+}
 # who may listen is who may list
 _RULES = {EVENTS: "get_all"}
 
@@ -83,14 +91,18 @@ class Streams:
         user_token, verb, ident = (body.get(key) for key in ("user_token", "verb", "ident"))
         if not isinstance(user_token, str) or not 0 < len(user_token) <= MAX_TOKEN:
             raise errors.Unauthorized("The request carries no token.")
-        caller = make_caller(self._tokens.validate(user_token), req.context.request_id, None, self._rules)
+        token = self._tokens.validate(user_token)
+        caller = make_caller(token, req.context.request_id, None, self._rules)
         # whose stream it is, for the audit
         req.context.caller = caller
         if verb == EVENTS:
+            _check_access_rules(token, "GET", "/v1/containers")
             media.answer(resp, self._begin_events(caller, user_token))
             return
         if verb not in BEGUN or not isinstance(ident, str):
             raise errors.Invalid(f"A stream is begun with ident and verb, which is one of {', '.join(BEGUN)}.")
+        method, below = BEGUN[verb]
+        _check_access_rules(token, method, f"/v1/containers/{ident}{below}")
         workload = find(self._means, caller, ident, verb, {})
         req.context.audited_id = workload.uuid
         exec_id = None
@@ -202,6 +214,13 @@ class Streams:
         if workload is None:
             raise errors.Conflict("The container is gone.")
         check_pass_through(self._means, workload, opened.grant.verb)
+
+
+def _check_access_rules(token: Token, method: str, path: str) -> None:
+    """Forbidden: the user's token is bound to access rules, and this request of the container API is not among them."""
+    rules = token.delegation.rules if token.delegation is not None else None
+    if rules is not None:
+        access_rules.check(rules, paths.CONTAINER, method, path)
 
 
 def _since(body: dict[str, Any]) -> dict[str, int | None]:
