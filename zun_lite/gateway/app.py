@@ -21,7 +21,7 @@ from zun_lite.client.streams import Place
 from zun_lite.domain import errors
 from zun_lite.domain.origins import Origins
 from zun_lite.gateway import refusals
-from zun_lite.gateway.bodies import RECEIVE
+from zun_lite.gateway.bodies import LEFT, RECEIVE
 from zun_lite.gateway.channelled import Channelled
 from zun_lite.gateway.feed import Feed
 from zun_lite.gateway.flows import Flows
@@ -76,9 +76,15 @@ class Edge:
         self._app = app
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        scope[RECEIVE] = receive
+        async def receive_and_note() -> dict[str, Any]:
+            event: dict[str, Any] = await receive()
+            if event["type"] == "http.disconnect":
+                scope[LEFT] = True
+            return event
+
+        scope[RECEIVE] = receive_and_note
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive_and_note, send)
         except Broken as error:
             LOG.info("an answer was broken off: %s", error)
 

@@ -18,6 +18,8 @@ from zun_lite.gateway.refusals import Broken
 
 # where the request's own ASGI receive() is found, by which a client's leaving is heard
 RECEIVE = "zun_lite.receive"
+# there and true once the client has left, which Falcon's req.stream takes for the end of the body
+LEFT = "zun_lite.left"
 
 Read = Callable[[], Awaitable[bytes | None]]
 End = Callable[[], Awaitable[None]]

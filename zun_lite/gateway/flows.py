@@ -18,7 +18,7 @@ import falcon
 import falcon.asgi
 
 from zun_lite.domain import archives, channels, errors
-from zun_lite.gateway.bodies import Body
+from zun_lite.gateway.bodies import LEFT, Body
 from zun_lite.gateway.openings import Opening, Openings
 from zun_lite.gateway.refusals import Broken, item_of
 from zun_lite.gateway.target import Connect, Target
@@ -83,20 +83,18 @@ class Flows:
 
     async def on_put_archive(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, ident: str) -> None:
         query = {"path": archives.checked_path(req.get_param("path"))}
-        first = await req.stream.read(UPLOAD_BYTES)
-        packed = archives.compression(first) or req.get_header("Content-Encoding")
-        if packed and packed != "identity":
+        try:
+            opening, target = await self._open(req, "put_archive", ident, query)
+        except errors.ZunError:
             await _drain(req)
-            raise falcon.HTTPUnsupportedMediaType(
-                description=f"The archive is compressed ({packed}); send a plain tar."
-            )
-        opening, target = await self._open(req, "put_archive", ident, query)
+            raise
         # a client that stops sending when it may not go on is not waited for
         opening.cut.add_done_callback(lambda cut: cut.cancelled() or asyncio.ensure_future(target.end()))
         try:
-            content = first
+            content = await _piece(req, opening)
+            _check_plain(content, req.get_header("Content-Encoding"))
             while content and await target.send(content):
-                content = await req.stream.read(UPLOAD_BYTES)
+                content = await _piece(req, opening)
             if not content:
                 await target.send(b"")
             while await target.receive() is not None:
@@ -105,7 +103,7 @@ class Flows:
                 raise errors.Forbidden(opening.cut.result())
             if not target.ended_well:
                 raise target.refusal or errors.Unavailable("The container's host hung up; try again.")
-        except errors.ZunError:
+        except (errors.ZunError, falcon.HTTPError):
             await _drain(req)
             raise
         finally:
@@ -127,6 +125,31 @@ class Flows:
 def _check_end(target: Target) -> None:
     if not target.ended_well:
         raise Broken(target.reason or "The container's host hung up.")
+
+
+async def _piece(req: falcon.asgi.Request, opening: Opening) -> bytes:
+    """What the client sent next, nothing at the end. Forbidden: the stream was cut. Invalid: the client left before."""
+    reading = asyncio.ensure_future(req.stream.read(UPLOAD_BYTES))
+    ends: set[asyncio.Future[Any]] = {reading, opening.cut}
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+    if opening.cut.done():
+        raise errors.Forbidden(opening.cut.result())
+    content: bytes = reading.result()
+    if req.scope.get(LEFT):
+        raise errors.Invalid("The archive broke off; send it again.")
+    return content
+
+
+def _check_plain(first: bytes, encoding: str | None) -> None:
+    packed = archives.compression(first) or encoding
+    if packed and packed != "identity":
+        raise falcon.HTTPUnsupportedMediaType(
+            description=f"The archive is compressed ({packed}); send a plain tar."
+        )
 
 
 async def _drain(req: falcon.asgi.Request) -> None:

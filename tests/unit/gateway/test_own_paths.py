@@ -4,14 +4,19 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import unittest
 from unittest import mock
 
-from zun_lite.client.streams import Place
-from zun_lite.gateway import feed
+from tests.unit.gateway.test_app import FakeTarget
+from zun_lite.client.streams import Begun, Place
+from zun_lite.domain import errors
+from zun_lite.domain.origins import Origins
+from zun_lite.gateway import app as gateway
+from zun_lite.gateway import feed, flows
 from zun_lite.gateway.bodies import Body
 from zun_lite.gateway.feed import Listener
-from zun_lite.gateway.openings import Opening
+from zun_lite.gateway.openings import Opening, Openings
 from zun_lite.gateway.refusals import Broken
 
 
@@ -73,6 +78,81 @@ class BodyTest(unittest.IsolatedAsyncioTestCase):
         self.opening.cut.set_result("revoked")
         self.assertEqual([b"revoked"], [piece async for piece in body])
         await body.close()
+
+
+class UploadTest(unittest.IsolatedAsyncioTestCase):
+    """PUT of an archive, by a client whose pieces come one by one."""
+
+    async def asyncSetUp(self) -> None:
+        self.api = mock.Mock()
+        self.api.begin.return_value = Begun("secret", "u", Place("ws://host/", "grant"))
+        self.api.check.return_value = {}
+        self.target = FakeTarget()
+        patch = mock.patch.object(gateway, "connect", mock.AsyncMock(return_value=self.target))
+        patch.start()
+        self.addCleanup(patch.stop)
+        self.openings = Openings(self.api, 3, check_seconds=0.02)
+        self.openings.start()
+        self.addAsyncCleanup(self.openings.stop)
+        self.app = gateway.make_app(self.openings, Origins("ws://127.0.0.1:9519/", []), mock.Mock())
+        self.pieces: asyncio.Queue[dict] = asyncio.Queue()
+        self.answers: list[dict] = []
+
+    def say(self, body: bytes, *, more: bool = True) -> None:
+        self.pieces.put_nowait({"type": "http.request", "body": body, "more_body": more})
+
+    async def put(self, token: str = "token") -> int:
+        """The status of the answer."""
+        scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "PUT", "scheme": "http"}
+        scope |= {"path": "/v1/containers/web/archive", "raw_path": b"", "query_string": b"path=/tmp"}
+        scope |= {"headers": [(b"x-auth-token", token.encode()), (b"transfer-encoding", b"chunked")]}
+
+        async def send(event):
+            self.answers.append(event)
+
+        await asyncio.wait_for(self.app(scope, self.pieces.get, send), 10)
+        return self.answers[0]["status"]
+
+    async def test_a_whole_archive_is_passed_on_with_its_end(self):
+        self.target.says.put_nowait(None)
+        for piece in (b"a", b"b"):
+            self.say(piece)
+        self.say(b"", more=False)
+        self.assertEqual(204, await self.put())
+        self.assertEqual([b"ab", b""], self.target.told)
+        self.assertEqual(0, self.openings.count)
+
+    async def test_one_that_breaks_off_is_not_taken_for_whole(self):
+        self.target.says.put_nowait(None)
+        self.say(b"a" * 300 * 1024)
+        self.say(b"b")
+        self.pieces.put_nowait({"type": "http.disconnect"})
+        self.assertEqual(400, await self.put())
+        self.assertNotIn(b"", self.target.told)
+        self.assertTrue(self.target.ended.is_set())
+        self.assertEqual(0, self.openings.count)
+
+    async def test_one_that_is_cut_ends_though_its_client_says_nothing(self):
+        self.api.check.side_effect = lambda secrets: dict.fromkeys(secrets, "The token was revoked.")
+        self.say(b"a")
+        with mock.patch.object(flows, "DRAIN_SECONDS", 0.02):
+            self.assertEqual(403, await self.put())
+        self.assertIn(b"revoked", self.answers[1]["body"])
+        self.assertTrue(self.target.ended.is_set())
+        self.assertEqual(0, self.openings.count)
+
+    async def test_who_may_not_is_told_though_he_says_no_more(self):
+        self.api.begin.side_effect = errors.Unauthorized("The token is not valid.")
+        self.say(b"a")
+        with mock.patch.object(flows, "DRAIN_SECONDS", 0.02):
+            self.assertEqual(401, await self.put())
+        self.assertEqual([], self.target.told)
+
+    async def test_a_compressed_one_is_refused(self):
+        self.say(gzip.compress(b"x"), more=False)
+        self.assertEqual(415, await self.put())
+        self.assertEqual([], self.target.told)
+        self.assertEqual(0, self.openings.count)
 
 
 class ListenerTest(unittest.IsolatedAsyncioTestCase):
