@@ -3,25 +3,36 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import unittest
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from keystoneauth1 import adapter, exceptions, session
 from keystoneauth1.identity import v3
 
-from zun_lite.common import config
+from tests.certificates import Authority
+from zun_lite.common import config, tls
 from zun_lite.db import schema
 from zun_lite.db.engine import Database
 from zun_lite.identity.bootstrap import bootstrap
 
+OK = b"HTTP/1.1 200 "
 
-class ServerTest(unittest.TestCase):
+
+class ServerCase(unittest.TestCase):
+    """A gunicorn of two threads, which gives silent clients a second."""
+
+    settings = ""
+    scheme = "http"
+
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
@@ -30,12 +41,13 @@ class ServerTest(unittest.TestCase):
         cls.port = _free_port()
         with open(os.path.join(folder.name, "zun_lite.conf"), "w") as stream:
             stream.write(f"[api]\nport = {cls.port}\nmax_body_bytes = 65536\nsilent_seconds = 1\nthreads = 2\n")
+            stream.write(cls.settings)
         conf = config.load([], state_dir=folder.name)
         db = Database(conf.database.connection)
         schema.sync(db)
         bootstrap(db, conf.identity.key_dir, "admin's", "demo's")
         db.close()
-        cls.url = conf.api.public_url
+        cls.url = f"{cls.scheme}://127.0.0.1:{cls.port}"
         cls.server = subprocess.Popen(
             [sys.executable, "-m", "zun_lite.cmd.api"],
             env={**os.environ, "ZUN_LITE_STATE_DIR": folder.name},
@@ -53,6 +65,8 @@ class ServerTest(unittest.TestCase):
         cls.server.send_signal(signal.SIGTERM)
         cls.server.communicate(timeout=30)
 
+
+class ServerTest(ServerCase):
     def session(self, password: str = "demo's", **scope: str) -> session.Session:
         auth = v3.Password(
             f"{self.url}/identity", username="demo", password=password, user_domain_id="default", **scope
@@ -186,6 +200,67 @@ class ServerTest(unittest.TestCase):
         )
         self.assertNotIn("evil", answer.text)
         self.assertIn(f"{self.url}/v1/", answer.text)
+
+
+class TlsServerTest(ServerCase):
+    scheme = "https"
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        authority = Authority(Path(folder.name))
+        cls.context = tls.trust(authority.file)
+        pair = authority.pair("api", "127.0.0.1")
+        cls.settings = f"tls_cert_file = {pair.certificate}\ntls_key_file = {pair.key}\n"
+        super().setUpClass()
+
+    def test_clients_that_fall_silent_do_not_keep_the_threads(self) -> None:
+        head = b"POST /identity/v3/auth/tokens HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        bodies = [head + b"Content-Length: 10\r\n\r\n{", head + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{"]
+        begun = [b"GET / HTTP/1.1\r\nHos"] * 3 + bodies
+        # in the midst of the handshake
+        raw = [b"\x16\x03\x01\x02\x00\x01"] * 5
+        with ThreadPoolExecutor(len(begun) + len(raw)) as clients:
+            silent = [clients.submit(self._begin_raw, content) for content in raw]
+            answers = [clients.submit(self._begin, request) for request in begun]
+            self.assertTrue(self._whole(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").startswith(OK))
+            self.assertEqual([b""] * 3 + [b"HTTP/1.1 408"] * 2, [answer.result() for answer in answers])
+            self.assertEqual([b""] * 5, [answer.result() for answer in silent])
+
+    def test_a_body_that_comes_piece_by_piece_is_read_and_the_connection_kept(self) -> None:
+        client = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=self.context)
+        self.addCleanup(client.close)
+        used = set()
+        for _ in range(2):
+            client.putrequest("POST", "/identity/v3/auth/tokens")
+            client.putheader("Content-Length", "2")
+            client.endheaders(b"{")
+            used.add(client.sock)
+            client.send(b"}")
+            answer = client.getresponse()
+            self.assertEqual(400, answer.status, answer.read())
+            answer.read()
+        self.assertEqual(1, len(used))
+
+    def _connected(self) -> ssl.SSLSocket:
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        return self.context.wrap_socket(plain, server_hostname="127.0.0.1")
+
+    def _whole(self, request: bytes) -> bytes:
+        with self._connected() as client:
+            client.sendall(request)
+            return b"".join(iter(lambda: client.recv(65536), b""))
+
+    def _begin(self, request: bytes) -> bytes:
+        with self._connected() as client:
+            client.sendall(request)
+            return client.recv(64)[:12]
+
+    def _begin_raw(self, content: bytes) -> bytes:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as client:
+            client.sendall(content)
+            return client.recv(64)[:12]
 
 
 def _free_port() -> int:

@@ -46,7 +46,7 @@ class Normaliser:
         elif "HTTP_TRANSFER_ENCODING" in environ:
             try:
                 self._gather(environ)
-            except BlockingIOError:
+            except (BlockingIOError, TimeoutError):
                 start_response("408 Request Timeout", [("Content-Length", "0")])
                 return []
         else:

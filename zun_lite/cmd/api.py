@@ -107,7 +107,7 @@ class Server(BaseApplication):
             "forwarded_allow_ips": "",
             "certfile": self._conf.api.tls_cert_file,
             "keyfile": self._conf.api.tls_key_file,
-            "ssl_context": lambda config, make: tls.harden(make()),
+            "ssl_context": lambda config, make: tls.impatient(tls.harden(make()), self._conf.api.silent_seconds),
             "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,
             "proc_name": "zun-lite-api",
             "control_socket_disable": True,
@@ -123,7 +123,10 @@ class Server(BaseApplication):
         return create_app(self._services)
 
     def _when_ready(self, server: Any) -> None:
-        """Each connection inherits how long a silent client may keep one of the few threads."""
+        """Each connection inherits how long a silent client may keep one of the few threads.
+
+        With TLS that is what tls.impatient sees to.
+        """
         span = struct.pack("@ll", self._conf.api.silent_seconds, 0)
         for listener in server.LISTENERS:
             for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):

@@ -37,3 +37,21 @@ def harden(context: ssl.SSLContext) -> ssl.SSLContext:
     """For servers, whose libraries make the context themselves."""
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def impatient(context: ssl.SSLContext, seconds: float) -> ssl.SSLContext:
+    """For servers, whose threads wait for clients: a handshake, a read or a write that takes longer is a TimeoutError.
+
+    A limit of the kernel's on the socket does not do: Python takes it for a record that is not whole yet, and waits on.
+    """
+
+    class Impatient(ssl.SSLSocket):
+        def setblocking(self, flag: bool) -> None:
+            self.settimeout(seconds if flag else 0.0)
+
+        def do_handshake(self, block: bool = False) -> None:
+            self.settimeout(seconds)
+            super().do_handshake(block)
+
+    context.sslsocket_class = Impatient
+    return context
