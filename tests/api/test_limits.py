@@ -56,8 +56,21 @@ class ProxiesTest(unittest.TestCase):
         self.assertEqual(far, self.seen(near, f"{made_up},{far}, 10.0.0.2", "10.0.0.0/24"))
         self.assertEqual(near, self.seen(near, f"{far}, nonsense", near))
         self.assertEqual(near, self.seen(near, None, near))
+        self.assertEqual(far, self.seen("::ffff:10.0.0.1", f"::ffff:{far}", near))
         with self.assertRaises(errors.Invalid):
             Proxies(lambda environ, start: [], ["proxy.example"])
+
+
+    def test_an_address_of_ipv4_is_one_though_the_server_listens_on_ipv6(self):
+        for peer, seen in (
+            ("::ffff:198.51.100.7", "198.51.100.7"),
+            ("::FFFF:7f00:1", "127.0.0.1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("fe80::1%eth0", "fe80::1%eth0"),
+            ("198.51.100.7", "198.51.100.7"),
+            ("", ""),
+        ):
+            self.assertEqual(seen, self.seen(peer, None))
 
 
 class LimitsTest(ApiTestCase):
@@ -105,6 +118,17 @@ class LimitsTest(ApiTestCase):
         self.assertEqual([200] * 5 + [429], statuses)
         for _ in range(7):
             self.assertEqual(401, self.client.simulate_get("/node/v1/workloads", extras=OUTSIDE).status_code)
+
+    def test_clients_of_ipv4_are_told_apart_and_the_machine_is_known_by_a_server_that_listens_on_ipv6(self):
+        self.with_options(requests_per_second_of_address=1)
+        statuses = [
+            self.client.simulate_get("/v1", extras={"REMOTE_ADDR": f"::ffff:198.51.100.{number}"}).status_code
+            for number in [*range(1, 7), *[7] * 6]
+        ]
+        self.assertEqual([200] * 11 + [429], statuses)
+        for address, status in (("::ffff:127.0.0.1", 200), ("::ffff:198.51.100.8", 404)):
+            answer = self.client.simulate_get("/metrics", extras={"REMOTE_ADDR": address})
+            self.assertEqual(status, answer.status_code, address)
 
     def test_a_projects_changes_are_counted_and_its_reads_and_other_projects_are_not(self):
         self.with_options(changes_per_second_of_project=1)

@@ -50,8 +50,7 @@ def create_app(services: Services) -> Wsgi:
     ]
     app = falcon.App(media_type=media.JSON, middleware=middleware, router=router)
     configure(app, table, services.tokens.www_authenticate_uri)
-    application: Wsgi = Normaliser(app, options.max_body_bytes)
-    return Proxies(application, options.trusted_proxies) if options.trusted_proxies else application
+    return Proxies(Normaliser(app, options.max_body_bytes), options.trusted_proxies)
 
 
 def _pages(origins: list[str]) -> list[falcon.CORSMiddleware]:
