@@ -125,7 +125,7 @@ class Feed:
         projects = list(wanted.items())
         for start in range(0, len(projects), PROJECTS_AT_ONCE):
             some = dict(projects[start : start + PROJECTS_AT_ONCE])
-            found = await self._openings.ask(self._api.changes, some)
+            found = await self._openings.tend(self._api.changes, some)
             for listener in ready:
                 if listener.project_id in found:
                     listener.take(found[listener.project_id])

@@ -28,6 +28,8 @@ TRUST_SECONDS = 33.0
 RETRY_SECONDS = 2.0
 BATCH = 100
 THREADS = 4
+# one each for checking, releasing and what events are made of
+TENDING_THREADS = 3
 UNVERIFIED = "Whether the stream may go on cannot be found out now; open it again."
 
 
@@ -64,6 +66,7 @@ class Openings:
         self._check_seconds = check_seconds
         self._trust_seconds = trust_seconds
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="api")
+        self._tending = ThreadPoolExecutor(TENDING_THREADS, thread_name_prefix="tending")
         self._open: set[Opening] = set()
         self._opening = 0
         self._ended: list[str] = []
@@ -84,7 +87,7 @@ class Openings:
         ended, self._ended = [*self._ended, *(opening.secret for opening in self._open)], []
         for start in range(0, len(ended), BATCH):
             try:
-                await self.ask(self._api.release, ended[start : start + BATCH])
+                await self.tend(self._api.release, ended[start : start + BATCH])
             except errors.ZunError:
                 # they stop counting by themselves, soon
                 break
@@ -143,7 +146,7 @@ class Openings:
             batch = waiting[start : start + BATCH]
             began = loop.time()
             try:
-                ended = await self.ask(self._api.check, [opening.secret for opening in batch])
+                ended = await self.tend(self._api.check, [opening.secret for opening in batch])
             except errors.ZunError as error:
                 LOG.warning("%d streams could not be checked: %s", len(batch), error.message)
                 answered = False
@@ -164,12 +167,16 @@ class Openings:
             ended, self._ended = self._ended, []
             for start in range(0, len(ended), BATCH):
                 try:
-                    await self.ask(self._api.release, ended[start : start + BATCH])
+                    await self.tend(self._api.release, ended[start : start + BATCH])
                 except errors.ZunError as error:
                     LOG.debug("streams that ended count a while longer: %s", error.message)
 
     async def ask(self, work: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+    async def tend(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """As ask, for what the open streams live by: it never waits for those that are being opened."""
+        return await asyncio.get_running_loop().run_in_executor(self._tending, work, *arguments)
 
 
 def _cut(opening: Opening, reason: str) -> None:

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import unittest
 from unittest import mock
 
 import falcon
 from falcon import testing
 
-from zun_lite.client.streams import Place
+from zun_lite.client.streams import Begun, Place
 from zun_lite.domain import errors
 from zun_lite.domain.origins import Origins
 from zun_lite.gateway import app as gateway
@@ -219,6 +220,30 @@ class StreamsTest(GatewayCase):
         self.assertIn("workload u: a stream is open", said)
         for secret in ("s1", "secret-that-was-used", "grant"):
             self.assertNotIn(secret, said)
+
+
+class SlowOpeningsTest(GatewayCase):
+    """An API that takes long to open streams, as when hosts are asked first."""
+
+    most = 20
+    trust_seconds = 0.2
+
+    async def test_streams_that_are_open_go_on_while_others_are_being_opened(self):
+        slow = threading.Event()
+        self.api.begin = mock.Mock(side_effect=lambda *arguments: slow.wait(20) and Begun("b", "u", None))
+        self.addCleanup(slow.set)
+        async with self.dial("s1") as kept, self.dial("s2") as ended:
+            waiting = [asyncio.ensure_future(self.openings.begin("t", "logs", "web", {})) for _ in range(8)]
+            await self.until(lambda: self.api.begin.call_count == openings.THREADS)
+            before = len(self.api.checks)
+            await self.until(lambda: len(self.api.checks) > before + 15)
+            self.targets[1].says.put_nowait(None)
+            await self.closed(ended)
+            await self.until(lambda: self.api.released == ["s2"])
+            self.targets[0].says.put_nowait(b"still here")
+            self.assertEqual(b"still here", await kept.receive_data())
+            slow.set()
+            self.assertEqual(8, len(await asyncio.gather(*waiting)))
 
 
 class UnverifiedTest(GatewayCase):

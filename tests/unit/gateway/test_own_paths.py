@@ -186,10 +186,10 @@ class FeedTest(unittest.IsolatedAsyncioTestCase):
                 asked.append(since)
                 return {"p": changes(5, 6)}
 
-        async def ask(work, *arguments):
+        async def tend(work, *arguments):
             return work(*arguments)
 
-        fed = feed.Feed(Api(), mock.Mock(ask=ask))
+        fed = feed.Feed(Api(), mock.Mock(tend=tend))
         early, late, deaf = Listener("p", 4), Listener("p", 5), Listener("q", 1)
         deaf.waiting.extend([b"x"] * feed.MOST_WAITING)
         fed._listeners.update((early, late, deaf))
