@@ -186,6 +186,19 @@ class AccessRuleTest(DelegationTestCase):
         plain, _ = self.signed_in_by(self.credential())
         self.assertEqual(200, self.ask_with(plain, "GET", "/image/v2/images"))
 
+    def test_a_token_that_is_bound_frees_none_as_a_services_not_even_itself(self):
+        self.give(self.user_id, "service", f"projects/{self.project_id}")
+        self._tokens.clear()
+        bound, _ = self.signed_in_by(self.with_rules(("container", "GET", "/v1/containers/{name}")))
+        free, _ = self.signed_in_by(self.credential())
+
+        def status(path, service):
+            headers = {"X-Auth-Token": bound, "X-Service-Token": service}
+            return self.client.simulate_get(path, headers=headers).status_code
+
+        self.assertEqual((401, 401), (status("/v1/containers", bound), status("/v1/containers/none", bound)))
+        self.assertEqual((200, 404), (status("/v1/containers", free), status("/v1/containers/none", free)))
+
     def test_services_that_do_not_look_at_rules_do_not_see_the_token(self):
         token, _ = self.signed_in_by(self.with_rules(("container", "GET", "/v1/containers")))
         self.assertEqual(404, self.validate(token).status_code)

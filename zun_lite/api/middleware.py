@@ -100,10 +100,12 @@ class Authenticate:
         req.context.caller = replace(asking, token=token_id)
 
     def _is_by_service(self, token_id: str | None) -> bool:
-        """Unauthorized: the token of the service is not valid, or not a service's."""
+        """Unauthorized: the token of the service is not valid, or not a service's, or bound to access rules itself."""
         if token_id is None:
             return False
-        if SERVICE_ROLE not in self._tokens.validate(token_id).role_names:
+        token = self._tokens.validate(token_id)
+        is_bound = token.delegation is not None and token.delegation.rules is not None
+        if is_bound or SERVICE_ROLE not in token.role_names:
             raise errors.Unauthorized("X-Service-Token is not the token of a service.")
         return True
 
