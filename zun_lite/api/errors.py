@@ -51,7 +51,9 @@ class ErrorHandlers:
         app.add_error_handler(Exception, self.unexpected)
         app.add_error_handler(falcon.HTTPError, self.from_falcon)
         app.add_error_handler(ZunError, self.from_domain)
-        app.add_error_handler((BlockingIOError, TimeoutError), self.from_silence)
+        app.add_error_handler(BlockingIOError, self.from_silence)
+        # what TLS says instead
+        app.add_error_handler(TimeoutError, self.from_silence)
         app.add_error_handler(sa.exc.SQLAlchemyError, self.from_database)
 
     def from_domain(self, req: falcon.Request, resp: falcon.Response, error: ZunError, params: Any) -> None:
