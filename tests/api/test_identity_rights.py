@@ -274,6 +274,26 @@ class DomainManagerTest(RightsTestCase):
         self.ask("PUT", f"groups/{group['id']}/users/{self.boss['id']}", user="boss", expect=403)
         self.ask("PATCH", f"users/{chief['id']}", {"user": {"description": "fine"}})
 
+    def test_a_user_with_rights_in_another_domain_is_out_of_its_reach(self):
+        _, foreign_project = self.ids("demo")
+        own_project = self.made("project", name="p", domain_id=self.domain)["id"]
+        group = self.made("group", name="guests", domain_id=self.domain)["id"]
+        self.ask("PUT", f"projects/{foreign_project}/groups/{group}/roles/{self.role('reader')}", expect=204)
+        in_group = self.a_user("by-group", self.domain, "member", f"projects/{own_project}")["id"]
+        self.ask("PUT", f"groups/{group}/users/{in_group}", expect=204)
+        stolen = {"user": {"password": "mine now"}}
+        for user_id in (
+            self.a_user("in-project", self.domain, "member", f"projects/{foreign_project}")["id"],
+            self.a_user("in-domain", self.domain, "manager", "domains/default")["id"],
+            in_group,
+        ):
+            self.ask("PATCH", f"users/{user_id}", stolen, user="boss", expect=403)
+            self.ask("DELETE", f"users/{user_id}", user="boss", expect=403)
+        self.ask("PUT", f"groups/{group}/users/{self.boss['id']}", user="boss", expect=403)
+        at_home = self.a_user("at-home", self.domain, "member", f"projects/{own_project}")["id"]
+        self.give(at_home, "reader", f"domains/{self.domain}")
+        self.ask("PATCH", f"users/{at_home}", stolen, user="boss")
+
     def test_a_reader_of_the_system_reads_all_and_changes_nothing(self):
         self.a_user("watch", "default", "reader", "system")
         self.signed_in("watch", {"system": {"all": True}})

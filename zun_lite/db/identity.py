@@ -203,6 +203,13 @@ def user(tx: sa.Connection, id: str) -> User | None:
     return found[0] if found else None
 
 
+def home_of(tx: sa.Connection, id: str, *, is_group: bool = False) -> str | None:
+    """The domain that a user or a group is in."""
+    table = groups if is_group else users
+    found: str | None = tx.execute(sa.select(table.c.domain_id).where(table.c.id == id)).scalar()
+    return found
+
+
 def add_domain(tx: sa.Connection, id: str, name: str, description: str = "") -> None:
     tx.execute(sa.insert(domains).values(id=id, name=name, description=description, enabled=True, extra={}))
 

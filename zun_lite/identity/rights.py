@@ -83,8 +83,12 @@ def domains_of(tx: sa.Connection, user_id: str) -> list[rows.Domain]:
 
 
 def is_above_domains(tx: sa.Connection, actor: str, actor_id: str, managed: frozenset[str]) -> bool:
-    """Whether a user or group has what no domain's manager may give: other roles than these, or one in the system."""
+    """Whether a user or group has what its domain's manager may not give: other roles than these, or one elsewhere."""
     found = given_to(tx, actor_id) if actor == roles.USER else roles.assignments(tx, roles.GROUP, [actor_id])
-    if any(each.scope == roles.SYSTEM for each in found):
+    home = rows.home_of(tx, actor_id, is_group=actor == roles.GROUP)
+    if any(each.scope == roles.SYSTEM or (each.scope == roles.DOMAIN and each.target_id != home) for each in found):
+        return True
+    projects = {each.target_id for each in found if each.scope == roles.PROJECT}
+    if any(project.domain_id != home for project in rows.projects_among(tx, sorted(projects))):
         return True
     return any(role.name not in managed for role in with_implied(tx, {each.role_id for each in found}))
