@@ -66,7 +66,7 @@ def _of_environment(environment: Mapping[str, str]) -> CloudSettings:
         auth=auth,
         region=environment.get("OS_REGION_NAME", ""),
         interface=environment.get("OS_INTERFACE", "public").removesuffix("URL"),
-        verify=not environment.get("OS_INSECURE"),
+        verify=environment.get("OS_INSECURE", "").strip().lower() not in ("true", "1", "yes", "on"),
         cacert=environment.get("OS_CACERT"),
         api_version=_version(environment, {}),
         endpoint=environment.get("OS_CONTAINER_ENDPOINT_OVERRIDE", ""),

@@ -66,6 +66,15 @@ class CloudsTest(FolderCase):
         )
         self.assertEqual(({"auth_url": "http://c/v3", "username": "u"}, "1.12"), (cloud.auth, cloud.api_version))
 
+    def test_certificates_are_checked_unless_it_is_said_in_so_many_words(self):
+        for text, verify in (
+            *((word, True) for word in ("", "false", "False", "0", "no", "off", "perhaps")),
+            *((word, False) for word in ("true", "True", "1", "yes", "on")),
+        ):
+            cloud = clouds.read(None, {"OS_AUTH_URL": "https://c/v3", "OS_INSECURE": text})
+            self.assertEqual(verify, cloud.verify, text)
+        self.assertTrue(clouds.read(None, {"OS_AUTH_URL": "https://c/v3"}).verify)
+
     def test_what_is_not_there_is_told_with_what_is(self):
         for environment in ({**self.environment, "OS_CLOUD": "z"}, self.environment):
             with self.assertRaisesRegex(Failure, "there are a, b"):
