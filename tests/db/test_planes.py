@@ -12,7 +12,7 @@ from tests.databases import on_every_database
 from tests.db.network_case import OTHER, PROJECT, NetworkTestCase
 from zun_lite.control import create, plane, reports, routers
 from zun_lite.control.loop import Controller
-from zun_lite.db import hosts, networks, planes, ports, security_groups, workloads
+from zun_lite.db import hosts, networks, planes, ports, security_groups, subnets, workloads
 from zun_lite.db import routers as router_rows
 from zun_lite.db.hosts import Host
 from zun_lite.domain.desired import Report
@@ -21,7 +21,7 @@ from zun_lite.domain.spec import NetworkRequest
 from zun_lite.netd.planecheck import checked
 from zun_lite.network import cidr, floating, groups
 from zun_lite.network import routers as router_rules
-from zun_lite.network.ports import change_port, create_port, delete_port
+from zun_lite.network.ports import Wanted, change_port, create_port, delete_port
 from zun_lite.network.subnet_pools import create_pool, take
 from zun_lite.network.topology import change_subnet, create_network, create_subnet
 
@@ -306,6 +306,47 @@ class RouterPlaneTest(PlaneTestCase):
         gateway = self.plane(home).routers[0].gateway
         assert gateway is not None
         self.assertEqual(("172.24.4.2/24", "2001:db8:e::2/64"), gateway.addresses)
+
+    def test_another_routers_leg_in_a_shared_subnet_leads_nothing_in(self) -> None:
+        self.subnet(self.external, "2001:db8:e::/64")
+
+        def make(tx: Any) -> tuple[str, router_rows.Router]:
+            pool = create_pool(tx, OTHER, name="all", prefixes=["2001:db8:100::/56"], shared=True)
+            network = networks.get(tx, self.network_in(tx))
+            assert network is not None
+            take(tx, pool, PROJECT, block=cidr.parse_cidr("2001:db8:100::/64"))
+            made = create_subnet(tx, network, PROJECT, cidr.parse_cidr("2001:db8:100::/64"), subnet_pool=pool.uuid)
+            stranger = router_rules.create_router(tx, OTHER)
+            router_rules.set_gateway(tx, stranger, self.external)
+            router_rules.add_port(tx, stranger, create_port(tx, network, OTHER, fixed_ips=[Wanted(made.uuid)]))
+            return made.uuid, stranger
+
+        made_uuid, stranger = self.db.transact(make)
+        self.db.transact(lambda tx: router_rules.set_gateway(tx, self.router, self.external))
+        routers.place(self.means)
+        self.assertEqual({stranger.uuid: ()}, self.led_by(stranger))
+
+        def join(tx: Any) -> None:
+            made = subnets.get(tx, made_uuid)
+            assert made is not None
+            router_rules.add_subnet(tx, self.router, made)
+
+        self.db.transact(join)
+        self.assertEqual((), self.led_by(stranger)[stranger.uuid])
+        self.assertEqual(("2001:db8:100::/64",), self.led_by(self.router)[self.router.uuid])
+
+    def led_by(self, router: router_rows.Router) -> dict[str, tuple[str, ...]]:
+        """Of a router, the prefixes that are led in by one of its own addresses."""
+        with self.db.read() as tx:
+            known = router_rows.get(tx, router.uuid)
+            home = hosts.get(tx, known.host) if known is not None and known.host is not None else None
+        assert home is not None
+        found = self.plane(home)
+        (state,) = [item for item in found.routers if item.router_id == router.uuid]
+        assert state.gateway is not None
+        own = [address.partition("/")[0] for address in state.gateway.addresses]
+        routes = [route for external in found.externals for route in external.routes]
+        return {router.uuid: tuple(prefix for prefix, nexthop in routes if nexthop in own)}
 
     def network_in(self, tx: Any) -> str:
         return create_network(tx, PROJECT, mtu=1450).uuid

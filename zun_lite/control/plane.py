@@ -231,7 +231,8 @@ def _behind(tx: sa.Connection, placed: Iterable[RouterState], around: _Around) -
     """The IPv6 prefixes behind these routers that are led to from outside, and by what address; by external network.
 
     Only those of shared pools: an administrator made such a pool, and nothing of it is given out twice. What
-    users choose as they like would lead away what is another's.
+    users choose as they like would lead away what is another's. And only by the router that has the subnet's
+    gateway address: another's leg in a shared network would lead away what is not behind it.
     """
     pools = {pool.uuid for pool in subnet_pools.page(tx, [subnet_pools.subnet_pools.c.shared])}
     found: dict[str, dict[str, str]] = {}
@@ -242,8 +243,10 @@ def _behind(tx: sa.Connection, placed: Iterable[RouterState], around: _Around) -
         nexthop = six[0].partition("/")[0]
         for leg in router.interfaces:
             near = {str(ipaddress.ip_interface(address).network) for address in leg.addresses}
+            held = {address.partition("/")[0] for address in leg.addresses}
             for subnet in around.subnets[leg.network_id]:
-                if subnet.ip_version == 6 and subnet.subnet_pool in pools and subnet.cidr in near:
+                is_of_pool = subnet.ip_version == 6 and subnet.subnet_pool in pools
+                if is_of_pool and subnet.cidr in near and subnet.gateway_ip in held:
                     found.setdefault(router.gateway.network_id, {}).setdefault(subnet.cidr, nexthop)
     return found
 

@@ -3,6 +3,7 @@
 
 They would be by themselves, an open TCP connection after days. What may pass is judged without them (see
 rulebook.py), so that it need not be at once: the kernel looks through all connections of the machine for it.
+Of a network that has very many they are left to time out, as to read them would hold up everybody else.
 Callers hold the network's lock.
 """
 
@@ -11,12 +12,16 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterable
+from pathlib import Path
 
 from pyroute2 import NFCTSocket
 from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple
 
 from zun_lite.netd import namespaces
+
+_COUNT = Path("/proc/sys/net/netfilter/nf_conntrack_count")
+_MOST_READ = 5000
 
 
 class Connections:
@@ -46,15 +51,24 @@ class Connections:
 
 def _forget(addresses: set[str]) -> None:
     # where the kernel cannot tell, they time out
-    with contextlib.suppress(NetlinkError), NFCTSocket(nfgen_family=socket.AF_UNSPEC) as tracked:
-        for message in list(tracked.dump()):
+    with contextlib.suppress(OSError, NetlinkError):
+        if int(_COUNT.read_text()) > _MOST_READ:
+            return
+        for family, connections in _found(addresses).items():
+            with NFCTSocket(nfgen_family=family) as tracked:
+                for connection in connections:
+                    # it may have ended by itself
+                    with contextlib.suppress(NetlinkError):
+                        tracked.entry("del", tuple_orig=connection)
+
+
+def _found(addresses: set[str]) -> dict[int, list[NFCTAttrTuple]]:
+    """The connections of these addresses, by family."""
+    found: dict[int, list[NFCTAttrTuple]] = {}
+    with NFCTSocket(nfgen_family=socket.AF_UNSPEC) as tracked:
+        for message in tracked.dump():
             family = message["nfgen_family"]
-            found = NFCTAttrTuple.from_netlink(family, message.get_attr("CTA_TUPLE_ORIG"))
-            if addresses & {found.saddr, found.daddr}:
-                _delete(family, found)
-
-
-def _delete(family: int, connection: NFCTAttrTuple) -> None:
-    # it may have ended by itself
-    with contextlib.suppress(NetlinkError), NFCTSocket(nfgen_family=family) as tracked:
-        tracked.entry("del", tuple_orig=connection)
+            connection = NFCTAttrTuple.from_netlink(family, message.get_attr("CTA_TUPLE_ORIG"))
+            if addresses & {connection.saddr, connection.daddr}:
+                found.setdefault(family, []).append(connection)
+    return found

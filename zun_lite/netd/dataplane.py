@@ -272,7 +272,7 @@ class Dataplane:
         if view.plane.externals or any(name.startswith(self._external_prefix()) for name in present):
             attempt("ways out", lambda: self._outside.open_host(list(view.plane.externals)))
         for router in view.plane.routers:
-            attempt(f"router {router.router_id}", lambda item=router: self._sync_router(item))  # type: ignore[misc]
+            attempt(f"router {router.router_id}", lambda item=router: self._sync_router(view, item))  # type: ignore[misc]
         return problems
 
     def _remove_strange(
@@ -349,9 +349,9 @@ class Dataplane:
         link = names.tunnel(self._cluster, network.network_id)
         return Tunnel(link, network.vni, view.plane.vtep, network.mtu)
 
-    def _sync_router(self, router: RouterState) -> None:
+    def _sync_router(self, view: View, router: RouterState) -> None:
         with self._locks.held("router", router.router_id):
-            self._routers.sync(router)
+            self._routers.sync(router, view.led_to(router))
 
     @contextmanager
     def _network_place(self, network_id: str) -> Iterator[tuple[int, str, int]]:

@@ -3,7 +3,8 @@
 
 A floating IP is two entries of two maps, one for each direction. What has none leaves with the router's
 own address; nothing comes in but what was asked for or has a floating IP. IPv6 is led out and in as it
-is, where the way out has it. Link-local addresses are never forwarded. A router that came here from
+is, where the way out has it, and only what the way in is known to. What bears an address of one of the
+router's networks comes from there or not at all. Link-local addresses are never forwarded. A router that came here from
 another host tells those outside where its addresses are now. Callers hold the router's lock; the
 networks' locks are taken here.
 """
@@ -14,7 +15,7 @@ import contextlib
 import ipaddress
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 
 from zun_lite.domain.plane import GatewayState, RouterState
@@ -41,8 +42,8 @@ class Routers:
         # by namespace: what those outside were told last, and how often
         self._told: dict[str, tuple[object, int]] = {}
 
-    def sync(self, router: RouterState) -> None:
-        """Make a router so."""
+    def sync(self, router: RouterState, led: Iterable[str] = ()) -> None:
+        """Make a router so. led: the IPv6 prefixes behind it to which the way in is known outside."""
         name = names.router(self._cluster, router.router_id)
         if not namespaces.exists(name):
             namespaces.create(name)
@@ -50,7 +51,7 @@ class Routers:
         with namespaces.opened(name) as router_fd:
             namespaces.inside(router_fd, _forward)
             # rules first: until they are there, nothing leads through
-            self._tables.give(name, router_fd, rules(router))
+            self._tables.give(name, router_fd, rules(router, led))
             legs = {names.interface(interface.port_id) for interface in router.interfaces}
             devices.remove_all(router_fd, names.INTERFACE_PREFIX, keep=legs)
             if router.gateway is None:
@@ -106,8 +107,8 @@ class Routers:
             )
 
 
-def rules(router: RouterState) -> str:
-    """A router's packet rules as one script that replaces what was there."""
+def rules(router: RouterState, led: Iterable[str] = ()) -> str:
+    """A router's packet rules as one script that replaces what was there. led: as Routers.sync() has it."""
     lines = [f"add table {_TABLE}", f"delete table {_TABLE}", f"table {_TABLE} {{"]
     inward = ", ".join(f"{item.floating_ip} : {item.fixed_ip}" for item in router.floating)
     outward = ", ".join(f"{item.fixed_ip} : {item.floating_ip}" for item in router.floating)
@@ -125,6 +126,8 @@ def rules(router: RouterState) -> str:
         f"ip6 daddr {names.METADATA_ADDRESSES[1]} counter name metadata drop",
         "ip daddr 169.254.0.0/16 drop",
         "ip saddr 169.254.0.0/16 drop",
+        *_own_blocks(router),
+        *(_six_outside(led) if router.gateway is not None else ()),
         "ct state established,related accept",
         "ct state invalid drop",
     ]
@@ -152,6 +155,25 @@ def rules(router: RouterState) -> str:
         "}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _own_blocks(router: RouterState) -> Iterator[str]:
+    """Whose sender is of a network of the router comes by a leg in it."""
+    links: dict[str, list[str]] = {}
+    for leg in router.interfaces:
+        links.setdefault(leg.network_id, []).append(f'"{names.interface(leg.port_id)}"')
+    for leg in router.interfaces:
+        for block in sorted({ipaddress.ip_interface(address).network for address in leg.addresses}, key=str):
+            family = "ip" if block.version == 4 else "ip6"
+            yield f"iifname != {{ {', '.join(links[leg.network_id])} }} {family} saddr {block} drop"
+
+
+def _six_outside(led: Iterable[str]) -> Iterator[str]:
+    """IPv6 by the way out: of and to those prefixes alone, since all others may be somebody else's too."""
+    inside = ", ".join(sorted(set(led)))
+    for by, whose in (("iifname", "daddr"), ("oifname", "saddr")):
+        others = f"ip6 {whose} != {{ {inside} }}" if inside else "meta nfproto ipv6"
+        yield f'{by} "{names.GATEWAY}" {others} drop'
 
 
 def _routes(router: RouterState) -> dict[str, tuple[str, str | None]]:

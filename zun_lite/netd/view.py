@@ -42,6 +42,19 @@ class View:
         """The networks that a router of this host has a leg in."""
         return {interface.network_id for router in self.routers.values() for interface in router.interfaces}
 
+    def led_to(self, router: RouterState) -> list[str]:
+        """The IPv6 prefixes to which the way in is known outside, and is by this router."""
+        if router.gateway is None:
+            return []
+        own = {address.partition("/")[0] for address in router.gateway.addresses}
+        return [
+            prefix
+            for external in self.plane.externals
+            if external.network_id == router.gateway.network_id
+            for prefix, nexthop in external.routes
+            if nexthop in own
+        ]
+
     def combination(self, port_id: str) -> rulebook.Combination:
         if not self.known:
             return rulebook.NOT_ENFORCED

@@ -191,6 +191,28 @@ class RouterTests(FleetTestCase):
 
         self.assertTrue(a.can_ping("10.77.0.1"))
 
+    def test_an_address_of_one_network_of_a_router_is_not_heard_from_another(self) -> None:
+        first, second = self.tenant_network(1001, "10.1.0"), self.tenant_network(1002, "10.2.0", "fd00:2::")
+        third = self.tenant_network(1003, "10.3.0", "fd00:3::")
+        there = self.joined(self.here, member(first, 5), self.open)
+        liar = self.joined(self.here, member(second, 7, "10.2.0", "fd00:2::"), self.open, port_security=False)
+        self.router(first, second, third, last=10)
+        self.give()
+        for family, length, target, honest, false in (
+            ("ip", 32, "10.1.0.5", "10.77.0.1", "10.3.0.66"),
+            ("ip6", 128, "fd00:1::5", "fd00:77::1", "fd00:3::66"),
+        ):
+            for sender, heard in ((honest, True), (false, False)):
+                liar.run("ip", "addr", "add", f"{sender}/{length}", "dev", "lo")
+                rule = f"{family} saddr {sender} counter name heard"
+                chain = f"chain in {{ type filter hook input priority 0; {rule}; }}"
+                there.run("nft", f"table inet zlt {{ counter heard {{ }}; {chain}; }}")
+                liar.run("busybox", "ping", "-c", "2", "-W", "1", "-I", sender, target)
+                counted = there.run("nft", "list", "counter", "inet", "zlt", "heard").stdout
+                self.assertIn("packets ", counted)
+                self.assertEqual(heard, "packets 0 " not in counted, sender)
+                there.run("nft", "delete", "table", "inet", "zlt")
+
     def test_ipv6_goes_out_and_comes_in_as_it_is_where_the_way_back_is_known(self) -> None:
         known, known_router = self.six_tenant(1001, "2001:db8:1::", last=0x10)
         unknown, _ = self.six_tenant(1002, "2001:db8:2::", last=0x11)
@@ -211,6 +233,11 @@ class RouterTests(FleetTestCase):
             self.only_tcp_80()
             self.assertTrue(connects(self.wire, "2001:db8:1::5", 80), "what the rules let in")
             self.assertFalse(reaches_soon(self.wire, "2001:db8:1::5", 81), "and nothing else")
+        around = names.router(self.here.host.cluster, known_router)
+        ip("-n", around, "route", "add", "2001:db8:2::/64", "via", f"{OUTER6}11", "dev", names.GATEWAY, "onlink")
+        with listening(unknown, "2001:db8:2::5", 80):
+            self.assertTrue(connects(unknown, "2001:db8:2::5", 80), "it is there")
+            self.assertFalse(reaches_soon(known, "2001:db8:2::5", 80), "what stays inside is not led in by a neighbour")
         for place, address in ((self.here.name, "2001:db8:77::1"), (self.wire, "fd00:ec2::254")):
             with listening(place, address, 80):
                 self.assertTrue(connects(self.here.name, address, 80), "it is there")
