@@ -36,12 +36,12 @@ bind = {address}
 port = {port}
 docker_socket = {docker_socket}
 docker_runtime = {docker_runtime}
-{underlay}"""
+{underlay}{ca}"""
 
 
 @dataclass(frozen=True)
 class Wish:
-    """address: None is the one from which this machine reaches the API."""
+    """address: None is the one from which this machine reaches the API. ca_file: whose certificate the API has."""
 
     api_url: str
     token: str
@@ -50,6 +50,7 @@ class Wish:
     agent_port: int = Installation.agent_port
     docker_socket: str | None = None
     insecure: bool = False
+    ca_file: str | None = None
 
 
 def join(state_dir: str, wish: Wish, *, detach: bool) -> int:
@@ -109,6 +110,8 @@ def _place(url: str) -> tuple[str, int]:
 
 
 def _check_way(wish: Wish, host: str) -> None:
+    if wish.ca_file and not os.access(wish.ca_file, os.R_OK):
+        raise errors.Invalid(f"--ca-file {wish.ca_file} cannot be read.")
     if wish.api_url.lower().startswith("https:") or wish.insecure:
         return
     try:
@@ -150,4 +153,5 @@ def _config(state_dir: str, wish: Wish, address: str) -> str:
         docker_runtime=Installation.docker_runtime,
         # hosts on one machine need no tunnels, and could have none
         underlay="" if loopback else f"underlay_address = {address}\n",
+        ca=f"\n[tls]\nca_file = {os.path.abspath(wish.ca_file)}\n" if wish.ca_file else "",
     )

@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     join.add_argument("--agent-port", type=int, default=installation.Installation.agent_port, help="9518")
     join.add_argument("--docker-socket", help="another Docker Engine than this machine's own")
+    join.add_argument("--ca-file", metavar="FILE", help="the CA of the API's certificate, PEM")
     join.add_argument("--insecure", action="store_true", help="over plain http though the API is not on this machine")
     join.add_argument("--detach", action="store_true", help="return when it has joined")
     join.set_defaults(run=_join)
@@ -126,6 +127,7 @@ def _join(parsed: argparse.Namespace) -> int:
             agent_port=parsed.agent_port,
             docker_socket=parsed.docker_socket and os.path.abspath(parsed.docker_socket.removeprefix("unix://")),
             insecure=parsed.insecure,
+            ca_file=parsed.ca_file,
         ),
         detach=parsed.detach,
     )

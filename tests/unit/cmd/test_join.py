@@ -57,6 +57,13 @@ class JoinTest(unittest.TestCase):
     def test_https_needs_no_leave(self):
         self.assertEqual("https://192.0.2.1", self.join("https://192.0.2.1/", address="192.0.2.7").api_url)
 
+    def test_a_ca_of_the_operators_own_is_kept_in_the_configuration(self):
+        with self.assertRaisesRegex(errors.Invalid, "--ca-file /nowhere.pem cannot be read"):
+            self.join("https://192.0.2.1/", address="192.0.2.7", ca_file="/nowhere.pem")
+        with tempfile.NamedTemporaryFile(suffix=".pem") as ca:
+            self.join("https://192.0.2.1/", address="192.0.2.7", ca_file=ca.name)
+            self.assertEqual(ca.name, config.load([], state_dir=self.state_dir).tls.ca_file)
+
     def test_what_is_no_url_or_no_address_is_named(self):
         for url in ("cloud", "ftp://cloud", "http://:9517", "http://cloud:port"):
             with self.assertRaisesRegex(errors.Invalid, "is not an API's URL"):
