@@ -134,6 +134,17 @@ class NoticesTest(DatabaseTestCase):
         ids = [event["id"] for event in self.hook.taken]
         self.assertEqual((24, 24), (len(ids), len(set(ids))))
 
+    def test_marks_go_when_a_projects_events_are_forgotten_and_nothing_is_told_twice(self) -> None:
+        self.change(times=2)
+        self.notices.tell_once()
+        self.assertEqual(0, self.db.transact(webhook_marks.forget_idle))
+        with self.db.transaction() as tx:
+            tx.execute(status_events.status_events.delete())
+        self.assertEqual(1, self.db.transact(webhook_marks.forget_idle))
+        self.change()
+        self.notices.tell_once()
+        self.assertEqual([1, 2, 3], self.hook.numbers)
+
     def test_changes_under_one_number_are_never_torn_apart(self) -> None:
         def work(tx) -> None:
             revisions.raise_one(tx, revisions.project("p1"))

@@ -204,7 +204,8 @@ class TablesTest(unittest.TestCase):
         }
         # Actions are kept for the audit, until db purge; grants of streams end by themselves within minutes.
         # Application credentials go when identity forgets the project.
-        kept = {"actions", "stream_grants", "application_credentials"}
+        # Status events, and how far the webhook was told of them, are forgotten after a day.
+        kept = {"actions", "stream_grants", "application_credentials", "status_events", "webhook_marks"}
         self.assertTrue(schema.TABLES)
         owned = {table.name for table in metadata.sorted_tables if "project_id" in table.columns}
         self.assertEqual(emptied | kept, owned)

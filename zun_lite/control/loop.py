@@ -18,7 +18,7 @@ from zun_lite.control import routers
 from zun_lite.control.means import Means
 from zun_lite.control.provision import provision, trim
 from zun_lite.control.release import release
-from zun_lite.db import hosts, idempotency, planes, revisions, status_events, workloads
+from zun_lite.db import hosts, idempotency, planes, revisions, status_events, webhook_marks, workloads
 from zun_lite.db.workloads import Workload
 from zun_lite.domain import errors
 
@@ -99,6 +99,7 @@ class Controller:
             self._tidied = now
             self._means.db.transact(lambda tx: idempotency.forget_old(tx, self._means.db))
             self._means.db.transact(lambda tx: status_events.forget_old(tx, self._means.db))
+            self._means.db.transact(webhook_marks.forget_idle)
 
     def _tidy_volumes(self) -> list[str]:
         """Give back the volumes that nobody came for."""

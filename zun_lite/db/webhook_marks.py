@@ -59,5 +59,13 @@ def let_go(tx: sa.Connection, project_id: str) -> None:
     tx.execute(_of(project_id).values(claimed_until=None))
 
 
+def forget_idle(tx: sa.Connection) -> int:
+    """How many were of projects whose events are all forgotten, so that nothing is left to be told twice."""
+    marks = webhook_marks
+    has_events = sa.exists().where(status_events.c.project_id == marks.c.project_id)
+    idle = sa.or_(marks.c.claimed_until.is_(None), marks.c.claimed_until < utc_now())
+    return tx.execute(sa.delete(marks).where(sa.not_(has_events), idle)).rowcount
+
+
 def _of(project_id: str) -> sa.Update:
     return sa.update(webhook_marks).where(webhook_marks.c.project_id == project_id)
