@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import struct
 import time
@@ -120,7 +121,11 @@ class NameTests(PlaneTestCase):
         self.assertEqual({"65534"}, set(status["Uid"].split()))
         self.assertEqual(0, int(status["CapEff"], 16))
 
+        watched = os.pidfd_open(pid)
+        self.addCleanup(os.close, watched)
         os.kill(pid, 9)
+        # a signal is on its way for a moment
+        select.select([watched], [], [], 5)
         self.give()
 
         self.assertEqual(("NOERROR", ["10.1.0.6"]), ask(self.web, "db"))
