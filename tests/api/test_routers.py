@@ -93,6 +93,17 @@ class RoutersTest(RouterApiTestCase):
         self.denied(400, "HTTPBadRequest", self.leg("add", router))
         self.denied(409, "IpAddressInUse", self.leg("add", self.router()["id"], subnet_id=self.subnet))
 
+    def test_a_way_out_gets_no_address_of_a_subnet_that_overlaps_with_a_leg(self) -> None:
+        router, block = self.led_out(), "2001:db8:5::/64"
+        inner = self.make("subnet", network_id=self.make("network")["id"], cidr=block, ip_version=6)["id"]
+        self.assertEqual(200, self.leg("add", router, subnet_id=inner).status_code)
+        self.make("subnet", "admin", network_id=self.external, cidr=block, ip_version=6)
+        again = {"network_id": self.external}
+        self.denied(400, "BadRequest", self.change(router, external_gateway_info=again), f"overlaps with cidr {block}")
+        self.assertEqual(200, self.leg("remove", router, subnet_id=inner).status_code)
+        answer = self.change(router, external_gateway_info=again)
+        self.assertEqual(2, len(answer.json["router"]["external_gateway_info"]["external_fixed_ips"]))
+
     def test_the_way_out_is_given_and_taken(self) -> None:
         router = self.led_out()
         shown = self.get(f"{V2}/routers/{router}")["router"]["external_gateway_info"]

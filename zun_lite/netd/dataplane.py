@@ -267,11 +267,22 @@ class Dataplane:
         occupied = {endpoint.network_id for record in self._store.containers() for endpoint in record.endpoints}
         for network_id in sorted({*occupied, *view.routed()}):
             attempt(f"network {network_id}", lambda item=network_id: self._sync_network(view, item, looking))  # type: ignore[misc]
-        for external in view.plane.externals:
+        externals, shut = list(view.plane.externals), set[str]()
+        if concerned := bool(externals) or any(name.startswith(self._external_prefix()) for name in present):
+            known = len(problems)
+            attempt("ways out", lambda: self._outside.guard_host(externals))
+            if len(problems) > known:
+                # where the host is not guarded, nothing leads to it anew
+                concerned = False
+                shut = {external.network_id for external in externals if external.bridge is None}
+        for external in (item for item in externals if item.network_id not in shut):
             attempt(f"external network {external.network_id}", lambda item=external: self._outside.sync(item))  # type: ignore[misc]
-        if view.plane.externals or any(name.startswith(self._external_prefix()) for name in present):
-            attempt("ways out", lambda: self._outside.open_host(list(view.plane.externals)))
+        if concerned:
+            attempt("ways out", lambda: self._outside.open_host(externals))
         for router in view.plane.routers:
+            if router.gateway is not None and router.gateway.network_id in shut:
+                problems.append(f"router {router.router_id}: its way out is not guarded on this host")
+                continue
             attempt(f"router {router.router_id}", lambda item=router: self._sync_router(view, item))  # type: ignore[misc]
         return problems
 

@@ -9,6 +9,7 @@ are given anew in one step. Callers hold the network's lock.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import socket
@@ -236,11 +237,22 @@ class Firewall:
             try:
                 given.generation = namespaces.inside(switch_fd, lambda: ingress.enter(links, new))
             except OSError as error:
+                gone = self._gone(switch_fd, given, links) if error.errno == errno.ENOENT else set()
+                if gone:
+                    for link in gone:
+                        del given.indices[link]
+                    self._enter(switch_fd, given, {link: short[link] for link in short.keys() - gone})
+                    return
                 LOG.warning("packets take no short way on this kernel: %s", error)
                 self._has_short_way, given.indices, given.short = False, {}, {}
                 given.generation = nft.run(switch_fd, f"delete table {shortcut.TABLE}\n")
                 return
         given.short.update(short)
+
+    def _gone(self, switch_fd: int, given: _Given, links: Set[str]) -> set[str]:
+        """Those of some links that are not there any more, or are others now."""
+        there = self._indices(switch_fd, links)
+        return {link for link in links & given.indices.keys() if there.get(link) != given.indices[link]}
 
     def _leave(
         self,

@@ -36,6 +36,9 @@ _LIBRARY = "libnftables.so.1"
 _COMMAND_SECONDS = 60
 _HELD_SECONDS = 0.05
 _guard = threading.Lock()
+# while the library opens its socket nobody here opens one of the kind
+_opening = threading.Lock()
+_ANSWER_SECONDS = 5.0
 
 _NETLINK_NETFILTER = 12
 _GET_GENERATION = (10 << 8) | 16
@@ -64,9 +67,10 @@ def generation(namespace_fd: int) -> int:
 @contextmanager
 def opened() -> Iterator[socket.socket]:
     """A socket for packet rules, of the calling thread's namespace."""
-    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
+    with _opening:
+        sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
     try:
-        sock.settimeout(5)
+        sock.settimeout(_ANSWER_SECONDS)
         yield sock
     finally:
         _close_later([sock])
@@ -75,17 +79,22 @@ def opened() -> Iterator[socket.socket]:
 def _run_library(library: Any, script: str) -> tuple[str, int]:
     """(what is wrong, generation)."""
     with _guard:
-        open_before = _descriptors()
-        context = library.nft_ctx_new(0)
-        if not context:
-            return "libnftables has no memory for a context", 0
-        twins = _twins(_descriptors() - open_before)
+        with _opening:
+            open_before = _descriptors()
+            context = library.nft_ctx_new(0)
+            if not context:
+                return "libnftables has no memory for a context", 0
+            twins = _twins({descriptor for descriptor, _ in _descriptors() - open_before})
         try:
             library.nft_ctx_buffer_error(context)
             library.nft_ctx_buffer_output(context)
             if library.nft_run_cmd_from_buffer(context, script.encode()):
                 return library.nft_ctx_get_error_buffer(context).decode(errors="replace") or "no reason was given", 0
-            return "", ask(twins[0]) if len(twins) == 1 else _ask_generation()
+            if len(twins) != 1:
+                return "", _ask_generation()
+            # not earlier: it is the library's socket too, which waits for its answers in its own way
+            twins[0].settimeout(_ANSWER_SECONDS)
+            return "", ask(twins[0])
         finally:
             library.nft_ctx_free(context)
             _close_later(twins)
@@ -106,13 +115,14 @@ def _twins(descriptors: set[int]) -> list[socket.socket]:
     return found
 
 
-def _descriptors() -> set[int]:
-    """Those that are open, without the one that is read to know it."""
-    folder = os.open("/proc/self/fd", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return {int(name) for name in os.listdir(folder)} - {folder}
-    finally:
-        os.close(folder)
+def _descriptors() -> set[tuple[int, int]]:
+    """Those that are open, with their inodes: a number that was closed and is another's now is a new one."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        # such as the one that was read to know it
+        with contextlib.suppress(OSError):
+            found.add((int(name), os.fstat(int(name)).st_ino))
+    return found
 
 
 def _close_later(sockets: list[socket.socket]) -> None:

@@ -68,14 +68,18 @@ class Outside:
             inward = {prefix: far for prefix in prefixes(external, 4)}
             devices.set_routes_through(host_fd, uplink, {**inward, **{prefix: far6 for prefix in inside6(external)}})
 
-    def open_host(self, externals: list[ExternalState]) -> None:
-        """Let the host forward and translate for these networks, all others of ours no more."""
+    def guard_host(self, externals: list[ExternalState]) -> None:
+        """Give the host's rules for these networks, and for no others of ours; before there is a way out."""
         own = [external for external in externals if external.bridge is None]
-        uplinks = {names.uplink(self._cluster, external.network_id) for external in own}
         with _host() as host_fd:
             table = names.host_table(self._cluster)
             both = host_rules(table, self._cluster, own) + host_rules6(table, self._cluster, own)
             self._tables.give("host", host_fd, both)
+
+    def open_host(self, externals: list[ExternalState]) -> None:
+        """Let the host, which is guarded, forward for these networks, for all others of ours no more."""
+        own = [external for external in externals if external.bridge is None]
+        uplinks = {names.uplink(self._cluster, external.network_id) for external in own}
         six = {names.uplink(self._cluster, external.network_id) for external in own if inside6(external)}
         if own:
             namespaces.write_setting("ipv4/ip_forward", "1")

@@ -95,6 +95,9 @@ def set_gateway(
         remove_gateway(tx, before)
         gateway = None
     if gateway is not None:
+        has = {ipaddress.ip_address(address.ip).version for address in gateway.addresses}
+        new = [subnet for subnet in subnets.of_network(tx, network.uuid) if subnet.ip_version not in has]
+        _check_overlaps(tx, router, new)
         complete_addresses(tx, gateway)
     else:
         if not subnets.of_network(tx, network.uuid):

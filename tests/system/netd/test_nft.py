@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
 import time
 import uuid
+from unittest import mock
 
 import testtools
 
@@ -37,6 +40,47 @@ class PacketRulesTests(testtools.TestCase):
         refused = self.assertRaises(errors.Failed, nft.run, self.descriptor, OTHERS + "delete chain inet zt none\n")
         self.assertIn("the former ones stay", str(refused))
         self.assertEqual(before, nft.generation(self.descriptor))
+
+    def test_a_descriptors_number_that_is_anothers_now_is_told_from_the_former(self) -> None:
+        number, other = os.open("/dev/null", os.O_RDONLY), os.open("/dev/zero", os.O_RDONLY)
+        self.addCleanup(os.close, number)
+        self.addCleanup(os.close, other)
+        before = nft._descriptors()
+        os.dup2(other, number)
+        new = {descriptor for descriptor, _ in nft._descriptors() - before}
+        self.assertIn(number, new)
+        self.assertNotIn(other, new)
+
+    def test_the_generation_is_waited_for_so_long_and_no_longer(self) -> None:
+        waits, ask = [], nft.ask
+
+        def asked(sock: socket.socket) -> int:
+            waits.append(sock.gettimeout())
+            return ask(sock)
+
+        with mock.patch.object(nft, "ask", asked):
+            nft.run(self.descriptor, RULES)
+            nft.generation(self.descriptor)
+        self.assertEqual([5.0, 5.0], waits)
+
+    def test_no_other_socket_is_opened_while_the_librarys_is_looked_for(self) -> None:
+        opened = threading.Event()
+
+        def open_one() -> None:
+            with nft.opened():
+                opened.set()
+
+        thread, twins = threading.Thread(target=open_one), nft._twins
+
+        def meanwhile(descriptors: set[int]) -> list[socket.socket]:
+            thread.start()
+            self.assertFalse(opened.wait(0.2))
+            return twins(descriptors)
+
+        with mock.patch.object(nft, "_twins", meanwhile):
+            nft.run(self.descriptor, RULES)
+        thread.join(10)
+        self.assertTrue(opened.is_set())
 
     def test_changes_leave_no_descriptor_open(self) -> None:
         nft.run(self.descriptor, RULES)

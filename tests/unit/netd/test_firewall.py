@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 import unittest
+from collections.abc import Callable, Iterable
 from unittest import mock
 
 from zun_lite.domain import errors
 from zun_lite.domain.wiring import Address, Endpoint
-from zun_lite.netd import namespaces, nft
+from zun_lite.netd import firewall, ingress, namespaces, nft
 from zun_lite.netd.firewall import Firewall, Occupant
 from zun_lite.netd.rulebook import NOT_ENFORCED, UNKNOWN, Combination
 
@@ -77,6 +80,42 @@ class FirewallTests(unittest.TestCase):
 
         self.assertIn("delete table netdev zl\n", self.scripts[-2])
         self.assertNotIn("netdev", self.scripts[-1])
+
+    def test_a_link_that_goes_meanwhile_leaves_the_short_way_to_the_others(self) -> None:
+        there, entered = {"zv1": 7, "zv2": 8}, []
+
+        def number(link: str) -> int:
+            if link not in there:
+                raise OSError(errno.ENODEV, "no such link")
+            return there[link]
+
+        def enter(links: Iterable[str], elements: Iterable[object]) -> int:
+            entered.append(set(links))
+            if len(entered) == 1:
+                del there["zv2"]
+            if not set(links) <= there.keys():
+                raise OSError(errno.ENOENT, "no such link")
+            return len(self.scripts)
+
+        def inside(descriptor: int, work: Callable[[], object]) -> object:
+            return None if work is firewall._let_rules_see_bridged_packets else work()
+
+        address = (Address("10.0.0.5", 24, IDS[2]),)
+        occupants = [
+            Occupant(link, Endpoint(IDS[0], IDS[1], 1, "fa:16:3e:00:00:01", 1450, address), None, UNKNOWN)
+            for link in there
+        ]
+        with (
+            mock.patch.object(namespaces, "inside", inside),
+            mock.patch.object(socket, "if_nametoindex", number),
+            mock.patch.object(ingress, "enter", enter),
+        ):
+            self.firewall.sync(IDS[1], 0, (), occupants, {}, lambda group_id: ())
+            self.assertEqual([{"zv1", "zv2"}, {"zv1"}], entered)
+            self.assertNotIn("delete table netdev zl\n", self.scripts)
+            there["zv2"] = 9
+            self.firewall.hasten(IDS[1], 0, "zv2")
+        self.assertEqual([{"zv2"}], entered[2:])
 
     @staticmethod
     def asked(work) -> bool:

@@ -314,6 +314,21 @@ class ReservationTests(DriverCase):
         self.reservations.look()
         self.assertEqual([(NETWORK, MAC)], list(self.api.ports))
 
+    def test_a_port_that_is_reserved_anew_while_strays_are_looked_for_stays(self) -> None:
+        for mac in (MAC, MAC_2):
+            self.api.docker_port(NETWORK, mac, V4, None)
+        release = self.api.release_docker_port
+
+        def reserve_the_next(port_id: str) -> None:
+            release(port_id)
+            if port_id == _port_id(NETWORK, MAC):
+                self.address(mac=MAC_2)
+
+        self.api.release_docker_port = reserve_the_next  # type: ignore[method-assign]
+        self.reservations.look()
+
+        self.assertEqual([(NETWORK, MAC_2)], list(self.api.ports))
+
     def test_an_address_that_is_still_going_is_had_anew_by_the_same_mac_or_another(self) -> None:
         for mac in (MAC, MAC_2):
             self.address(ip="10.1.0.7")

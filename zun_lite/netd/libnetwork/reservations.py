@@ -303,7 +303,13 @@ class Reservations:
         # looked up after the answer, for a reservation is kept before its port is made
         reserved = {known.key for known in self._store.reservations()}
         for port in there:
-            if not self._store.damaged and _key(port["network_id"], port["mac"]) not in reserved:
+            key = _key(port["network_id"], port["mac"])
+            if key in reserved:
+                continue
+            with self._locks.held("reservation", key):
+                # it may have been reserved anew meanwhile
+                if self._store.damaged or self._store.reservation(key) is not None:
+                    continue
                 LOG.warning("port %s of network %s is reserved by nobody and goes", port["port_id"], port["network_id"])
                 line.release_docker_port(port["port_id"])
 
