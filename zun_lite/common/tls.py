@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 import ssl
+from typing import Any
 
 from zun_lite.domain import errors
+
+# what TLS sends at once, at the most
+RECORD_BYTES = 16 * 1024
 
 
 def trust(ca_file: str | None) -> ssl.SSLContext:
@@ -40,7 +44,7 @@ def harden(context: ssl.SSLContext) -> ssl.SSLContext:
 
 
 def impatient(context: ssl.SSLContext, seconds: float) -> ssl.SSLContext:
-    """For servers, whose threads wait for clients: a handshake, a read or a write that takes longer is a TimeoutError.
+    """For servers, whose threads wait for clients: TimeoutError when one sends, or takes, nothing for so long.
 
     A limit of the kernel's on the socket does not do: Python takes it for a record that is not whole yet, and waits on.
     """
@@ -52,6 +56,11 @@ def impatient(context: ssl.SSLContext, seconds: float) -> ssl.SSLContext:
         def do_handshake(self, block: bool = False) -> None:
             self.settimeout(seconds)
             super().do_handshake(block)
+
+        def send(self, data: Any, flags: int = 0) -> int:
+            # the time is that of a whole call, and a slow client takes what is large over many
+            with memoryview(data) as view, view.cast("B") as content:
+                return super().send(content[:RECORD_BYTES], flags)
 
     context.sslsocket_class = Impatient
     return context
