@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.api.volume_case import V3, VolumeApiTestCase
 from tests.builders import a_host
+from zun_lite.control import reports
 from zun_lite.db import roles, volume_attachments
 from zun_lite.domain.desired import MAKE
 from zun_lite.domain.names import new_id
@@ -288,6 +289,16 @@ class OldActionsTest(AttachmentApiTestCase):
         self.act(ident, "os-reset_status", {"status": "error"}, user="admin")
         answer = self.act(ident, "os-force_delete", user="admin")
         self.denied(400, "badRequest", answer, "attached")
+
+    def test_no_status_that_is_set_makes_a_host_remove_data(self) -> None:
+        ident = self.made_here()["id"]
+        self.attach(self.shown(ident), new_id())
+        for status in ("deleting", "error_deleting"):
+            answer = self.act(ident, "os-reset_status", {"status": status}, user="admin")
+            self.denied(400, "badRequest", answer, "must be one of", "is deleted instead")
+        self.assertEqual(
+            ("in-use", ()), (self.status(ident), reports.desired_set(self.means, self.host).doomed_volumes)
+        )
 
     def test_a_volume_that_hangs_is_deleted_by_force(self) -> None:
         volume = self.made_here()

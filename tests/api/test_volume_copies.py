@@ -132,8 +132,9 @@ class SnapshotsTest(VolumeApiTestCase):
         self.denied(403, "forbidden", self.call("POST", f"{path}/action", {"os-force_delete": None}))
         self.assertEqual(202, self.call("POST", f"{path}/action", reset, user="admin").status_code)
         self.assertEqual("error", self.get(path)["snapshot"]["status"])
-        wrong = {"os-reset_status": {"status": "new"}}
-        self.denied(400, "badRequest", self.call("POST", f"{path}/action", wrong, user="admin"), "status")
+        for status in ("new", "error_deleting"):
+            wrong = {"os-reset_status": {"status": status}}
+            self.denied(400, "badRequest", self.call("POST", f"{path}/action", wrong, user="admin"), "status")
         self.denied(400, "badRequest", self.call("POST", f"{path}/action", {"os-x": {}}, user="admin"), "os-x")
         self.call("POST", f"{path}/action", {"os-reset_status": {"status": "available"}}, user="admin")
         self.call("POST", f"{path}/action", {"os-force_delete": None}, user="admin")

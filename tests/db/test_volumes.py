@@ -16,7 +16,7 @@ from zun_lite.domain.caller import Caller
 from zun_lite.domain.names import new_id
 from zun_lite.domain.spec import MountRequest
 from zun_lite.domain.wiring import Attachment
-from zun_lite.volume import embedded
+from zun_lite.volume import embedded, snapshots
 from zun_lite.volume import volumes as rules
 from zun_lite.volume.quotas import VolumeQuotas
 
@@ -169,6 +169,19 @@ class VolumesTest(DatabaseTestCase):
         self.db.transact(lambda tx: volumes.removed(tx, HOST, [uuid]))
         self.assertTrue(self.exists(uuid))
 
+    def test_a_doomed_volume_that_somebody_has_is_kept_until_it_is_let_go(self) -> None:
+        uuid, workload, other = self.volume(), new_id(), self.volume()
+        self.provide(workload, uuid)
+        self.provide(first := new_id(), other)
+        self.provider.release(first)
+        self.delete(other)
+        self.db.transact(lambda tx: volumes.update(tx, uuid, {"status": volumes.ERROR_DELETING}))
+        self.db.transact(lambda tx: volumes.removed(tx, HOST, [uuid, other]))
+        self.assertEqual((True, False), (self.exists(uuid), self.exists(other)))
+        self.provider.release(workload)
+        with self.db.read() as tx:
+            self.assertEqual([uuid], volumes.doomed(tx, HOST))
+
     def test_a_volume_in_use_is_not_deleted(self) -> None:
         uuid = self.volume()
         self.provide(new_id(), uuid)
@@ -210,6 +223,23 @@ class VolumesTest(DatabaseTestCase):
         self.provider.release(workload)
         with self.db.read() as tx:
             self.assertEqual([made.volume_id], volumes.doomed(tx, HOST))
+
+    def test_a_containers_own_volume_that_cannot_be_deleted_is_its_owners_once_the_container_is_gone(self) -> None:
+        workload = new_id()
+        kept, gone = (
+            self.provider.provide(workload, PROJECT, HOST, at, MountRequest(f"/scratch{at}", size_gib=1)).volume_id
+            for at in range(2)
+        )
+        self.db.transact(lambda tx: volumes.note_formatted(tx, HOST, [kept]))
+        wanted = {"name": "s", "description": None, "metadata": {}, "force": True}
+        self.db.transact(lambda tx: snapshots.create(tx, VolumeQuotas(), self.read(kept), "u", **wanted))
+        with self.assertLogs(embedded.LOG):
+            for _ in range(2):
+                self.provider.release(workload)
+        left = self.read(kept)
+        self.assertEqual(("available", None, ()), (left.status, left.made_for, left.attachments))
+        with self.db.read() as tx:
+            self.assertEqual([gone], volumes.doomed(tx, HOST))
 
     def test_a_volume_made_for_a_container_counts_in_its_projects_quota(self) -> None:
         provider = embedded.EmbeddedVolumes(self.db, VolumeQuotas({"volumes": 1}))

@@ -334,12 +334,16 @@ def remove(tx: sa.Connection, uuid: str) -> None:
 
 
 def doomed(tx: sa.Connection, host: str) -> list[str]:
-    """Ids of the volumes whose file on this host is to be removed. Those with snapshots wait for these to go."""
+    """Ids of the volumes whose file on this host is to be removed.
+
+    Those with snapshots wait for these to go, and what somebody has is nothing to remove.
+    """
     snapshots = sa.table("volume_snapshots", sa.column("volume_uuid"))
     query = sa.select(volumes.c.uuid).where(
         volumes.c.host == host,
         volumes.c.status.in_(DOOMED),
         sa.not_(sa.exists().where(snapshots.c.volume_uuid == volumes.c.uuid)),
+        sa.not_(sa.exists().where(volume_attachments.volume_attachments.c.volume_uuid == volumes.c.uuid)),
     )
     return list(tx.execute(query.order_by(volumes.c.id)).scalars())
 

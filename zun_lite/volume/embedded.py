@@ -8,6 +8,8 @@ is known by the container's uuid and the position among its mounts.
 
 from __future__ import annotations
 
+import logging
+
 import sqlalchemy as sa
 
 from zun_lite.db import hosts, volume_attachments, volume_snapshots, volume_types, volumes
@@ -19,6 +21,8 @@ from zun_lite.domain.spec import MountRequest
 from zun_lite.domain.wiring import Attachment
 from zun_lite.volume.quotas import VolumeQuotas
 from zun_lite.volume.volumes import NewVolume, create, delete
+
+LOG = logging.getLogger(__name__)
 
 
 class EmbeddedVolumes:
@@ -75,14 +79,17 @@ class EmbeddedVolumes:
         return self._db.transact(work)
 
     def release(self, workload_uuid: str) -> None:
-        """End the workload's attachments; volumes that were made for it are deleted."""
+        """End the workload's attachments. Volumes that were made for it are deleted.
+
+        One that cannot be, because it has snapshots or is being copied, say, is left to its owner.
+        """
 
         def work(tx: sa.Connection) -> None:
             for attachment in volume_attachments.of_workload(tx, workload_uuid):
                 volumes.detach(tx, attachment)
                 volume = volumes.get(tx, attachment.volume_uuid)
                 if volume is not None and volume.made_for == workload_uuid:
-                    delete(tx, volume)
+                    _delete_or_leave(tx, volume)
 
         self._db.transact(work)
 
@@ -96,6 +103,14 @@ class EmbeddedVolumes:
         uuid = create(tx, self._quotas, project_id, "", wanted)
         volumes.update(tx, uuid, {"name": uuid})
         return uuid
+
+
+def _delete_or_leave(tx: sa.Connection, volume: volumes.Volume) -> None:
+    try:
+        delete(tx, volume)
+    except errors.Invalid as error:
+        LOG.warning("volume %s: stays when its container goes, and is its owner's: %s", volume.uuid, error.message)
+        volumes.update(tx, volume.uuid, {"made_for": None})
 
 
 def _attach(

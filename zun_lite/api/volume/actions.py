@@ -25,8 +25,8 @@ from zun_lite.volume import attachments
 from zun_lite.volume import volumes as rules
 
 Work = Callable[[sa.Connection, Caller, volumes.Volume, dict[str, Any]], "dict[str, Any] | None"]
-# A status that means work for a host is not one that can be said from outside.
-SETTABLE = (volumes.AVAILABLE, volumes.IN_USE, volumes.ERROR, volumes.ERROR_EXTENDING, volumes.ERROR_DELETING)
+# A status that means work for a host is not one that can be said from outside: what is error_deleting is deleted.
+SETTABLE = (volumes.AVAILABLE, volumes.IN_USE, volumes.ERROR, volumes.ERROR_EXTENDING)
 
 
 @falcon.before(negotiate)
@@ -140,7 +140,7 @@ def _reset_status(tx: sa.Connection, caller: Caller, volume: volumes.Volume, giv
             raise bodies.bad_request("Invalid input received: Must specify 'status' to be reset.")
         return
     if status not in SETTABLE:
-        raise bodies.bad_request(f"Invalid input received: status must be one of {', '.join(SETTABLE)}.")
+        raise bodies.not_settable(SETTABLE)
     if (status == volumes.IN_USE) != bool(held.attachments) and status in (volumes.AVAILABLE, volumes.IN_USE):
         raise bodies.bad_request(
             f"Invalid volume: Volume {held.uuid} has {len(held.attachments)} attachments, which {status} would deny; "

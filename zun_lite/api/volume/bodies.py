@@ -241,6 +241,14 @@ def bad_request(sentence: str) -> errors.Invalid:
     return errors.Invalid(sentence, kind="badRequest")
 
 
+def not_settable(allowed: tuple[str, ...]) -> errors.Invalid:
+    """The answer to a reset to another status."""
+    return bad_request(
+        f"Invalid input received: status must be one of {', '.join(allowed)}. What is to be removed is deleted "
+        "instead, by force if need be."
+    )
+
+
 def read_document(req: falcon.Request) -> dict[str, Any]:
     try:
         document = media.loads(req.bounded_stream.read() or b"null")

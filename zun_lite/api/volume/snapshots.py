@@ -19,7 +19,8 @@ from zun_lite.domain.caller import Caller
 from zun_lite.volume import snapshots as rules
 from zun_lite.volume import volumes as volume_rules
 
-SETTABLE = (volume_snapshots.AVAILABLE, volume_snapshots.ERROR, volume_snapshots.ERROR_DELETING)
+# error_deleting is none of them: the host goes on removing the data of such a snapshot.
+SETTABLE = (volume_snapshots.AVAILABLE, volume_snapshots.ERROR)
 
 
 @falcon.before(negotiate)
@@ -126,7 +127,7 @@ def _reset_status(
 ) -> None:
     lookups.need_admin(caller, "volume_extension:snapshot_admin_actions:reset_status")
     if given.get("status") not in SETTABLE:
-        raise bodies.bad_request(f"Invalid input received: status must be one of {', '.join(SETTABLE)}.")
+        raise bodies.not_settable(SETTABLE)
     changes = {"status": given["status"], "attempt": snapshot.attempt + 1, "problem": None}
     volume_snapshots.update(tx, snapshot.uuid, changes)
 
