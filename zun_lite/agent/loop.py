@@ -280,7 +280,7 @@ class Agent:
                 # the same revision is asked for again, so that it is tried again
                 self._revision = None
                 LOG.warning("volume %s cannot be removed yet: %s", volume_id, error.message)
-                if not isinstance(error, errors.Unavailable):
+                if not isinstance(error, (errors.Unavailable, errors.Busy)):
                     self._reporter.volume(VolumeNews(volume_id, VOLUME, 0, error.message))
 
     def _keep_plane(self) -> None:

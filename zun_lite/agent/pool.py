@@ -16,7 +16,6 @@ import contextlib
 import logging
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from typing import Protocol
 
 from zun_lite.agent import filecopy
 from zun_lite.agent.room import GIB, Room
+from zun_lite.agent.turns import Turns, among_programs
 from zun_lite.common import crash
 from zun_lite.domain import errors, names, superblock
 from zun_lite.domain.wiring import EVERY_EPOCH
@@ -79,7 +79,8 @@ class Contents:
 class Pool:
     """The pool in pool_dir. Different volumes may be worked on at once; overcommit and reserve_gib: see Room.
 
-    Raises errors.Failed with what went wrong, NotFound where data is missing, Conflict where another host has it.
+    Raises errors.Failed with what went wrong, NotFound where data is missing, Conflict where another host has it,
+    Busy where it is being copied.
     """
 
     def __init__(
@@ -94,8 +95,7 @@ class Pool:
         self._netd = netd
         self._room = Room(self._dir, overcommit, reserve_gib)
         self._shared = shared
-        self._guard = threading.Lock()
-        self._working: dict[str, tuple[threading.Lock, int]] = {}
+        self._turns = Turns()
 
     # what is there
 
@@ -180,7 +180,7 @@ class Pool:
     def grow(self, volume_id: str, size_gib: int) -> str:
         """Make a volume larger; NOW, or AT_THE_NEXT_MOUNT where it is not mounted or the kernel wants it so."""
         path, size_bytes = self.path(volume_id), size_gib * GIB
-        with self._work_on(volume_id, "made larger"):
+        with self._alone_with(volume_id, "made larger"):
             before = _size(path)
             if size_bytes < before:
                 raise errors.Invalid(f"Volume {volume_id} has {before // GIB} GiB already, and does not shrink.")
@@ -193,16 +193,19 @@ class Pool:
                     finally:
                         os.close(file_fd)
             crash.point("agent.pool.grown")
-            how = NOW if self._netd.grow(volume_id) else AT_THE_NEXT_MOUNT
+            try:
+                how = NOW if self._netd.grow(volume_id) else AT_THE_NEXT_MOUNT
+            except errors.Conflict as error:
+                raise errors.Busy(error.message) from error
         LOG.info("volume %s: %s GiB, %s", volume_id, size_gib, how)
         return how
 
     def destroy(self, volume_id: str) -> None:
         """Take away a volume with its data, whose room is free at once."""
         path = self.path(volume_id)
-        with contextlib.suppress(errors.NotFound):
-            self._netd.detach(volume_id, EVERY_EPOCH)
-        with self._work_on(volume_id, "removed"):
+        with self._work_on(volume_id, "removed", wait=False):
+            with contextlib.suppress(errors.NotFound):
+                self._netd.detach(volume_id, EVERY_EPOCH)
             with self._alone(volume_id) if self._shared and os.path.exists(path) else contextlib.nullcontext():
                 for kind in (_VOLUME + _STAGED, _VOLUME):
                     _unlink(self._name(volume_id, kind))
@@ -257,24 +260,25 @@ class Pool:
             _sync(self._dir)
 
     @contextmanager
-    def _work_on(self, file_id: str, what: str) -> Iterator[None]:
-        """One thread at a time; tells a user of a failure without telling of this machine."""
-        with self._guard:
-            lock, users = self._working.get(file_id, (threading.Lock(), 0))
-            self._working[file_id] = lock, users + 1
+    def _work_on(self, file_id: str, what: str, *, wait: bool = True) -> Iterator[None]:
+        """One thread at a time; tells a user of a failure without telling of this machine. Busy: see Turns."""
         try:
-            with lock:
+            with self._turns.taken(file_id, wait=wait):
                 yield
         except (OSError, subprocess.SubprocessError) as error:
             LOG.error("volume or snapshot %s: cannot be %s: %s", file_id, what, _reason(error))
             raise errors.Failed(
                 f"Volume or snapshot {file_id} could not be {what} on its host; the host's log says why."
             ) from error
-        finally:
-            with self._guard:
-                lock, users = self._working.pop(file_id)
-                if users > 1:
-                    self._working[file_id] = lock, users - 1
+
+    @contextmanager
+    def _alone_with(self, volume_id: str, what: str) -> Iterator[None]:
+        """While nobody else copies this volume or makes it larger, no other program either. Busy: somebody does."""
+        with self._work_on(volume_id, what, wait=False):
+            if not self._is_there(volume_id):
+                raise _missing(volume_id)
+            with among_programs(self._name(volume_id, _MADE), volume_id):
+                yield
 
     @contextmanager
     def _staged(self, path: str, size_bytes: int, failure: str, *, promised_bytes: int | None = None) -> Iterator[int]:
@@ -305,7 +309,9 @@ class Pool:
             volume_id = _volume_of(source)
             if volume_id is None:
                 return filecopy.copy(source_fd, target_fd, size_bytes, self._room.require)
-            with self._still(volume_id, source):
+            # netd holds a volume still for one at a time: a second one would let it go for the first
+            with self._alone_with(volume_id, "copied"), self._still(volume_id, source):
+                size_bytes = max(size_bytes, os.fstat(source_fd).st_size)
                 return filecopy.copy(source_fd, target_fd, size_bytes, self._room.require)
         finally:
             os.close(source_fd)
@@ -359,7 +365,11 @@ def _size(path: str) -> int:
     try:
         return os.stat(path, follow_symlinks=False).st_size
     except FileNotFoundError:
-        raise errors.NotFound(f"The data of {Path(path).stem} is not on this host.") from None
+        raise _missing(Path(path).stem) from None
+
+
+def _missing(file_id: str) -> errors.NotFound:
+    return errors.NotFound(f"The data of {file_id} is not on this host.")
 
 
 def _used(path: str) -> int:

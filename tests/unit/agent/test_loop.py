@@ -12,7 +12,7 @@ from zun_lite.agent.loop import Agent, Settings
 from zun_lite.agent.runtime.fake import FakeRuntime
 from zun_lite.agent.runtime.fake_images import FakeImages
 from zun_lite.common.clock import Clock
-from zun_lite.domain import names
+from zun_lite.domain import errors, names
 from zun_lite.domain.wiring import Wiring
 
 
@@ -203,6 +203,18 @@ class AgentAtWork(AgentBase):
         seen = len(self.api.calls)
         self.assertTrue(self.api.wait_for(lambda: self.api.calls[seen:].count("fetch") > 2))
         self.assertIn(doomed, (self.folder / "agent" / "desired.json").read_text())
+
+    def test_a_doomed_volume_that_is_being_worked_on_waits_and_is_no_failure(self):
+        doomed = names.new_id()
+        (self.folder / "volumes").mkdir()
+        (self.folder / "volumes" / f"{doomed}.img").touch()
+        self.netd.refusals["detach"] = [errors.Busy("it is being copied")]
+        self.start(interval_seconds=0.05)
+        self.api.doomed = (doomed,)
+        self.api.put(a_workload())
+        self.assertTrue(self.api.wait_for(lambda: any(doomed in report.removed_volumes for report in self.api.reports)))
+        self.assertEqual([], [news for report in self.api.reports for news in report.volumes])
+        self.assertEqual([], self.netd.refusals["detach"])
 
     def test_orders_to_remove_are_followed(self):
         workload = a_workload()

@@ -9,7 +9,11 @@ import os
 import tempfile
 import threading
 import unittest
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from tests.unit.agent.fakes import FakeNetd, an_attachment
@@ -153,6 +157,69 @@ class CopyTests(PoolCase):
         self.assertFalse(os.path.exists(self.pool.snapshot_path(snapshot_id)))
         self.pool.snapshot(snapshot_id, volume_id)
 
+    @contextlib.contextmanager
+    def a_snapshot_under_way(self, volume_id: str) -> Iterator[str]:
+        """Its id, while a thread is in the middle of it; it is there after the block."""
+        begun, may_end, snapshot_id = threading.Event(), threading.Event(), names.new_id()
+
+        def copy(*given: Any) -> str:
+            begun.set()
+            self.assertTrue(may_end.wait(30))
+            return copy_now(*given)
+
+        copy_now = filecopy.copy
+        with mock.patch.object(filecopy, "copy", copy), ThreadPoolExecutor(1) as threads:
+            taken = threads.submit(self.pool.snapshot, snapshot_id, volume_id)
+            try:
+                self.assertTrue(begun.wait(30))
+                yield snapshot_id
+            finally:
+                may_end.set()
+                taken.result(30)
+        self.assertTrue(os.path.exists(self.pool.snapshot_path(snapshot_id)))
+
+    def test_a_volume_is_held_still_for_one_copy_at_a_time(self):
+        volume_id, second, copy = self.volume(), names.new_id(), names.new_id()
+        elsewhere = Pool(str(self.folder), self.netd)
+        with self.a_snapshot_under_way(volume_id):
+            for pool_of_one in (self.pool, elsewhere):
+                for again in (
+                    partial(pool_of_one.snapshot, second, volume_id),
+                    partial(pool_of_one.copy, copy, 1, self.pool.path(volume_id)),
+                ):
+                    with self.assertRaisesRegex(errors.Busy, "is being worked on"):
+                        again()
+            self.assertEqual([volume_id], self.netd.still)
+        elsewhere.snapshot(second, volume_id)
+        self.pool.copy(copy, 1, self.pool.path(volume_id))
+        self.assertEqual([], self.netd.still)
+
+    def test_a_volume_that_is_being_copied_neither_grows_nor_goes_before_that_has_ended(self):
+        volume_id = self.volume()
+        self.netd.attached[volume_id] = 1
+        with self.a_snapshot_under_way(volume_id):
+            self.assertRaises(errors.Busy, self.pool.grow, volume_id, 2)
+            self.assertRaises(errors.Busy, Pool(str(self.folder), self.netd).grow, volume_id, 2)
+            self.assertRaises(errors.Busy, self.pool.destroy, volume_id)
+            self.assertEqual((GIB, {volume_id: 1}), (os.stat(self.pool.path(volume_id)).st_size, self.netd.attached))
+        self.assertEqual(NOW, self.pool.grow(volume_id, 2))
+        self.pool.destroy(volume_id)
+        self.assertFalse(self.pool.exists(volume_id))
+
+    def test_a_volume_that_got_larger_before_it_was_held_still_is_copied_whole(self):
+        volume_id, copy, snapshot_id = self.volume(), names.new_id(), names.new_id()
+        for size_gib, take, path in (
+            (2, partial(self.pool.snapshot, snapshot_id, volume_id), self.pool.snapshot_path(snapshot_id)),
+            (3, partial(self.pool.copy, copy, 1, self.pool.path(volume_id)), self.pool.path(copy)),
+        ):
+
+            def grow_first(*_: Any, size_gib: int = size_gib) -> None:
+                os.truncate(self.pool.path(volume_id), size_gib * GIB)
+
+            with mock.patch.object(self.netd, "freeze", grow_first), mock.patch.object(self.netd, "thaw"):
+                take()
+            self.assertEqual(size_gib * GIB, os.stat(path).st_size)
+
     def test_a_volume_goes_on_when_its_copy_fails(self):
         volume_id, snapshot_id = self.volume(), names.new_id()
         before = self.files()
@@ -189,6 +256,13 @@ class GrowingTests(PoolCase):
             self.assertEqual(NOW, self.pool.grow(volume_id, 3))
         self.assertEqual(3 * GIB, os.stat(self.pool.path(volume_id)).st_size)
 
+    def test_one_that_netd_holds_still_for_another_grows_later(self):
+        volume_id = self.volume()
+        self.netd.attached[volume_id] = 1
+        self.netd.refusals["grow"] = [errors.Conflict("it is being copied")]
+        self.assertRaises(errors.Busy, self.pool.grow, volume_id, 2)
+        self.assertEqual(NOW, self.pool.grow(volume_id, 2))
+
     def test_a_volume_does_not_shrink(self):
         volume_id = self.volume(size_gib=2)
         with self.assertRaises(errors.Invalid):
@@ -216,6 +290,7 @@ class RoomTests(PoolCase):
         volume_id = names.new_id()
         with open(self.pool.path(volume_id), "wb") as file:
             file.truncate(size_gib * GIB)
+        (self.folder / f"{volume_id}.made").touch()
         return volume_id
 
     def test_what_was_promised_counts_and_not_what_was_written(self):
