@@ -3,14 +3,15 @@
 
 An export is of one moment, also while containers write: the pool takes a snapshot, which is open here and has no name
 any more once it is there, so that nothing is left of it however this ends. An import is checked to its last byte before
-anything is made; its file is in the pool before there is a record, and a note tells the next import of one that was cut
-off in between. Runs where the volume's file is, with the database at hand.
+anything is made; its file is in the pool before there is a record, and a note, locked while its import lives, tells the
+next one of an import that was cut off in between. Runs where the volume's file is, with the database at hand.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -112,7 +113,7 @@ class VolumeFiles:
             os.close(source_fd)
 
     def _fill(self, volume_id: str, path: str, header: Header, amount: int) -> None:
-        scratch = self._folder / f"{names.new_id()}{_SCRATCH}"
+        scratch = self._folder / f"{volume_id}{_SCRATCH}"
         self._pool.require(amount)
         scratch_fd = os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
@@ -128,24 +129,28 @@ class VolumeFiles:
         """While the volume's file may be there without a record."""
         note = self._folder / f"{volume_id}{_NOTE}"
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        note.touch(mode=0o600)
-        try:
-            yield
-        except Exception:
-            self._pool.destroy(volume_id)
-            raise
-        finally:
-            note.unlink()
+        with _locked(note):
+            try:
+                yield
+            except Exception:
+                self._pool.destroy(volume_id)
+                raise
+            finally:
+                note.unlink(missing_ok=True)
 
     def _sweep(self) -> None:
         """Take away the files of imports that were cut off before there was a record."""
         for note in self._folder.glob(f"*{_NOTE}"):
             volume_id = note.name.removesuffix(_NOTE)
-            with self._db.read() as tx:
-                is_recorded = volumes.get(tx, volume_id) is not None
-            if not is_recorded:
-                self._pool.destroy(volume_id)
-            note.unlink(missing_ok=True)
+            # one that is locked is of an import that goes on; a look at the record is good for nothing before that
+            with contextlib.suppress(FileNotFoundError, BlockingIOError), note.open("r+") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with self._db.read() as tx:
+                    is_recorded = volumes.get(tx, volume_id) is not None
+                if not is_recorded:
+                    self._pool.destroy(volume_id)
+                (self._folder / f"{volume_id}{_SCRATCH}").unlink(missing_ok=True)
+                note.unlink(missing_ok=True)
 
 
 def export(conf: cfg.ConfigOpts, ident: str, path: str, say: Callable[[str], None]) -> None:
@@ -180,6 +185,20 @@ def _project(tx: sa.Connection, ident: str) -> str:
     if len(bearing) > 1:
         raise errors.Ambiguous(f"{len(bearing)} projects are named {ident}; use the id of one.")
     return bearing[0].id
+
+
+@contextmanager
+def _locked(note: Path) -> Iterator[None]:
+    """The note is there, and nobody takes it for one that was left behind."""
+    is_ours = False
+    while not is_ours:
+        with note.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # a sweep that came between the two took it away
+            with contextlib.suppress(FileNotFoundError):
+                is_ours = os.path.samestat(os.fstat(file.fileno()), note.stat())
+            if is_ours:
+                yield
 
 
 @contextmanager
