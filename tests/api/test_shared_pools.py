@@ -71,6 +71,23 @@ class SharedPoolsTest(VolumeApiTestCase):
         self.assertEqual(self.alone.uuid, self.resolved(volume))
         self.assertRaises(errors.NotUsable, self.mount, volume, self.first)
 
+    def test_a_clients_connector_moves_a_volume_for_many_only_while_nobody_has_it(self) -> None:
+        kind = {"volume_type": {"name": "many", "extra_specs": {"multiattach": "<is> True"}}}
+        self.assertEqual(200, self.call("POST", f"{V3}/types", kind, user="admin").status_code)
+        volume = self.make(volume_type="many")["id"]
+        self.moved(volume, self.first)
+        body = {"attachment": {"volume_uuid": volume, "connector": {"host": "host2"}}}
+
+        def connect() -> testing.Result:
+            return self.call("POST", f"{V3}/attachments", body, at="3.44")
+
+        workload, _ = self.mount(volume, self.first)
+        self.denied(400, "badRequest", connect(), "in use on another host than host2")
+        self.assertEqual("host1@local#local", self.shown(volume, user="admin")["os-vol-host-attr:host"])
+        self.volumes.release(workload)
+        self.assertEqual(200, connect().status_code)
+        self.assertEqual("host2@local#local", self.shown(volume, user="admin")["os-vol-host-attr:host"])
+
     def test_one_that_is_mounted_is_nobody_elses(self) -> None:
         volume = self.make()["id"]
         workload, attachment = self.mount(volume, self.first)

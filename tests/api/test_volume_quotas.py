@@ -78,6 +78,22 @@ class QuotasTest(VolumeApiTestCase):
         self.denied(413, "overLimit", self.post(volume_type="quick"), "volumes_quick")
         self.make()
 
+    def test_a_volume_of_another_type_counts_with_its_snapshots_as_if_it_were_new_there(self) -> None:
+        self.call("POST", f"{V3}/types", {"volume_type": {"name": "fast"}}, user="admin")
+        self.make(volume_type="fast")
+        moved = self.make(size=2)
+        self.take(moved)
+        # as a whole there is no room for more, and nothing more is wanted
+        whole = {"volumes": 2, "gigabytes": 5, "snapshots": 1}
+        enough = {"volumes_fast": 2, "gigabytes_fast": 5, "snapshots_fast": 1}
+        for resource, most in enough.items():
+            self.allow(**{**whole, **enough, resource: most - 1})
+            self.denied(413, "overLimit", self.act(moved["id"], "os-retype", {"new_type": "fast"}), resource)
+        self.assertNotEqual("fast", self.shown(moved["id"])["volume_type"])
+        self.allow(**whole, **enough)
+        answer = self.act(moved["id"], "os-retype", {"new_type": "fast"})
+        self.assertEqual((202, "fast"), (answer.status_code, self.shown(moved["id"])["volume_type"]))
+
     def test_administrators_set_them_and_take_them_back(self) -> None:
         self.allow(volumes="3", gigabytes=None)
         self.assertEqual(3, self.get(self.path)["quota_set"]["volumes"])

@@ -57,7 +57,7 @@ def reserve(
 def connect(tx: sa.Connection, volume: Volume, connector: dict[str, Any]) -> None:
     """Have the volume's file ready on the connector's host, which must be where it is, or can be made.
 
-    Invalid: there is no such host, or the volume is on another one.
+    Invalid: there is no such host, or the volume is on another one, which does not share it or where somebody has it.
     """
     held = volumes.held(tx, volume.uuid)
     name = connector.get("host")
@@ -67,8 +67,11 @@ def connect(tx: sa.Connection, volume: Volume, connector: dict[str, Any]) -> Non
             f"Invalid input received: a volume here can be connected on its own host only, and {str(name)[:80]} is no "
             "host of this cloud."
         )
-    if held.host not in (None, host.uuid) and not _both_see_it(held, host):
-        raise invalid(f"Invalid volume: Volume {held.uuid} is on another host than {host.name}.")
+    if held.host not in (None, host.uuid):
+        if not _both_see_it(held, host):
+            raise invalid(f"Invalid volume: Volume {held.uuid} is on another host than {host.name}.")
+        if any(item.workload_uuid is not None or item.state in (ATTACHED, DETACHING) for item in held.attachments):
+            raise invalid(f"Invalid volume: Volume {held.uuid} is in use on another host than {host.name}.")
     if held.host != host.uuid or not (held.file_wanted or held.formatted):
         shared = host.inventory is not None and host.inventory.pool_shared
         volumes.update(

@@ -51,10 +51,12 @@ class VolumeQuotas:
         snapshots: int = 0,
         gigabytes: int = 0,
         size_gib: int = 0,
+        retyped: bool = False,
     ) -> None:
         """TooLarge (overLimit): the project has too much already to get that much more.
 
-        count: of volumes more. gigabytes: more of them. size_gib: of the volume as it will be.
+        count: of volumes more. gigabytes: more of them. size_gib: of the volume as it will be. retyped: the project has
+        all of it already, and it becomes of this type.
         """
         revisions.raise_one(tx, scope(project_id))
         limits, counts = self.of_project(tx, project_id), used(tx, project_id)
@@ -62,7 +64,7 @@ class VolumeQuotas:
             raise _over(
                 f"Requested volume size {size_gib}G is larger than maximum allowed limit {limits[PER_VOLUME]}G."
             )
-        for end in ("", f"_{volume_type}"):
+        for end in (f"_{volume_type}",) if retyped else ("", f"_{volume_type}"):
             _check(limits, counts, f"{VOLUMES}{end}", count)
             _check(limits, counts, f"{SNAPSHOTS}{end}", snapshots)
             _check(limits, counts, f"{GIGABYTES}{end}", gigabytes)

@@ -18,7 +18,7 @@ from zun_lite.api.volume import bodies, connections, lookups
 from zun_lite.api.volume import microversions as since
 from zun_lite.api.volume.attachments import read_connector
 from zun_lite.api.volume.microversions import negotiate
-from zun_lite.db import volumes
+from zun_lite.db import volume_snapshots, volumes
 from zun_lite.db.volume_attachments import ATTACHING
 from zun_lite.domain.caller import Caller
 from zun_lite.volume import attachments
@@ -100,7 +100,16 @@ class VolumeActions:
                 f"Invalid volume: Volume {volume.uuid} is in use and cannot be retyped to what changes its file system "
                 "or how many may have it."
             )
-        self._quotas.hold(tx, held.project_id, kind.name, size_gib=held.size_gib)
+        taken = [snapshot.size_gib for snapshot in volume_snapshots.of_volume(tx, held.uuid)]
+        self._quotas.hold(
+            tx,
+            held.project_id,
+            kind.name,
+            count=1,
+            snapshots=len(taken),
+            gigabytes=held.wanted_gib + sum(taken),
+            retyped=True,
+        )
         volumes.update(
             tx, held.uuid, {"volume_type": kind.name, "multiattach": kind.multiattach, "fs_type": kind.fs_type}
         )
