@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ import unittest
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import requests
 from cryptography.hazmat.primitives import hashes, serialization
@@ -289,3 +291,46 @@ class HostileRegistryTest(unittest.TestCase):
         with self.assertRaisesRegex(errors.Failed, "without end"):
             self.ask(address)
         self.assertLess(len(seen), 6)
+
+    def drip(self, opening: bytes, drop: bytes) -> str:
+        """The address of a registry that answers with the opening, and a drop after the other for ever."""
+        listener = socket.create_server(("127.0.0.1", 0))
+        ended = threading.Event()
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                connection = listener.accept()[0]
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(opening)
+                    while not ended.wait(0.02):
+                        connection.sendall(drop)
+
+        threading.Thread(target=serve, daemon=True).start()
+        self.addCleanup(listener.close)
+        self.addCleanup(ended.set)
+        return f"127.0.0.1:{listener.getsockname()[1]}"
+
+    def test_a_registry_that_drips_bytes_is_cut_off_in_time_wherever_it_does(self):
+        headers = b"HTTP/1.1 200 OK\r\n"
+        for where, opening in (
+            ("status", b"HTTP/1.1 200 "),
+            ("headers", headers + b"X-A: "),
+            ("body", headers + b"\r\n"),
+        ):
+            address = self.drip(opening, b"x")
+            signatures = Signatures(RegistryReader(RegistryAddresses((address,)).check, (address,)))
+            failures: list[Exception] = []
+
+            def ask(signatures: Signatures = signatures, address: str = address, failures=failures) -> None:
+                try:
+                    signatures.digest_of(f"{address}/a:1", None)
+                except errors.ZunError as error:
+                    failures.append(error)
+
+            with self.subTest(where), mock.patch("zun_lite.agent.signatures.WHOLE_SECONDS", 0.5):
+                asking = threading.Thread(target=ask, daemon=True)
+                asking.start()
+                asking.join(10)
+                self.assertFalse(asking.is_alive(), "it reads on and on")
+                self.assertEqual([errors.Unavailable], [type(failure) for failure in failures])

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
-from zun_lite.agent.registry_reader import RegistryReader
+from zun_lite.agent.registry_reader import WHOLE_SECONDS, RegistryReader
 from zun_lite.domain import errors, image_policy, image_reference
 from zun_lite.domain.desired import Login
 
@@ -51,19 +52,21 @@ class Signatures:
     def digest_of(self, reference: str, login: Login | None) -> str:
         """The digest that the name stands for now, which is signed. NoSuchImage: it is not. Unavailable, Failed."""
         image = image_reference.parse(reference)
-        digest = image.digest or self.reader.manifest(image, image.tag or "latest", login)[0]
+        # of all that is asked, for a thread that pulls is kept for it
+        until = time.monotonic() + WHOLE_SECONDS
+        digest = image.digest or self.reader.manifest(image, image.tag or "latest", login, until)[0]
         try:
-            manifest = self.reader.manifest(image, f"{digest.replace(':', '-')}.sig", login)[1]
+            manifest = self.reader.manifest(image, f"{digest.replace(':', '-')}.sig", login, until)[1]
         except errors.NoSuchImage as error:
             raise _unsigned(reference) from error
-        for payload, signature in self._signed(image, manifest, login):
+        for payload, signature in self._signed(image, manifest, login, until):
             if _names(payload, digest) and any(_is_by(key, payload, signature) for key in self.keys):
                 LOG.info("image %r is %s, which is signed", reference, digest)
                 return digest
         raise _unsigned(reference)
 
     def _signed(
-        self, image: image_reference.Reference, manifest: dict[str, Any], login: Login | None
+        self, image: image_reference.Reference, manifest: dict[str, Any], login: Login | None, until: float
     ) -> Iterator[tuple[bytes, bytes]]:
         """Each payload with its signature, as the registry has them."""
         layers = manifest.get("layers")
@@ -75,7 +78,7 @@ class Signatures:
                     signature = base64.b64decode(text, validate=True)
                 except binascii.Error:
                     continue
-                yield self.reader.blob(image, str(layer.get("digest")), login), signature
+                yield self.reader.blob(image, str(layer.get("digest")), login, until), signature
 
 
 def read_keys(paths: Iterable[str]) -> tuple[PublicKey, ...]:
