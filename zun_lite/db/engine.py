@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import random
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ metadata = sa.MetaData(
 )
 
 _SQLITE_OUT_OF_SERVICE = ("readonly database", "database or disk is full", "disk I/O error", "unable to open database")
+_SQLITE_WAIT_SECONDS = 15.0
 _BACKENDS = ("sqlite", "postgresql", "mysql", "mariadb")
 # How long a server that is silent is waited for, in each driver's words; an operator's URL may say otherwise.
 _PATIENCE: dict[str, dict[str, int]] = {
@@ -242,8 +244,23 @@ def _engine_of(parsed: sa.URL, backend: str) -> sa.Engine:
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=15000"):
+    connection.execute("PRAGMA busy_timeout=15000").close()
+    _keep_a_log(connection)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _keep_a_log(connection: sqlite3.Connection) -> None:
+    """Turn the write-ahead log on. While another does so with a new file, SQLite refuses at once."""
+    deadline = time.monotonic() + _SQLITE_WAIT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(random.uniform(0.005, 0.05))
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
