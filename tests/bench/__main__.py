@@ -70,8 +70,11 @@ def main(names: list[str]) -> int:
 
 
 def noted(name: str, bench: Callable[[], list[Row]]) -> list[Row]:
+    """The rows of one bench, shown at once as well: what a later one breaks on must not lose them."""
     print(f"==> bench {name}", file=sys.stderr, flush=True)
-    return bench()
+    rows = bench()
+    print(measure.markdown(rows), file=sys.stderr, flush=True)
+    return rows
 
 
 def machine(docker_version: str) -> str:

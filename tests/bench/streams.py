@@ -36,7 +36,9 @@ STAMPS = ["sh", "-c", "trap 'exit 0' TERM; while true; do echo line; sleep 0.2; 
 def run(cloud: Cloud) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         streams = Streams(cloud, Path(folder))
-        return [streams.execs(), *streams.copies(), streams.lag(), streams.lists(), streams.plugin()]
+        rows = [streams.execs(), *streams.copies(), streams.lag(), streams.lists(), streams.plugin()]
+        streams.remove()
+        return rows
 
 
 class Streams:
@@ -52,6 +54,12 @@ class Streams:
         self.name = f"zun-{self.uuid}"
         (folder / "plugin").mkdir()
         self.plugin_path = make_path(folder / "plugin")
+
+    def remove(self) -> None:
+        for uuid in (self.uuid, self.stamps):
+            self.cloud.ask("DELETE", f"/v1/containers/{uuid}?stop=true")
+        for uuid in (self.uuid, self.stamps):
+            self.cloud.wait_gone(uuid)
 
     def zl(self, *words: str) -> float:
         return self._timed([*ZL, *words], self.environment)
