@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 
 from tests.system.netd.fleet import FleetTestCase, Machine, ip
 from tests.system.netd.host import Container, new_id
@@ -190,6 +191,21 @@ class RouterTests(FleetTestCase):
         self.give()
 
         self.assertTrue(a.can_ping("10.77.0.1"))
+
+    def test_a_route_by_a_way_out_that_was_taken_away_waits_and_holds_up_no_other(self) -> None:
+        first, second = self.tenant_network(1001, "10.1.0"), self.tenant_network(1002, "10.2.0", "fd00:2::")
+        a = self.joined(self.here, member(first, 5), self.open)
+        between = self.joined(self.here, member(second, 7, "10.2.0", "fd00:2::"), self.open, port_security=False)
+        between.run("ip", "addr", "add", "10.77.0.1/32", "dev", "lo")
+        router_id = self.router(first, second, last=10)
+        routes = (("10.78.0.0/24", f"{OUTER}.9"), ("10.77.0.0/24", "10.2.0.7"))
+        with_gateway = replace(self.routers[router_id], routes=routes)
+        space = names.router(self.here.host.cluster, router_id)
+        for router, shown in ((with_gateway, True), (replace(with_gateway, gateway=None), False)):
+            self.routers[router_id] = router
+            self.give()
+            self.assertTrue(a.can_ping("10.77.0.1"))
+            self.assertEqual(shown, f"10.78.0.0/24 via {OUTER}.9" in ip("-n", space, "route"))
 
     def test_an_address_of_one_network_of_a_router_is_not_heard_from_another(self) -> None:
         first, second = self.tenant_network(1001, "10.1.0"), self.tenant_network(1002, "10.2.0", "fd00:2::")
