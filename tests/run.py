@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that `make test` runs, and one line of totals at the very end.
 
-First what reads the code (ruff, mypy, import-linter), then the tests: those that mind only themselves, and
-those that have a whole cloud of their own, two at a time; those that count or fill what the machine has once,
-one at a time. Each reader counts as one test. Nothing run is a failure.
+First what reads the code (ruff, mypy, import-linter), then the tests: those that count or fill what the machine
+has once, one after another, beside those that mind only themselves; then those that have a whole cloud of their
+own, two at a time. Each reader counts as one test. Nothing run is a failure.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,13 @@ ALONE = (
     rf"system\.netd\.(?!test_{_APART}\.)|system\.test_(fleet\w*|isolation_matrix|network_faults)\.|"
     r"functional\.test_main_job\."
 )
+# title, and what runs side by side: the tests that one pattern selects run one after another
 GROUPS = (
-    ("side by side", "2", r"^tests\.(unit|db|api|agent)\."),
-    ("clouds of their own, side by side", "2", rf"^tests\.(?!{ALONE})(system|functional)\."),
-    ("one at a time", "1", rf"^tests\.({ALONE})"),
+    (
+        "what the machine has once, beside what minds only itself",
+        (rf"^tests\.({ALONE})", r"^tests\.db\.", r"^tests\.(unit|api|agent)\."),
+    ),
+    ("clouds of their own, side by side", (rf"^tests\.(?!{ALONE})(system|functional)\.",)),
 )
 
 
@@ -62,8 +66,8 @@ def main() -> int:
         total += read(reader)
     if not (TOP / ".stestr").exists():
         subprocess.run([BIN / "stestr", "init"], check=True)
-    for title, concurrency, pattern in GROUPS:
-        total += run_group(title, concurrency, pattern)
+    for title, patterns in GROUPS:
+        total += run_group(title, patterns)
     return finish(total)
 
 
@@ -87,18 +91,17 @@ def read(command: list[str]) -> Total:
     return Total(passed=1) if done.returncode == 0 else Total(failed=1)
 
 
-def run_group(title: str, concurrency: str, pattern: str) -> Total:
+def run_group(title: str, patterns: Sequence[str]) -> Total:
     """Run the tests that match; a few that fail get a second try, one at a time, and are named.
 
     A test that passes only then is unsteady: it is counted as passed, and said to be unsteady, so that it
     gets mended. One that fails twice has failed.
     """
-    total, failed = run_matching(title, concurrency, pattern)
+    total, failed = run_matching(title, side_by_side(patterns))
     if not failed or len(failed) > MOST_SECOND_TRIES or total.failed > len(failed):
         return total
-    again, still = run_matching(
-        f"the {len(failed)} that failed, once more", "1", f"^({'|'.join(map(matcher, failed))})"
-    )
+    pattern = f"^({'|'.join(map(matcher, failed))})"
+    again, still = run_matching(f"the {len(failed)} that failed, once more", ["--concurrency", "1", pattern])
     if not again.passed + again.failed:
         return total
     for name in failed:
@@ -114,11 +117,20 @@ def matcher(name: str) -> str:
     return re.escape(broken[1]) + r"\." if broken else re.escape(name) + "$"
 
 
-def run_matching(title: str, concurrency: str, pattern: str) -> tuple[Total, list[str]]:
+def side_by_side(patterns: Sequence[str]) -> list[str]:
+    """stestr's options for a worker to each pattern, or two to share the only one."""
+    if len(patterns) == 1:
+        return ["--concurrency", "2", *patterns]
+    workers = TOP / ".stestr" / "workers.yaml"
+    workers.write_text("".join(f"- worker:\n  - '{pattern}'\n" for pattern in patterns))
+    return ["--worker-file", str(workers)]
+
+
+def run_matching(title: str, selected: Sequence[str]) -> tuple[Total, list[str]]:
     """Totals and the names of what failed; what stestr could not even load counts as one failure without a name."""
     print(f"==> tests, {title}", flush=True)
     before = run_number()
-    done = subprocess.run([BIN / "stestr", "run", "--concurrency", concurrency, pattern], check=False)
+    done = subprocess.run([BIN / "stestr", "run", *selected], check=False)
     if run_number() == before:
         return Total(failed=1), []
     total, failed = count(
