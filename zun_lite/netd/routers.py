@@ -180,8 +180,9 @@ def _routes(router: RouterState) -> dict[str, tuple[str, str | None]]:
     routes: dict[str, tuple[str, str | None]] = {}
     for nexthop in router.gateway.nexthops if router.gateway else ():
         routes["::/0" if ":" in nexthop else "0.0.0.0/0"] = (nexthop, names.GATEWAY)
-    legs = [*router.interfaces, *([router.gateway] if router.gateway else [])]
-    reached = [ipaddress.ip_interface(address).network for leg in legs for address in leg.addresses]
+    outside = router.gateway.addresses if router.gateway else ()
+    addresses = [*outside, *(address for leg in router.interfaces for address in leg.addresses)]
+    reached = [ipaddress.ip_interface(address).network for address in addresses]
     for destination, nexthop in router.routes:
         # its way out may have been taken away since, and it counts again once there is one
         if not any(ipaddress.ip_address(nexthop) in block for block in reached):
