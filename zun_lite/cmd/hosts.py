@@ -1,40 +1,91 @@
 # SPDX-License-Identifier: Apache-2.0
-"""zun-lite-manage host VERB NAME: take a host out of use and back, place it in a zone, forget it."""
+"""zun-lite-manage host: let one join, list all, take one out of use and back, place it in a zone, forget it."""
 
 from __future__ import annotations
 
 import argparse
+import datetime
+import json
 import os
+import secrets
+import socket
 from typing import Any
 
 from oslo_config import cfg
 
 from zun_lite.cmd import docker_setup, installation, startup
-from zun_lite.cmd.means import build_means
+from zun_lite.cmd.database import usable
+from zun_lite.cmd.means import usable_means
 from zun_lite.control import hosts
+from zun_lite.db import hosts as rows
+
+TOKEN_MINUTES = 15
+
+
+def token(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
+    """Print a token with which one host may join once, within 15 minutes."""
+    db = usable(conf)
+    made = secrets.token_urlsafe(32)
+    name = arguments.name or conf.agent.host_name or socket.gethostname()
+
+    def add(tx: Any) -> None:
+        rows.add_join_token(tx, made, name, db.now(tx) + datetime.timedelta(minutes=TOKEN_MINUTES))
+
+    db.transact(add)
+    print(made)
+
+
+def tell_all(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
+    """Print the hosts."""
+    db = usable(conf)
+    with db.read() as tx:
+        known = rows.every(tx)
+    shown = [
+        {
+            "uuid": host.uuid,
+            "name": host.name,
+            "address": host.address,
+            "state": host.state,
+            "disabled": host.disabled_reason or "yes" if host.disabled else None,
+            "forced_down": host.forced_down,
+            "availability_zone": host.availability_zone,
+            "problem": host.problem,
+            "seen_at": host.seen_at.isoformat() if host.seen_at else None,
+        }
+        for host in known
+    ]
+    if arguments.json:
+        print(json.dumps(shown))
+        return
+    for row in shown:
+        notes = [f"disabled: {row['disabled']}"] if row["disabled"] else []
+        notes += ["forced down"] if row["forced_down"] else []
+        notes += [f"problem: {row['problem']}"] if row["problem"] else []
+        place = f"{row['name']}  {row['state']}  {row['availability_zone']}  {row['address']}  {row['seen_at']}"
+        print(f"{place}  {'; '.join(notes)}".rstrip())
 
 
 def disable(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     """Keep new work from a host; what it has goes on."""
-    hosts.disable(build_means(conf), arguments.name, arguments.reason)
+    hosts.disable(usable_means(conf), arguments.name, arguments.reason)
     print(f"host {arguments.name} gets no new work")
 
 
 def enable(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     """Let a host get work again."""
-    hosts.enable(build_means(conf), arguments.name)
+    hosts.enable(usable_means(conf), arguments.name)
     print(f"host {arguments.name} gets work")
 
 
 def zone(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     """Put a host into an availability zone."""
-    hosts.set_zone(build_means(conf), arguments.name, arguments.zone)
+    hosts.set_zone(usable_means(conf), arguments.name, arguments.zone)
     print(f"host {arguments.name} is in zone {arguments.zone}")
 
 
 def remove(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     """Forget a host on which nothing is left; to come back it must join anew."""
-    hosts.remove(build_means(conf), arguments.name)
+    hosts.remove(usable_means(conf), arguments.name)
     print(f"host {arguments.name} is forgotten")
 
 
@@ -45,15 +96,3 @@ def prepare(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     startup.install_runtime(here)
     docker_setup.prepare(here, print)
     print(f"Docker at {here.docker_socket} knows the runtime {here.docker_runtime}")
-
-
-def add_parsers(verbs: Any) -> None:
-    verbs.add_parser("prepare", help=prepare.__doc__).set_defaults(run=prepare)
-    for name, run in (("disable", disable), ("enable", enable), ("zone", zone), ("remove", remove)):
-        parser = verbs.add_parser(name, help=run.__doc__)
-        parser.add_argument("name", metavar="NAME", help="the host's name")
-        parser.set_defaults(run=run)
-        if run is disable:
-            parser.add_argument("--reason", help="why, for those who look")
-        if run is zone:
-            parser.add_argument("zone", metavar="ZONE", help="the zone's name")

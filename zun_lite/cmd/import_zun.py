@@ -18,12 +18,12 @@ from oslo_config import cfg
 
 from zun_lite.api.container import lookups
 from zun_lite.api.container.request import CreateReader
-from zun_lite.cmd.means import build_means
+from zun_lite.cmd.means import usable_means
 from zun_lite.cmd.zun_rows import LIVE, ZunContainer, ZunDatabase, ZunRegistry, open_password
 from zun_lite.control import purge
 from zun_lite.control.create import create_container
 from zun_lite.control.means import Means
-from zun_lite.db import registries, version, workloads
+from zun_lite.db import registries, workloads
 from zun_lite.domain import errors, image_reference, names
 from zun_lite.domain.caller import Caller
 from zun_lite.domain.spec import ContainerSpec
@@ -66,10 +66,7 @@ class Ready:
 def import_zun(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     """Make the registries and containers of an OpenStack Zun known here, from its database."""
     wish = _wish(arguments)
-    means = build_means(conf)
-    means.db.reach()
-    version.check(means.db)
-    take_over(conf, means, arguments.connection, wish)
+    take_over(conf, usable_means(conf), arguments.connection, wish)
 
 
 def take_over(conf: cfg.ConfigOpts, means: Means, url: str, wish: Wish) -> None:
@@ -100,28 +97,6 @@ def take_over(conf: cfg.ConfigOpts, means: Means, url: str, wish: Wish) -> None:
         _make_registry(means, login, passwords.get(login.uuid), wish)
     _make_containers(means, ready, wish)
     print(f"{len(logins)} registries and {len(ready)} containers are made; their hosts are at work on them")
-
-
-def add_parser(nouns: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    sources = nouns.add_parser("import", help="take over from other services").add_subparsers(
-        required=True, metavar="SERVICE"
-    )
-    parser = sources.add_parser("zun", help=import_zun.__doc__, description=__doc__.split("\n\n", 1)[1])
-    parser.add_argument("--connection", required=True, metavar="URL", help="[database] connection of zun.conf")
-    parser.add_argument(
-        "--encryption-key-file", metavar="FILE", help="a file with auth_encryption_key of zun.conf, for passwords"
-    )
-    parser.add_argument("--without-passwords", action="store_true", help="leave the passwords of registries out")
-    for noun in ("network", "volume", "project"):
-        parser.add_argument(
-            f"--{noun}", action="append", default=[], metavar="THEIRS=OURS", help=f"the {noun} here that is theirs"
-        )
-    parser.add_argument("--new-addresses", action="store_true", help="let containers get other addresses")
-    parser.add_argument("--without-security-groups", action="store_true", help="use each project's default group")
-    parser.add_argument("--stopped", action="store_true", help="create every container, and start none")
-    parser.add_argument("--skip", action="store_true", help="leave out what cannot be taken over")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be made, and write nothing")
-    parser.set_defaults(run=import_zun)
 
 
 def _wish(arguments: argparse.Namespace) -> Wish:

@@ -61,6 +61,14 @@ def build_means(conf: cfg.ConfigOpts) -> Means:
     )
 
 
+def usable_means(conf: cfg.ConfigOpts) -> Means:
+    """The same for a command, whose database is there. Invalid, Unavailable, Conflict: it cannot be used."""
+    means = build_means(conf)
+    means.db.reach()
+    version.check(means.db)
+    return means
+
+
 def check_schema(program: str, db: Database) -> None:
     """End the process where the database is another version's; one that does not answer yet is waited for."""
     try:
