@@ -5,8 +5,12 @@ from __future__ import annotations
 
 import atexit
 import functools
+import itertools
 import tempfile
+from collections.abc import Iterable
 from typing import Any
+
+import sqlalchemy as sa
 
 from zun_lite.common.clock import StoppedClock
 from zun_lite.common.secrets import SecretBox
@@ -14,7 +18,7 @@ from zun_lite.control import listing, reports
 from zun_lite.control.means import Means
 from zun_lite.db import hosts, workload_pages
 from zun_lite.db.engine import Database, utc_now
-from zun_lite.db.workloads import Workload
+from zun_lite.db.workloads import Workload, workloads
 from zun_lite.domain import errors, names
 from zun_lite.domain.caller import Caller
 from zun_lite.domain.desired import Inventory, Report
@@ -48,6 +52,17 @@ def a_caller(project_id: str = "p1", *roles: str) -> Caller:
 
 def a_spec(**changes) -> ContainerSpec:
     return ContainerSpec(**{"image": "demo:latest", "cpus": 1.0, "memory_mib": 64, **changes})
+
+
+def copy_workload(db: Database, changes: Iterable[dict[str, Any]]) -> None:
+    """The first workload that there is once more for each of these, with these columns changed."""
+    with db.read() as tx:
+        pattern = dict(tx.execute(sa.select(workloads).order_by(workloads.c.id).limit(1)).mappings().one())
+    del pattern["id"]
+    wanted = iter(changes)
+    while some := list(itertools.islice(wanted, 5000)):
+        rows = [{**pattern, "uuid": names.new_id(), **change} for change in some]
+        db.transact(lambda tx, rows=rows: tx.execute(sa.insert(workloads), rows))  # type: ignore[misc]
 
 
 class YesNetworks:

@@ -153,24 +153,29 @@ class RealKeystone:
             time.sleep(0.1)
 
 
+def settings_of(keystone: RealKeystone) -> dict[str, dict[str, str]]:
+    """The options, by their sections, of a zun_lite whose users this Keystone knows."""
+    asked_by = {
+        "www_authenticate_uri": keystone.url,
+        "auth_url": keystone.url,
+        "auth_type": "password",
+        "username": "zun",
+        "password": PASSWORDS["zun"],
+        "project_name": "service",
+        "user_domain_id": "default",
+        "project_domain_id": "default",
+        "service_token_roles_required": "true",
+    }
+    identity = {"provider": "keystone", "admin_project_id": keystone.id_of("project", "admin")}
+    return {"identity": identity, "keystone_authtoken": asked_by}
+
+
 class KeystoneCloud(Cloud):
     """A cloud with [identity] provider = keystone."""
 
     def __init__(self, keystone: RealKeystone, settings: dict[str, dict[str, str]] | None = None) -> None:
         self.keystone = keystone
-        asked_by = {
-            "www_authenticate_uri": keystone.url,
-            "auth_url": keystone.url,
-            "auth_type": "password",
-            "username": "zun",
-            "password": PASSWORDS["zun"],
-            "project_name": "service",
-            "user_domain_id": "default",
-            "project_domain_id": "default",
-            "service_token_roles_required": "true",
-        }
-        identity = {"provider": "keystone", "admin_project_id": keystone.id_of("project", "admin")}
-        super().__init__(settings={"identity": identity, "keystone_authtoken": asked_by, **(settings or {})})
+        super().__init__(settings={**settings_of(keystone), **(settings or {})})
         self._clouds = self.folder / "clouds.yaml"
         self._clouds.write_text(keystone.clouds())
         keystone.register(self.url)

@@ -20,6 +20,7 @@ from typing import Any
 
 from tests.builders import a_host, means_of
 from tests.cloud import free_ports
+from tests.real_keystone import DEFAULT, RealKeystone, settings_of
 from zun_lite.control.means import Means
 from zun_lite.db import actions, revisions, workloads
 from zun_lite.db.engine import Database
@@ -34,11 +35,15 @@ LIMIT_SECONDS = 30.0
 
 
 class AloneApi:
-    """`with AloneApi() as api`: started, with a host that has room and without quota."""
+    """`with AloneApi() as api`: started, with a host that has room and without quota.
 
-    def __init__(self) -> None:
+    keystone: who knows its users, instead of itself.
+    """
+
+    def __init__(self, keystone: RealKeystone | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="zl-bench-"))
-        self.port, self.hello_port = free_ports(2)
+        self._keystone = keystone
+        self.port, self.other_port = free_ports(2)
         self.processes: list[subprocess.Popen[bytes]] = []
         self.token = ""
         self.project_id = ""
@@ -67,10 +72,17 @@ class AloneApi:
 
     def hello(self) -> str:
         """The URL of the application that says hello, started when first asked for."""
+        return self._beside("tests.bench.hello", str(self.folder))
+
+    def unlocked(self) -> str:
+        """The URL of the same API, on the same database, that takes everybody for the token's owner."""
+        return self._beside("tests.bench.unlocked", str(self.folder), self.token)
+
+    def _beside(self, module: str, *words: str) -> str:
         if len(self.processes) < 2:
-            self._spawn("tests.bench.hello", str(self.folder), str(self.hello_port))
-            self._wait(self.hello_port)
-        return f"http://127.0.0.1:{self.hello_port}/"
+            self._spawn(module, *words, str(self.other_port))
+            self._wait(self.other_port)
+        return f"http://127.0.0.1:{self.other_port}/"
 
     def connection(self) -> http.client.HTTPConnection:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT_SECONDS)
@@ -93,6 +105,10 @@ class AloneApi:
         quota = "".join(f"{name} = -1\n" for name in ("containers", "cpu", "memory", "disk"))
         (self.folder / "zun_lite.conf").write_text(
             f"[DEFAULT]\nstate_dir = {self.folder}\n[api]\nport = {self.port}\n[quota]\n{quota}"
+            + "".join(
+                f"[{section}]\n" + "".join(f"{name} = {value}\n" for name, value in options.items())
+                for section, options in (settings_of(self._keystone) if self._keystone else {}).items()
+            )
         )
         for part in ("run", "keys", "log"):
             (self.folder / part).mkdir()
@@ -107,7 +123,11 @@ class AloneApi:
         db.close()
         self._spawn("zun_lite.cmd.api")
         self._wait(self.port)
-        self.token, self.project_id = take_token(self.connection(), self.folder / "clouds.yaml")
+        if self._keystone is None:
+            self.token, self.project_id = take_token(self.connection(), self.folder / "clouds.yaml")
+        else:
+            self.token = self._keystone.take_token("demo", {"project": {"name": "demo", "domain": DEFAULT}})
+            self.project_id = self._keystone.id_of("project", "demo")
 
     def _means(self, db: Database) -> Means:
         return means_of(db)

@@ -14,7 +14,6 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from typing import Any
 
 import orjson
 import sqlalchemy as sa
@@ -22,7 +21,7 @@ import sqlalchemy as sa
 from tests.bench import measure
 from tests.bench.alone import running_container
 from tests.bench.measure import Row
-from tests.builders import a_caller, means_of
+from tests.builders import a_caller, copy_workload, means_of
 from tests.databases import server_url
 from zun_lite.api.container import views
 from zun_lite.control import listing
@@ -30,12 +29,10 @@ from zun_lite.control.means import Means
 from zun_lite.db import schema
 from zun_lite.db.engine import Database
 from zun_lite.db.workload_pages import Wanted
-from zun_lite.db.workloads import CONTAINER, workloads
 
 LISTED = 1000
 PROJECTS = 100
 ROUNDS = 15
-AT_ONCE = 5000
 AIMS = {"sqlite": 1.3, "postgresql": 1.5}
 WHEN = datetime.datetime(2026, 1, 1)
 
@@ -122,17 +119,7 @@ def _made_on(stack: contextlib.ExitStack, kind: str) -> str:
 def seed(db: Database, projects: int) -> None:
     """LISTED containers in each project: copies of one that was made by the product's own functions."""
     running_container(db, "p0", 0)
-    with db.read() as tx:
-        pattern = dict(tx.execute(sa.select(workloads).where(workloads.c.kind == CONTAINER)).mappings().one())
-    del pattern["id"]
     count = LISTED * projects
-    for start in range(1, count, AT_ONCE):
-        numbers = range(start, min(start + AT_ONCE, count))
-        rows = [_copy(pattern, number, projects) for number in numbers]
-        db.transact(lambda tx, rows=rows: tx.execute(sa.insert(workloads), rows))  # type: ignore[misc]
+    copy_workload(db, ({"name": f"c{number}", "project_id": f"p{number % projects}"} for number in range(1, count)))
     with db.transaction() as tx:
         tx.exec_driver_sql("ANALYZE")
-
-
-def _copy(pattern: dict[str, Any], number: int, projects: int) -> dict[str, Any]:
-    return {**pattern, "uuid": str(uuid.uuid4()), "name": f"c{number}", "project_id": f"p{number % projects}"}

@@ -38,7 +38,11 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        return self.median / statistics.median(self.other) if self.other else None
+        return self.median / self.other_median if self.other else None
+
+    @property
+    def other_median(self) -> float:
+        return statistics.median(self.other)
 
     @property
     def verdict(self) -> str:
