@@ -46,9 +46,9 @@ test: test-setup
 
 test-setup: test-packages $(VENV)/.test $(CLIENTS_VENV)/.clients
 
-bench: test-setup
+bench: test-setup $(KEYSTONE_VENV)/.keystone
 	@$(call install,$(BENCH_PACKAGES))
-	@CLIENTS_VENV="$(abspath $(CLIENTS_VENV))" $(VENV)/bin/python -m tests.bench
+	@CLIENTS_VENV="$(abspath $(CLIENTS_VENV))" KEYSTONE_VENV="$(abspath $(KEYSTONE_VENV))" $(VENV)/bin/python -m tests.bench
 
 chaos: test-setup
 	@CLIENTS_VENV="$(abspath $(CLIENTS_VENV))" TEST_PATH=./tests/chaos $(VENV)/bin/stestr run --concurrency 1

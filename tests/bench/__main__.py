@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The measurements of `make bench`: python -m tests.bench [NAME...] prints one table.
 
-Names: reads, lists, rules, guesses, volumes, overlay, memory, starts, networks, streams, many, wrapper, up, lines.
-Needs root, wrk, fio, and what the tests need. A figure taken while others used the machine (last column, in cores)
+Names: reads, authenticated, lists, metrics, commands, rules, guesses, volumes, overlay, memory, starts, networks,
+streams, many, wrapper, up, lines. Needs root, wrk, fio, and what the tests need; authenticated needs the Keystone of
+`make test-openstack` besides (KEYSTONE_VENV). A figure taken while others used the machine (last column, in cores)
 proves little.
 """
 
@@ -15,7 +16,22 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import guesses, idle, lists, many, measure, networks, reads, rules, starts, streams, volumes
+from tests.bench import (
+    authenticated,
+    commands,
+    guesses,
+    idle,
+    lists,
+    many,
+    measure,
+    metrics,
+    networks,
+    reads,
+    rules,
+    starts,
+    streams,
+    volumes,
+)
 from tests.bench.measure import Row
 from tests.cloud import Cloud
 from tests.docker_engine import PrivateDockerEngine
@@ -23,7 +39,10 @@ from tests.docker_engine import PrivateDockerEngine
 TOP = Path(__file__).resolve().parent.parent.parent
 ALONE: dict[str, Callable[[], list[Row]]] = {
     "reads": reads.run,
+    "authenticated": authenticated.run,
     "lists": lists.run,
+    "metrics": metrics.run,
+    "commands": commands.run,
     "rules": rules.run,
     "guesses": guesses.run,
     "volumes": volumes.run,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What it costs to know who asks: a GET with a token against the same GET without authentication (tests.bench.unlocked).
+"""What it costs to know who asks: a GET with a token against the same GET without authentication (unlocked.py).
 
-Both are the product's API, on one database, under the same server settings. Tokens of a real Keystone are looked up there
-once, by the request that warms the cache up.
+Both are the product's API, on one database, under the same server settings. Tokens of a real Keystone are looked up
+there once, by the request that warms the cache up.
 """
 
 from __future__ import annotations
