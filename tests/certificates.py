@@ -49,6 +49,10 @@ class Authority:
         Path(pair.key).write_bytes(key.private_bytes(*form))
         return pair
 
+    def serial(self, pair: Pair) -> int:
+        """The number of the certificate that is at a pair's path now."""
+        return x509.load_pem_x509_certificate(Path(pair.certificate).read_bytes()).serial_number
+
     def _build(self, subject, public_key, names, lasts, *, ca: bool = False, own: bool = False):
         now = datetime.datetime.now(datetime.UTC)
         builder = (

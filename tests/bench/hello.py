@@ -34,7 +34,7 @@ class HelloServer(Server):
 def main(state_dir: str, port: str) -> None:
     conf = config.load(state_dir=state_dir)
     conf.set_override("port", int(port), group="api")
-    HelloServer(conf, None).run()  # type: ignore[arg-type]
+    HelloServer(conf, None, None).run()  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

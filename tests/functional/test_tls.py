@@ -26,8 +26,8 @@ class TlsCloudTest(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(prefix="zl-tls-")
         cls.addClassCleanup(folder.cleanup)
         cls.ca = Authority(Path(folder.name))
-        pair = cls.ca.pair("all", "127.0.0.1", "localhost")
-        files = {"tls_cert_file": pair.certificate, "tls_key_file": pair.key}
+        cls.pair = cls.ca.pair("all", "127.0.0.1", "localhost")
+        files = {"tls_cert_file": cls.pair.certificate, "tls_key_file": cls.pair.key}
         settings = {name: dict(files) for name in ("api", "gateway", "agent")}
         cls.cloud = Cloud(settings={**settings, "tls": {"ca_file": cls.ca.file}})
         cls.cloud.url = cls.cloud.url.replace("http://", "https://")
@@ -64,6 +64,28 @@ class TlsCloudTest(unittest.TestCase):
                 self.assertIn(self.version(port), ("TLSv1.2", "TLSv1.3"))
                 with self.assertRaises(OSError):
                     self.version(port, highest=ssl.TLSVersion.TLSv1_1)
+
+    def test_a_changed_certificate_is_shown_without_a_restart_and_half_of_one_is_not(self):
+        ports = (self.cloud.port, self.cloud.gateway_port, self.cloud.agent_port)
+        programs = ("api", "gateway", "agent")
+        before = [self.cloud.pid(program) for program in programs]
+        old = {self.shown(port) for port in ports}
+        self.assertEqual({self.ca.serial(self.pair)}, old)
+        fresh = self.ca.pair("fresh", "127.0.0.1", "localhost")
+        os.replace(fresh.certificate, self.pair.certificate)
+        self.assertEqual(old, {self.shown(port) for port in ports}, "a certificate without its key is shown")
+        os.replace(fresh.key, self.pair.key)
+        self.assertEqual({self.ca.serial(self.pair)}, {self.shown(port) for port in ports})
+        self.assertNotEqual(old, {self.shown(port) for port in ports})
+        self.cloud.ask("GET", "/v1/containers")
+        self.assertEqual(before, [self.cloud.pid(program) for program in programs])
+
+    def shown(self, port: int) -> int:
+        """The serial number of the certificate that a server shows to one who does not say its name."""
+        context = tls.trust(self.ca.file)
+        context.check_hostname = False
+        with socket.create_connection(("127.0.0.1", port), 10) as plain, context.wrap_socket(plain) as wrapped:
+            return int(wrapped.getpeercert()["serialNumber"], 16)
 
     def version(self, port: int, highest: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED) -> str | None:
         context = ssl.create_default_context(cafile=self.ca.file)

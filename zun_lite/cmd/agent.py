@@ -64,7 +64,7 @@ def main() -> int:
 
 def run(conf: cfg.ConfigOpts, join_token: str | None, stopping: threading.Event) -> int:
     """Enrol if need be, then serve until told to stop."""
-    tls.check_pair("agent", conf.agent.tls_cert_file, conf.agent.tls_key_file)
+    context = tls.serve("agent", conf.agent.tls_cert_file, conf.agent.tls_key_file)
     clock = Clock()
     key = grants.make_key(conf.agent.key_file)
     identity = enrolment.identify(
@@ -107,8 +107,7 @@ def run(conf: cfg.ConfigOpts, join_token: str | None, stopping: threading.Event)
             make_app(runtime, permits, agent.nudge, streams, execs),
             host=conf.agent.bind,
             port=conf.agent.port,
-            ssl_certfile=conf.agent.tls_cert_file,
-            ssl_keyfile=conf.agent.tls_key_file,
+            ssl_context_factory=(lambda *_: context) if context else None,
             loop="asyncio",
             http="h11",
             ws="websockets-sansio",

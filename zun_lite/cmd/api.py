@@ -11,6 +11,7 @@ import ctypes
 import gc
 import os
 import socket
+import ssl
 import struct
 import sys
 from collections.abc import Callable
@@ -46,14 +47,14 @@ def main() -> int:
     _spare_memory()
     try:
         log.set_up_records(audit.LOGGER, conf.audit.file)
-        tls.check_pair("api", conf.api.tls_cert_file, conf.api.tls_key_file)
+        context = tls.serve("api", conf.api.tls_cert_file, conf.api.tls_key_file)
         services = build_services(conf)
     except errors.ZunError as error:
         begin.refuse("zun-lite-api", error)
     except OSError as error:
         begin.refuse("zun-lite-api", errors.Invalid(f"[audit] file = {conf.audit.file} cannot be written: {error}."))
     check_schema("zun-lite-api", services.means.db)
-    Server(conf, services).run()
+    Server(conf, services, context).run()
     return 0
 
 
@@ -86,9 +87,11 @@ def _embedded(conf: cfg.ConfigOpts, means: Means) -> EmbeddedIdentity:
 class Server(BaseApplication):
     """gunicorn, configured by our options and by nothing else: no file, no environment."""
 
-    def __init__(self, conf: cfg.ConfigOpts, services: Services) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, services: Services, context: ssl.SSLContext | None) -> None:
+        """context: what TLS is spoken by; made before the fork, so that one worker resumes what another began."""
         self._conf = conf
         self._services = services
+        self._tls = tls.impatient(context, conf.api.silent_seconds) if context else None
         super().__init__()
 
     def load_config(self) -> None:
@@ -107,7 +110,7 @@ class Server(BaseApplication):
             "forwarded_allow_ips": "",
             "certfile": self._conf.api.tls_cert_file,
             "keyfile": self._conf.api.tls_key_file,
-            "ssl_context": lambda config, make: tls.impatient(tls.harden(make()), self._conf.api.silent_seconds),
+            "ssl_context": lambda config, make: self._tls or make(),
             "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,
             "proc_name": "zun-lite-api",
             "control_socket_disable": True,

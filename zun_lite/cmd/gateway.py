@@ -54,7 +54,7 @@ def main() -> int:
 def build(conf: cfg.ConfigOpts) -> uvicorn.Server:
     """The server, not yet listening. Invalid: an address in the configuration is none."""
     origins = Origins(conf.gateway.public_url, conf.gateway.allowed_origins)
-    tls.check_pair("gateway", conf.gateway.tls_cert_file, conf.gateway.tls_key_file)
+    context = tls.serve("gateway", conf.gateway.tls_cert_file, conf.gateway.tls_key_file)
     api = StreamsClient(
         conf.gateway.api_url,
         grants.make_key(conf.gateway.key_file),
@@ -68,8 +68,7 @@ def build(conf: cfg.ConfigOpts) -> uvicorn.Server:
             make_app(openings, origins, Feed(api, openings)),
             host=conf.gateway.bind,
             port=conf.gateway.port,
-            ssl_certfile=conf.gateway.tls_cert_file,
-            ssl_keyfile=conf.gateway.tls_key_file,
+            ssl_context_factory=(lambda *_: context) if context else None,
             loop="asyncio",
             http="h11",
             ws="websockets-sansio",

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import ssl
+import threading
 from typing import Any
 
 from zun_lite.domain import errors
 
+LOG = logging.getLogger(__name__)
 # what TLS sends at once, at the most
 RECORD_BYTES = 16 * 1024
 
@@ -22,24 +26,25 @@ def trust(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
-def check_pair(section: str, cert_file: str | None, key_file: str | None) -> bool:
-    """Whether a server of this section is to speak TLS. Invalid: a file lacks, or they do not belong together."""
+def serve(section: str, cert_file: str | None, key_file: str | None) -> ssl.SSLContext | None:
+    """What a server of this section speaks TLS by; None: it has no certificate, and speaks none.
+
+    The certificate and the key are those of the files at each handshake, so that a change needs no restart. Files that
+    do not do, as when one of the two is new and the other is not yet, leave the last pair in use.
+    Invalid: a file lacks, or they do not belong together.
+    """
     if cert_file is None and key_file is None:
-        return False
+        return None
     if cert_file is None or key_file is None:
         raise errors.Invalid(f"[{section}] tls_cert_file and tls_key_file go together; one of them is not set.")
+    pair = _Pair(cert_file, key_file)
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert_file, key_file)
+        context = pair.load()
     except (OSError, ssl.SSLError) as error:
         raise errors.Invalid(
             f"[{section}] tls_cert_file = {cert_file} cannot be used with its key: {error}."
         ) from error
-    return True
-
-
-def harden(context: ssl.SSLContext) -> ssl.SSLContext:
-    """For servers, whose libraries make the context themselves."""
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sni_callback = pair.choose
     return context
 
 
@@ -64,3 +69,49 @@ def impatient(context: ssl.SSLContext, seconds: float) -> ssl.SSLContext:
 
     context.sslsocket_class = Impatient
     return context
+
+
+class _Pair:
+    """A certificate and its key as their files are now. Threads share it."""
+
+    def __init__(self, cert_file: str, key_file: str) -> None:
+        self._files = (cert_file, key_file)
+        self._lock = threading.Lock()
+        self._seen = self._look()
+        self._newer: ssl.SSLContext | None = None
+
+    def load(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(*self._files)
+        return context
+
+    def choose(self, connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, begun_by: ssl.SSLContext) -> None:
+        """Called in each handshake, whether the client names the server or not."""
+        with self._lock:
+            found = self._look()
+            if found != self._seen:
+                self._seen = found
+                self._take_up()
+            newer = self._newer
+        if newer is not None:
+            connection.context = newer
+
+    def _take_up(self) -> None:
+        try:
+            self._newer = self.load()
+        except (OSError, ssl.SSLError) as error:
+            LOG.warning("the certificate %s was changed and cannot be used: %s", self._files[0], error)
+            return
+        LOG.info("the certificate %s was changed and is in use from now on", self._files[0])
+
+    def _look(self) -> list[tuple[int, int, int] | None]:
+        return [_state(path) for path in self._files]
+
+
+def _state(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size

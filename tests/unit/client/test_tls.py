@@ -126,11 +126,12 @@ class TlsTest(unittest.TestCase):
         self.assertEqual(ssl.TLSVersion.TLSv1_2, tls.trust(self.ca.file).minimum_version)
         self.assertTrue(tls.trust(self.ca.file).check_hostname)
         self.assertEqual(ssl.CERT_REQUIRED, tls.trust(None).verify_mode)
-        self.assertEqual(ssl.TLSVersion.TLSv1_2, tls.harden(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)).minimum_version)
+        served = tls.serve("api", self.good.certificate, self.good.key)
+        self.assertEqual(ssl.TLSVersion.TLSv1_2, served.minimum_version)
 
     def test_files_that_do_not_do_are_said(self):
-        self.assertFalse(tls.check_pair("api", None, None))
-        self.assertTrue(tls.check_pair("api", self.good.certificate, self.good.key))
+        self.assertIsNone(tls.serve("api", None, None))
+        self.assertIsNotNone(tls.serve("api", self.good.certificate, self.good.key))
         wrong = self.bad["expired"]
         for certificate, key in (
             (self.good.certificate, None),
@@ -139,6 +140,6 @@ class TlsTest(unittest.TestCase):
             ("/nowhere", self.good.key),
         ):
             with self.subTest(certificate), self.assertRaisesRegex(errors.Invalid, r"\[api\] tls_cert_file"):
-                tls.check_pair("api", certificate, key)
+                tls.serve("api", certificate, key)
         with self.assertRaisesRegex(errors.Invalid, "ca_file"):
             tls.trust("/nowhere")
