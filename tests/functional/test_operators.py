@@ -4,6 +4,7 @@ client does that lost its answer to a crash."""
 
 from __future__ import annotations
 
+import functools
 import time
 import uuid
 
@@ -11,8 +12,8 @@ import requests
 
 from tests.functional.case import CloudTestCase
 from zun_lite.api.policy import LOOK_EVERY_SECONDS
-from zun_lite.common import config
-from zun_lite.db import actions, identity, workloads
+from zun_lite.common import config, crash, grants
+from zun_lite.db import actions, hosts, identity, workloads
 from zun_lite.db.engine import Database
 
 
@@ -90,9 +91,28 @@ class RulesTest(OperatorsTestCase):
 
 
 class CrashTest(OperatorsTestCase):
-    """The API dies between its commit and its answer, and the client asks again."""
+    """The API dies before its answer, and the client asks again; an agent dies while it exchanges its key."""
 
     crash_points = True
+
+    def test_a_host_exchanges_its_key_when_told_to_and_dies_at_no_moment_without_one(self):
+        (name,) = self.keys()
+        held = self.cloud.state_dir / "keys" / "host.key"
+        for point in (point for point in crash.MORE_POINTS if point.startswith("agent.key.")):
+            with self.subTest(point):
+                before = (None, self.keys()[name])
+                self.cloud.wait_until_steady(point)
+                self.cloud.arm_point(point)
+                self.cloud.program("manage", "host", "rotate", name)
+                self.cloud.wait(functools.partial(self.cloud.was_hit, point), point)
+                self.cloud.wait(functools.partial(self.has_another, name, before), "another key is the host's")
+                self.cloud.wait(
+                    lambda: grants.public_text(grants.load_key(str(held))) == self.keys()[name], "the host has it"
+                )
+        self.assertFalse(held.with_name("host.key.next").exists())
+        made = self.cloud.run_container("afterwards", nets=[{"network": self.cloud.make_network("10.73.0.0/24")}])
+        self.addCleanup(self.delete, made)
+        self.cloud.wait_status(made, "Running")
 
     def test_a_create_whose_answer_was_lost_is_answered_when_it_is_sent_again(self):
         network = self.cloud.make_network("10.72.0.0/24")
@@ -113,6 +133,14 @@ class CrashTest(OperatorsTestCase):
                 self.assertEqual(made, self.send(body, key).json()["uuid"])
                 self.one_in_docker(made)
                 self.delete(made)
+
+    def has_another(self, name: str, before: tuple[str | None, ...]) -> bool:
+        return self.keys()[name] not in before
+
+    def keys(self) -> dict[str, str | None]:
+        """The public key of each host, by name."""
+        with self.db.read() as tx:
+            return {host.name: host.public_key for host in hosts.every(tx)}
 
     def send(self, body: dict, key: str) -> requests.Response:
         headers = {

@@ -6,7 +6,8 @@ Each request carries a token signed with the host's own key; no password and no 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -61,12 +62,12 @@ class NodeClient:
         self,
         api_url: str,
         host_uuid: str,
-        key: Ed25519PrivateKey,
+        key: Callable[[], Ed25519PrivateKey],
         clock: Clock,
         timeout_seconds: float = 10.0,
         ca_file: str | None = None,
     ) -> None:
-        """ca_file: of the API's certificate; else the machine's CAs."""
+        """key: asked for each request. ca_file: of the API's certificate; else the machine's CAs."""
         self._api_url = api_url.rstrip("/")
         self._host_uuid = host_uuid
         self._key = key
@@ -76,6 +77,7 @@ class NodeClient:
         self._session = requests.Session()
         self.report_wanted = False
         self.plane_revision: int | None = None
+        self.new_key_wanted = threading.Event()
 
     def fetch(self, known_revision: int | None) -> DesiredSet | None:
         """What this host should hold, or None when that is still what known_revision said."""
@@ -93,12 +95,21 @@ class NodeClient:
         """Say that the host lives, and what keeps it from taking work; answers its set's revision.
 
         Afterwards report_wanted says whether the API needs a full report before it gives the host work, and
-        plane_revision which plane it has for the host.
+        plane_revision which plane it has for the host; new_key_wanted is set if it waits for another key of the host's.
         """
         answer = self._send("PUT", "heartbeat", {}, {"boot_id": boot_id, "problem": problem}).json()
         self.report_wanted = bool(answer["report_wanted"])
         self.plane_revision = answer.get("plane_revision")
+        if answer.get("key_wanted"):
+            self.new_key_wanted.set()
         return answer["revision"]
+
+    def offer_key(self, signing: Ed25519PrivateKey, new: Ed25519PrivateKey) -> None:
+        """Have the API go by a new key; may be repeated, with either as the one that signs.
+
+        Unauthorized: the API does not go by the one that signs. Conflict: it goes by a newer one.
+        """
+        self._send("PUT", "key", self._signed_by(signing), {"public_key": grants.public_text(new)})
 
     def report(self, report: Report) -> list[tuple[str, int]]:
         """Deliver a report; answers (uuid, epoch) of containers that this host must remove."""
@@ -170,12 +181,15 @@ class NodeClient:
             raise errors.Unavailable(f"The line to the API at {url} broke: {error}") from error
 
     def _authorization(self) -> dict[str, str]:
-        token = grants.sign(self._key, grants.API_AUDIENCE, {"sub": self._host_uuid}, self._clock)
+        return self._signed_by(self._key())
+
+    def _signed_by(self, key: Ed25519PrivateKey) -> dict[str, str]:
+        token = grants.sign(key, grants.API_AUDIENCE, {"sub": self._host_uuid}, self._clock)
         return {"Authorization": f"Node {token}"}
 
     def _send(self, method: str, path: str, headers: dict[str, str], body: Any = None) -> requests.Response:
         url = f"{self._api_url}/node/v1/{path}"
-        everything = {**headers, **self._authorization()}
+        everything = {**self._authorization(), **headers}
         return _ask(self._session, method, url, everything, body, self._timeout_seconds, self._verify)
 
 

@@ -17,7 +17,8 @@ import threading
 import uvicorn
 from oslo_config import cfg
 
-from zun_lite.agent import enrolment, inventory
+from zun_lite.agent import enrolment, host_key, inventory
+from zun_lite.agent.host_key import HostKey
 from zun_lite.agent.image_keeping import ImageSettings
 from zun_lite.agent.loop import Agent, Settings
 from zun_lite.agent.permits import Permits
@@ -66,7 +67,7 @@ def run(conf: cfg.ConfigOpts, join_token: str | None, stopping: threading.Event)
     """Enrol if need be, then serve until told to stop."""
     context = tls.serve("agent", conf.agent.tls_cert_file, conf.agent.tls_key_file)
     clock = Clock()
-    key = grants.make_key(conf.agent.key_file)
+    key = HostKey(conf.agent.key_file)
     identity = enrolment.identify(
         conf.agent.journal_dir,
         functools.partial(node.enrol, ca_file=conf.tls.ca_file),
@@ -85,8 +86,9 @@ def run(conf: cfg.ConfigOpts, join_token: str | None, stopping: threading.Event)
         conf.agent.docker_socket, conf.cluster, conf.agent.docker_runtime, limits, etc, files, profiles
     )
     netd = NetdClient(conf.netd.socket, conf.netd.answer_seconds)
+    api = node.NodeClient(conf.agent.api_url, identity.host_uuid, key.current, clock, ca_file=conf.tls.ca_file)
     agent = Agent(
-        node.NodeClient(conf.agent.api_url, identity.host_uuid, key, clock, ca_file=conf.tls.ca_file),
+        api,
         runtime,
         DockerImages(runtime),
         netd,
@@ -125,6 +127,7 @@ def run(conf: cfg.ConfigOpts, join_token: str | None, stopping: threading.Event)
     if stopping.is_set():
         return 0
     agent.start()
+    threading.Thread(target=host_key.keep, args=(key, api, stopping), name="host-key", daemon=True).start()
     LOG.info("the agent of host %s answers at %s:%s", identity.host_uuid, conf.agent.bind, conf.agent.port)
     # uvicorn minds the signals while it runs, and hands them on to our handler when it has ended
     server.run()

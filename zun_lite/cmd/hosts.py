@@ -16,7 +16,7 @@ from oslo_config import cfg
 from zun_lite.cmd import docker_setup, installation, startup
 from zun_lite.cmd.database import usable
 from zun_lite.cmd.means import usable_means
-from zun_lite.control import hosts
+from zun_lite.control import host_keys, hosts
 from zun_lite.db import hosts as rows
 
 TOKEN_MINUTES = 15
@@ -49,6 +49,7 @@ def tell_all(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
             "disabled": host.disabled_reason or "yes" if host.disabled else None,
             "forced_down": host.forced_down,
             "availability_zone": host.availability_zone,
+            "key_since": host.key_made_at.isoformat() if host.public_key else None,
             "problem": host.problem,
             "seen_at": host.seen_at.isoformat() if host.seen_at else None,
         }
@@ -58,7 +59,8 @@ def tell_all(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
         print(json.dumps(shown))
         return
     for row in shown:
-        notes = [f"disabled: {row['disabled']}"] if row["disabled"] else []
+        notes = [f"key since {row['key_since']}" if row["key_since"] else "key revoked"]
+        notes += [f"disabled: {row['disabled']}"] if row["disabled"] else []
         notes += ["forced down"] if row["forced_down"] else []
         notes += [f"problem: {row['problem']}"] if row["problem"] else []
         place = f"{row['name']}  {row['state']}  {row['availability_zone']}  {row['address']}  {row['seen_at']}"
@@ -81,6 +83,18 @@ def zone(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     """Put a host into an availability zone."""
     hosts.set_zone(usable_means(conf), arguments.name, arguments.zone)
     print(f"host {arguments.name} is in zone {arguments.zone}")
+
+
+def rotate(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
+    """Have a host exchange its key for a new one now, and not only when it is old."""
+    host_keys.want(usable_means(conf), arguments.name)
+    print(f"host {arguments.name} makes itself a new key at its next heartbeat; `host list` shows since when it has it")
+
+
+def revoke(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
+    """Make a host's key good for nothing at once; what runs there stays, and to come back it must join anew."""
+    host_keys.revoke(usable_means(conf), arguments.name)
+    print(f"the key of host {arguments.name} is revoked; `host token --name {arguments.name}` lets it join anew")
 
 
 def remove(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:

@@ -73,6 +73,8 @@ class Installation:
     api_url: str = ""
     api_scheme: str = "http"
     programs: tuple[str, ...] = PROGRAMS
+    host_key_file: str = ""
+    host_key_days: float = 30.0
 
     @property
     def is_joined(self) -> bool:
@@ -99,6 +101,15 @@ class Installation:
     def identity_file(self) -> str:
         """Where the agent notes that it has enrolled; it needs a token only while this is missing."""
         return os.path.join(self.journal_dir, "identity.json")
+
+    @property
+    def wants_to_join(self) -> bool:
+        """Whether `zun-lite join` gave this host a token since it enrolled."""
+        try:
+            given = os.stat(self.join_token_file).st_mtime_ns
+        except FileNotFoundError:
+            return False
+        return not os.path.exists(self.identity_file) or given > os.stat(self.identity_file).st_mtime_ns
 
     @property
     def clouds_file(self) -> str:
@@ -164,14 +175,12 @@ def read(state_dir: str, config_file: str | None = None) -> Installation:
             raise errors.Invalid(f"{path}: [{section}] {option} = {said} is not a port number; correct it.")
         return int(said)
 
-    def seconds(section: str, option: str, default: float) -> float:
+    def span(section: str, option: str, default: float) -> float:
         said = text(section, option, str(default))
         try:
             return float(said)
         except ValueError:
-            raise errors.Invalid(
-                f"{path}: [{section}] {option} = {said} is no number of seconds; correct it."
-            ) from None
+            raise errors.Invalid(f"{path}: [{section}] {option} = {said} is no number; correct it.") from None
 
     def programs(said: str) -> tuple[str, ...]:
         named = {word.strip() for word in said.split(",")}
@@ -195,7 +204,7 @@ def read(state_dir: str, config_file: str | None = None) -> Installation:
         host_name=text("agent", "host_name", os.uname().nodename),
         journal_dir=text("agent", "journal_dir", os.path.join(state_dir, "agent")),
         netd_socket=text("netd", "socket", os.path.join(state_dir, "run/netd.sock")),
-        netd_answer_seconds=seconds("netd", "answer_seconds", 30.0),
+        netd_answer_seconds=span("netd", "answer_seconds", 30.0),
         docker_driver=text("netd", "libnetwork_name", "zun_lite"),
         docker_driver_dir=text("netd", "libnetwork_dir", "/run/docker/plugins"),
         mount_dir=text("netd", "mount_dir", os.path.join(state_dir, "mounts")),
@@ -204,6 +213,8 @@ def read(state_dir: str, config_file: str | None = None) -> Installation:
         # what cannot be understood is taken for shared, with which nothing is lost
         api_url=text("agent", "api_url", ""),
         programs=programs(text("DEFAULT", "programs", ",".join(PROGRAMS))),
+        host_key_file=text("agent", "key_file", os.path.join(state_dir, "keys", "host.key")),
+        host_key_days=span("api", "host_key_days", 30.0),
         pool_shared=text("agent", "pool_shared", "false").strip().lower() not in ("false", "0", "no", "off"),
     )
 

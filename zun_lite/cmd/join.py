@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from zun_lite.cmd import installation, startup
+from zun_lite.cmd import installation, lock, startup
 from zun_lite.cmd.installation import DEFAULT_DOCKER_SOCKET, ON_A_HOST, Installation
 from zun_lite.domain import errors
 
@@ -58,10 +58,10 @@ def join(state_dir: str, wish: Wish, *, detach: bool) -> int:
     started = time.monotonic()
     host, port = _place(wish.api_url)
     _check_way(wish, host)
-    if installation.exists(state_dir) and not _is_half_joined(installation.read(state_dir)):
-        raise errors.Conflict(
-            f"{state_dir} is an installation already; `zun-lite up` starts it, `zun-lite clean` takes it back."
-        )
+    if installation.exists(state_dir):
+        here = installation.read(state_dir)
+        if os.path.exists(here.identity_file) or not here.is_joined:
+            return _again(here, wish, started, detach)
     address = wish.address or _own_address(host, port)
     installation.make_folders(state_dir)
     installation.write_file(os.path.join(state_dir, "zun_lite.conf"), _config(state_dir, wish, address))
@@ -92,9 +92,16 @@ def read_token(path: str | None) -> str:
     return token
 
 
-def _is_half_joined(here: Installation) -> bool:
-    """Whether an earlier join was refused, so that another may follow."""
-    return here.is_joined and not os.path.exists(here.identity_file)
+def _again(here: Installation, wish: Wish, started: float, detach: bool) -> int:
+    """For a host whose key has ended or was revoked: its configuration and all that it holds stay."""
+    if not here.is_joined or here.api_url != wish.api_url.rstrip("/"):
+        raise errors.Conflict(
+            f"{here.state_dir} is an installation already; `zun-lite up` starts it, `zun-lite clean` takes it back."
+        )
+    if lock.holder(here.lock_file) is not None:
+        raise errors.Conflict("This host runs; to join anew, `zun-lite down` first. Its containers go on.")
+    installation.write_file(here.join_token_file, wish.token + "\n")
+    return startup.run(here, started, detach=detach)
 
 
 def _place(url: str) -> tuple[str, int]:

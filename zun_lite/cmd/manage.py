@@ -125,7 +125,11 @@ def _add_host(verbs: Any) -> None:
     remove = _verb(
         verbs, "remove", "hosts:remove", "forget a host on which nothing is left; to come back it must join anew"
     )
-    for one in (disable, enable, zone, remove):
+    rotate = _verb(verbs, "rotate", "hosts:rotate", "have a host exchange its key for a new one now")
+    revoke = _verb(
+        verbs, "revoke", "hosts:revoke", "make a host's key good for nothing at once; to come back it must join anew"
+    )
+    for one in (disable, enable, zone, rotate, revoke, remove):
         one.add_argument("name", metavar="NAME", help="the host's name")
     disable.add_argument("--reason", help="why, for those who look")
     zone.add_argument("zone", metavar="ZONE", help="the zone's name")

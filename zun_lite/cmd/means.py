@@ -14,7 +14,7 @@ from zun_lite.common import grants
 from zun_lite.common.clock import Clock
 from zun_lite.common.secrets import SecretBox
 from zun_lite.common.wake import Waker
-from zun_lite.control.means import Means
+from zun_lite.control.means import KeyAges, Means
 from zun_lite.db import version
 from zun_lite.db.engine import Database
 from zun_lite.domain import errors
@@ -55,6 +55,7 @@ def build_means(conf: cfg.ConfigOpts) -> Means:
         network_quotas=quotas,
         volume_quotas=of_volumes,
         docker_networks=frozenset(conf.network.docker_networks),
+        key_ages=KeyAges(conf.api.host_key_hours * 3600, conf.api.host_key_days * 86400),
         image_policy=ImagePolicy(
             tuple(conf.image_policy.allowed), conf.image_policy.require_digest, conf.image_policy.image_service
         ),

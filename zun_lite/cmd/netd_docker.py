@@ -12,8 +12,8 @@ import os
 from oslo_config import cfg
 
 from zun_lite.agent import enrolment
+from zun_lite.agent.host_key import HostKey
 from zun_lite.client.node import NodeClient
-from zun_lite.common import grants
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors
 from zun_lite.netd.dataplane import Dataplane
@@ -56,5 +56,5 @@ def line(conf: cfg.ConfigOpts) -> NodeClient:
     identity = enrolment.known(conf.agent.journal_dir)
     if identity is None:
         raise errors.Unavailable("This host has not joined the cloud yet.")
-    key = grants.make_key(conf.agent.key_file)
-    return NodeClient(conf.agent.api_url, identity.host_uuid, key, Clock(), _API_SECONDS, conf.tls.ca_file)
+    key = HostKey(conf.agent.key_file)
+    return NodeClient(conf.agent.api_url, identity.host_uuid, key.current, Clock(), _API_SECONDS, conf.tls.ca_file)

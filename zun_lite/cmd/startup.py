@@ -183,7 +183,7 @@ def _wait_ready(here: Installation, process: subprocess.Popen[bytes], started: f
 
 def _wait_joined(here: Installation, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + READY_TIMEOUT_SECONDS
-    while not os.path.exists(here.identity_file):
+    while here.wants_to_join or not os.path.exists(here.identity_file):
         state = supervisor.read_state(here.state_file) or {}
         # what an earlier supervisor wrote is not about this one
         if state.get("pid") == process.pid and state["children"]["agent"]["restarts"]:

@@ -284,8 +284,9 @@ def programs_of(here: Installation) -> list[Program]:
 
 
 def _join_token(here: Installation) -> dict[str, str]:
-    """A one-time token for an agent that has not enrolled yet; nothing for one that has."""
-    if os.path.exists(here.identity_file):
+    """A one-time token for an agent that has not enrolled yet or is to do so again; nothing for one that has."""
+    has_joined = os.path.exists(here.identity_file)
+    if has_joined and not (here.wants_to_join if here.is_joined else _is_host_key_old(here)):
         return {}
     if here.is_joined:
         try:
@@ -307,6 +308,15 @@ def _join_token(here: Installation) -> dict[str, str]:
         said = made.stderr.strip()[-500:] or "nothing was printed"
         raise errors.Failed(f"no token for host {here.host_name}: {said}")
     return {"ZUN_LITE_JOIN_TOKEN": token[0]}
+
+
+def _is_host_key_old(here: Installation) -> bool:
+    """Whether the key of a machine that was off for long may have ended, or will before it is exchanged."""
+    try:
+        made = os.stat(here.host_key_file).st_mtime
+    except FileNotFoundError:
+        return True
+    return time.time() - made > here.host_key_days * 86400 / 2
 
 
 def _kill_group(pid: int) -> None:

@@ -74,6 +74,13 @@ api_opts = [
     cfg.ListOpt(
         "metrics_networks", default=[], help="Who may read /metrics, besides this machine: addresses or networks."
     ),
+    cfg.FloatOpt("host_key_hours", default=24.0, min=0.01, help="How often hosts exchange their keys for new ones."),
+    cfg.FloatOpt(
+        "host_key_days",
+        default=30.0,
+        min=0.01,
+        help="A host's key that was not exchanged for so long is good for nothing; the host must join anew.",
+    ),
     cfg.StrOpt("policy_file", help="Rules that override the built-in ones; default STATE_DIR/policy.yaml."),
 ]
 tls_opts = [

@@ -77,6 +77,10 @@ POINTS = (
 
 # on other paths than those of create and delete
 MORE_POINTS = (
+    # the exchange of a host's key
+    "agent.key.made",
+    "agent.key.accepted",
+    "agent.key.taken_up",
     "agent.commit.before",
     "agent.commit.made",
     "agent.commit.sent",

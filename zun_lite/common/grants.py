@@ -48,6 +48,12 @@ def make_key(path: str) -> Ed25519PrivateKey:
         pass
     finally:
         os.unlink(staged)
+    # the name must last as well: others may come to know the public half, and go by it
+    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
     return load_key(path)
 
 

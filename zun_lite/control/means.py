@@ -20,6 +20,14 @@ from zun_lite.volume.quotas import VolumeQuotas
 
 
 @dataclass(frozen=True)
+class KeyAges:
+    """After how long a host's key is to be exchanged for another, and after how long without that it is no key."""
+
+    exchange_seconds: float = 86400.0
+    end_seconds: float = 30 * 86400.0
+
+
+@dataclass(frozen=True)
 class Means:
     """limits: the quota of a project without its own. ratios: how much a host may promise.
 
@@ -45,3 +53,4 @@ class Means:
     image_policy: ImagePolicy = ImagePolicy()
     volume_quotas: VolumeQuotas = VolumeQuotas()
     docker_networks: frozenset[str] = frozenset()
+    key_ages: KeyAges = KeyAges()

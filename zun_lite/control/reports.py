@@ -15,7 +15,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from zun_lite.control import commit, host_images
+from zun_lite.control import commit, host_images, host_keys
 from zun_lite.control.means import Means
 from zun_lite.db import actions, cinder, hosts, planes, revisions, volumes, workloads
 from zun_lite.db.hosts import Host
@@ -50,12 +50,13 @@ def enrol(means: Means, join_token: str, name: str, address: str, public_key: st
 class Heard:
     """The answer to a heartbeat: the revisions of what the host should hold, and of what it should do for networks.
 
-    report_wanted: a full report comes before the host may get work.
+    report_wanted: a full report comes before the host may get work. key_wanted: the host should make itself a new key.
     """
 
     revision: int
     plane_revision: int
     report_wanted: bool
+    key_wanted: bool
 
 
 def heartbeat(means: Means, host: Host, boot_id: str, problem: str | None) -> Heard:
@@ -66,6 +67,7 @@ def heartbeat(means: Means, host: Host, boot_id: str, problem: str | None) -> He
             revisions.current(tx, revisions.host(host.uuid)),
             planes.revision(tx, host.uuid),
             host.state != hosts.READY,
+            host_keys.is_due(means, tx, host),
         )
 
 
@@ -123,9 +125,9 @@ def _take_host(tx: sa.Connection, host: Host, report: Report) -> None:
             host_images.take_news(tx, host, news)
     for said in report.volumes:
         volume_orders.take_news(tx, host.uuid, said)
-    # As it is now: it may have been lost since the report began to be read.
+    # As it is now: it may have been lost, or its key revoked, since the report began to be read.
     current = hosts.get(tx, host.uuid, lock=True)
-    if current is None or report.inventory is None or not report.full:
+    if current is None or not current.public_key or report.inventory is None or not report.full:
         return
     hosts.took_inventory(tx, host.uuid, report.boot_id, report.inventory)
     before, now = current.inventory, report.inventory

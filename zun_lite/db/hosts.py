@@ -7,6 +7,7 @@ import datetime
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -24,6 +25,9 @@ hosts = sa.Table(
     sa.Column("name", text_type(255), nullable=False, unique=True),
     sa.Column("address", sa.String(255), nullable=False),
     sa.Column("public_key", sa.String(64), nullable=False),
+    sa.Column("previous_key", sa.String(64)),
+    sa.Column("key_made_at", Moment, nullable=False),
+    sa.Column("key_wanted", sa.Boolean, nullable=False, default=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("problem", sa.Text),
     sa.Column("disabled", sa.Boolean, nullable=False, default=False),
@@ -52,6 +56,8 @@ join_tokens = sa.Table(
 class Host:
     """One host. seen_at: UTC of its last heartbeat or report, by the database's clock.
 
+    public_key: empty once it was revoked. previous_key: the one before it. key_made_at: when public_key became the
+    host's. key_wanted: an operator wants another.
     disabled: it gets no new work. forced_down: an operator knows that it is down, whatever it says.
     report_count: its heartbeats so far.
     """
@@ -61,6 +67,9 @@ class Host:
     name: str
     address: str
     public_key: str
+    previous_key: str | None
+    key_made_at: datetime.datetime
+    key_wanted: bool
     state: str
     problem: str | None
     disabled: bool
@@ -99,12 +108,17 @@ def use_join_token(tx: sa.Connection, token: str, host_name: str) -> None:
 
 
 def enrol(tx: sa.Connection, uuid: str, name: str, address: str, public_key: str) -> str:
-    """Record a host that spent a token, or give a known one a new key; answers its uuid."""
-    known = tx.execute(sa.select(hosts.c.uuid).where(hosts.c.name == name)).scalar()
-    values = {"address": address, "public_key": public_key, "state": INITIALIZING}
+    """Record a host that spent a token, or give a known one a new key; answers its uuid.
+
+    Forbidden: that key was revoked.
+    """
+    known = by_name(tx, name)
+    values = {"address": address, "state": INITIALIZING, **_key(public_key, None)}
     if known:
-        tx.execute(sa.update(hosts).where(hosts.c.uuid == known).values(**values))
-        return known
+        if not known.public_key and known.previous_key == public_key:
+            raise errors.Forbidden(f"This key of host {name} was revoked; delete it there, so that it makes another.")
+        tx.execute(sa.update(hosts).where(hosts.c.uuid == known.uuid).values(**values))
+        return known.uuid
     tx.execute(
         sa.insert(hosts).values(
             uuid=uuid,
@@ -118,6 +132,20 @@ def enrol(tx: sa.Connection, uuid: str, name: str, address: str, public_key: str
         )
     )
     return uuid
+
+
+def set_key(tx: sa.Connection, host: Host, public_key: str) -> None:
+    """Another key is the host's, or none if it is empty; the one that it has is the previous one. host: held."""
+    tx.execute(sa.update(hosts).where(hosts.c.uuid == host.uuid).values(**_key(public_key, host.public_key)))
+
+
+def want_key(tx: sa.Connection, uuid: str) -> None:
+    """An operator wants the host to have another key."""
+    tx.execute(sa.update(hosts).where(hosts.c.uuid == uuid).values(key_wanted=True))
+
+
+def _key(public_key: str, previous: str | None) -> dict[str, Any]:
+    return {"public_key": public_key, "previous_key": previous, "key_made_at": utc_now(), "key_wanted": False}
 
 
 def is_taken(tx: sa.Connection, address: str, name: str) -> bool:

@@ -8,10 +8,9 @@ import threading
 import unittest
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from tests.unit.agent.fakes import a_workload
 from zun_lite.agent.enrolment import identify
+from zun_lite.agent.host_key import HostKey
 from zun_lite.agent.journal import Journal
 from zun_lite.agent.runtime import words
 from zun_lite.agent.worklist import Worklist
@@ -150,7 +149,7 @@ class Enrolments(Folders):
             join_token=token,
             name="h1",
             address="127.0.0.1:9518",
-            key=Ed25519PrivateKey.generate(),
+            key=HostKey(str(self.folder / "host.key")),
             stopping=threading.Event(),
         )
 

@@ -78,7 +78,7 @@ class TlsTest(unittest.TestCase):
         url, clock, ca = f"https://{address}", Clock(), self.ca.file
         agents = AgentsClient(self.key, clock, tls=True, ca_file=ca)
         return {
-            "an agent": lambda: node.NodeClient(url, "h", self.key, clock, 5, ca).heartbeat("b", None),
+            "an agent": lambda: node.NodeClient(url, "h", lambda: self.key, clock, 5, ca).heartbeat("b", None),
             "an agent that enrols": lambda: node.enrol(url, "t", "n", "a:1", self.key, ca),
             "a gateway": lambda: StreamsClient(url, self.key, clock, 5, ca_file=ca).check([]),
             "the API": lambda: agents.execute("h", address, "w", "r", ["true"], 5),

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 import unittest
 from unittest import mock
 
-from zun_lite.cmd import installation, join, startup, supervisor
+from zun_lite.cmd import installation, join, lock, startup, supervisor
 from zun_lite.cmd.join import Wish
 from zun_lite.common import config
 from zun_lite.domain import errors
@@ -80,6 +81,23 @@ class JoinTest(unittest.TestCase):
         with self.assertRaisesRegex(errors.Conflict, "is an installation already"):
             self.join("http://127.0.0.1:9517")
 
+    def test_a_host_may_join_its_cloud_anew_when_it_is_down(self):
+        here = self.join("http://127.0.0.1:9517")
+        with open(here.identity_file, "w") as file:
+            file.write("{}")
+        (agent,) = (program for program in supervisor.programs_of(here) if program.name == "agent")
+        self.assertEqual({}, agent.extra(), "a token that was spent is given again")
+        with open(here.config_file, "a") as file:
+            file.write("# an operator's own line")
+        held = lock.take(here.lock_file)
+        with self.assertRaisesRegex(errors.Conflict, "`zun-lite down` first"):
+            self.join("http://127.0.0.1:9517")
+        os.close(held)
+        self.join("http://127.0.0.1:9517/")
+        self.assertEqual({"ZUN_LITE_JOIN_TOKEN": "the-token"}, agent.extra())
+        with open(here.config_file) as file:
+            self.assertIn("an operator's own line", file.read())
+
     def test_the_token_is_never_of_the_command_line(self):
         with tempfile.NamedTemporaryFile("w") as file:
             file.write("from-a-file\n")
@@ -92,3 +110,21 @@ class JoinTest(unittest.TestCase):
             stdin.isatty.return_value, stdin.readline.return_value = False, "\n"
             with self.assertRaisesRegex(errors.Invalid, "There is no token: make one with"):
                 join.read_token(None)
+
+
+class LongAwayTest(unittest.TestCase):
+    def test_a_machine_of_its_own_that_was_off_for_long_lets_its_host_join_anew(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        here = installation.read(folder.name)
+        for path in (here.identity_file, here.host_key_file):
+            os.makedirs(os.path.dirname(path))
+            with open(path, "w") as file:
+                file.write("{}")
+        (agent,) = (program for program in supervisor.programs_of(here) if program.name == "agent")
+        made = mock.Mock(returncode=0, stdout="the-token\n")
+        with mock.patch.object(supervisor.subprocess, "run", return_value=made):
+            self.assertEqual({}, agent.extra())
+            long_ago = time.time() - 20 * 86400
+            os.utime(here.host_key_file, (long_ago, long_ago))
+            self.assertEqual({"ZUN_LITE_JOIN_TOKEN": "the-token"}, agent.extra())

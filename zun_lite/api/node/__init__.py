@@ -12,7 +12,7 @@ from typing import Any
 import falcon
 
 from zun_lite.common import grants
-from zun_lite.control import plane, reports
+from zun_lite.control import host_keys, plane, reports
 from zun_lite.control.means import Means
 from zun_lite.db import hosts
 from zun_lite.domain import errors
@@ -24,6 +24,7 @@ def resources(means: Means, grant_public_key: str) -> list[tuple[str, Any, str |
     return [
         ("/node/v1/enrol", Enrolment(means, grant_public_key), None),
         ("/node/v1/heartbeat", Heartbeat(means), None),
+        ("/node/v1/key", Key(means), None),
         ("/node/v1/workloads", DesiredWorkloads(means), None),
         ("/node/v1/plane", DesiredPlane(means), None),
         ("/node/v1/reports", Reports(means), None),
@@ -32,17 +33,16 @@ def resources(means: Means, grant_public_key: str) -> list[tuple[str, Any, str |
 
 def authenticate(means: Means, req: falcon.Request) -> hosts.Host:
     """The host that signed this request. Unauthorized: unknown, removed, or not signed by it."""
+    return _proof(means, req).host
+
+
+def _proof(means: Means, req: falcon.Request) -> host_keys.Proof:
     scheme, _, token = (req.get_header("Authorization") or "").partition(" ")
     if scheme != "Node" or not token:
         raise errors.Unauthorized("This path is for enrolled hosts only.")
-    claimed = grants.peek(token).get("sub")
-    with means.db.read() as tx:
-        host = hosts.get(tx, claimed) if isinstance(claimed, str) else None
-    if host is None:
-        raise errors.Unauthorized("No such host is enrolled here.")
-    grants.read(grants.public_key(host.public_key), grants.API_AUDIENCE, token, means.clock)
-    req.context.host_uuid = host.uuid
-    return host
+    proof = host_keys.check(means, token)
+    req.context.host_uuid = proof.host.uuid
+    return proof
 
 
 class Enrolment:
@@ -75,6 +75,20 @@ class Heartbeat:
         problem = body.get("problem")
         heard = reports.heartbeat(self._means, host, _text(body, "boot_id"), str(problem) if problem else None)
         resp.media = asdict(heard)
+
+
+class Key:
+    """PUT: another public key is the host's from now on. May be repeated, signed with either."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+
+    def on_put(self, req: falcon.Request, resp: falcon.Response) -> None:
+        proof = _proof(self._means, req)
+        public_key = _text(_body(req), "public_key")
+        grants.public_key(public_key)
+        host_keys.exchange(self._means, proof, public_key)
+        resp.status = falcon.HTTP_204
 
 
 class DesiredWorkloads:
