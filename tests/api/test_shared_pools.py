@@ -88,6 +88,49 @@ class SharedPoolsTest(VolumeApiTestCase):
         self.assertEqual(200, connect().status_code)
         self.assertEqual("host2@local#local", self.shown(volume, user="admin")["os-vol-host-attr:host"])
 
+    def test_of_two_clients_that_attach_a_volume_for_many_the_second_does_not_move_it(self) -> None:
+        kind = {"volume_type": {"name": "many", "extra_specs": {"multiattach": "<is> True"}}}
+        self.assertEqual(200, self.call("POST", f"{V3}/types", kind, user="admin").status_code)
+
+        def reserved(volume: str) -> str:
+            body = {"attachment": {"volume_uuid": volume, "instance_uuid": new_id()}}
+            return self.call("POST", f"{V3}/attachments", body, at="3.44").json["attachment"]["id"]
+
+        def connected(attachment: str, host: str) -> testing.Result:
+            body = {"attachment": {"connector": {"host": host}}}
+            return self.call("PUT", f"{V3}/attachments/{attachment}", body, at="3.44")
+
+        def initialized(volume: str, host: str) -> testing.Result:
+            return self.act(volume, "os-initialize_connection", {"connector": {"host": host}})
+
+        def host_of(volume: str) -> str:
+            return self.shown(volume, user="admin")["os-vol-host-attr:host"].partition("@")[0]
+
+        # while it is in use, several may reserve it at once
+        volume = self.make(volume_type="many")["id"]
+        workload, _ = self.mount(volume, self.first)
+        self.formatted(volume)
+        first, second = reserved(volume), reserved(volume)
+        self.volumes.release(workload)
+        for host in ("host1", "host2", "host1"):
+            # who merely reserved it is in nobody's way, and a client may change its own mind
+            self.assertEqual((200, host), (connected(first, host).status_code, host_of(volume)))
+        self.denied(400, "badRequest", connected(second, "host2"), "in use on another host than host2")
+        self.assertEqual((200, "host1"), (connected(second, "host1").status_code, host_of(volume)))
+
+        old = self.make(volume_type="many")["id"]
+        workload, _ = self.mount(old, self.first)
+        self.formatted(old)
+        for _ in range(2):
+            self.act(old, "os-reserve")
+        self.volumes.release(workload)
+        self.denied(400, "badRequest", initialized(old, "host2"), "in use on another host than host2")
+        self.assertEqual((200, "host1"), (initialized(old, "host1").status_code, host_of(old)))
+        single = self.make()["id"]
+        self.act(single, "os-reserve")
+        for host in ("host1", "host2"):
+            self.assertEqual((200, host), (initialized(single, host).status_code, host_of(single)))
+
     def test_one_that_is_mounted_is_nobody_elses(self) -> None:
         volume = self.make()["id"]
         workload, attachment = self.mount(volume, self.first)

@@ -9,6 +9,7 @@ from tests.api.volume_case import V3, VolumeApiTestCase
 from tests.builders import a_host
 from zun_lite.domain.desired import COPY, DESTROY, GROW, SNAPSHOT, TAKE, VOLUME, VolumeNews
 from zun_lite.domain.names import new_id
+from zun_lite.domain.spec import MountRequest
 from zun_lite.volume.embedded import EmbeddedVolumes
 
 
@@ -356,3 +357,17 @@ class MessagesTest(VolumeApiTestCase):
         self.assertEqual("error", self.get(f"{V3}/snapshots/{snapshot['id']}")["snapshot"]["status"])
         self.call("DELETE", f"{V3}/volumes/{made['id']}")
         self.assertEqual([], self.said())
+
+    def test_the_owner_is_told_why_a_containers_own_volume_stayed(self) -> None:
+        project = self.make()["os-vol-tenant-attr:tenant_id"]
+        provider, workload = EmbeddedVolumes(self.db), new_id()
+        request = MountRequest("/data", size_gib=1)
+        volume = provider.provide(workload, project, self.host.uuid, 0, request).volume_id
+        self.formatted(volume)
+        self.take({"id": volume}, force=True)
+        self.host_obeys()
+        provider.release(workload)
+        (message,) = self.said()
+        self.assertEqual(("VOLUME", volume), (message["resource_type"], message["resource_uuid"]))
+        self.assertRegex(message["user_message"], f"stays although container {workload}.*have snapshots")
+        self.assertEqual("available", self.status(volume))

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from tests.builders import CAPACITY, a_caller, a_host, a_spec, means_of
 from tests.databases import DatabaseTestCase, on_every_database
-from zun_lite.control import actions, create, reports
+from zun_lite.control import actions, create, loop, reports
 from zun_lite.control.loop import Controller
 from zun_lite.control.provision import provision
 from zun_lite.control.release import release
@@ -99,6 +99,50 @@ class LifeTest(ReportCase):
             self.controller.run_once()
         self.assertEqual([False, True], [self.read(made).ready for made in (broken, whole)])
         self.assertIn(broken.uuid, logs.output[0])
+
+    def test_as_many_as_a_batch_that_wait_for_their_provider_hold_up_nobody(self):
+        made = [self.make() for _ in range(4)]
+        self.means.networks.refusal = errors.Unavailable("down")
+        self.means.networks.refuses = ("n1",)
+        spec = a_spec(networks=(NetworkRequest("n2"),))
+        last = create.create_container(self.means, a_caller(), "last", spec, run=True)
+        with unittest.mock.patch.object(loop, "BATCH", 2):
+            naps = self.run_until_idle()
+            self.assertEqual([False] * 4 + [True], [self.read(one).ready for one in (*made, last)])
+            self.means.networks.refusal = None
+            naps += self.run_until_idle()
+            self.assertEqual([True] * 4, [self.read(one).ready for one in made])
+
+            for one in (*made, last):
+                actions.delete(self.means, a_caller(), self.read(one), force=True)
+                self.report((one.uuid, Observed(generation=2, epoch=1, state="absent")))
+            give_back, waiting = self.means.volumes.release, {one.uuid for one in made}
+
+            def busy(uuid):
+                if uuid in waiting:
+                    raise errors.Busy("not yet")
+                give_back(uuid)
+
+            self.means.volumes.release = busy
+            naps += self.run_until_idle()
+            self.assertEqual([True] * 4 + [False], [self.read(one) is not None for one in (*made, last)])
+            waiting.clear()
+            naps += self.run_until_idle()
+        self.assertEqual([None] * 4, [self.read(one) for one in made])
+        # each round goes on at once and ends in a sleep, also while somebody waits
+        self.assertEqual([0.0, 0.0, 5.0, 0.0, 0.0, 5.0, 0.0, 0.0, 5.0, 0.0, 0.0, 5.0], naps)
+
+    def run_until_idle(self):
+        """For how long the controller sleeps after each of its passes, up to the first real sleep."""
+        naps, stopping = [], []
+
+        class Bed:
+            def sleep(self, seconds):
+                naps.append(seconds)
+                stopping.extend([True] if seconds or len(naps) > 9 else [])
+
+        self.controller.run(Bed(), 5.0, stopping)
+        return naps
 
     def test_a_deleted_workload_is_forgotten_only_after_its_host_let_go(self):
         made = self.make()

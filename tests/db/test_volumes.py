@@ -10,7 +10,7 @@ from dataclasses import replace
 import sqlalchemy as sa
 
 from tests.databases import DatabaseTestCase, on_every_database
-from zun_lite.db import listing, revisions, volumes
+from zun_lite.db import listing, revisions, volume_snapshots, volumes
 from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
 from zun_lite.domain.names import new_id
@@ -233,13 +233,19 @@ class VolumesTest(DatabaseTestCase):
         self.db.transact(lambda tx: volumes.note_formatted(tx, HOST, [kept]))
         wanted = {"name": "s", "description": None, "metadata": {}, "force": True}
         self.db.transact(lambda tx: snapshots.create(tx, VolumeQuotas(), self.read(kept), "u", **wanted))
-        with self.assertLogs(embedded.LOG):
-            for _ in range(2):
-                self.provider.release(workload)
+        for _ in range(2):
+            self.provider.release(workload)
         left = self.read(kept)
         self.assertEqual(("available", None, ()), (left.status, left.made_for, left.attachments))
+        self.assertRegex(left.problem or "", f"It stays although container {workload}.*have snapshots")
         with self.db.read() as tx:
             self.assertEqual([gone], volumes.doomed(tx, HOST))
+            (snapshot,) = volume_snapshots.of_volume(tx, kept)
+            self.assertEqual("creating", snapshot.status)
+        # it is a volume like any other now: the next who mounts it does not take it along
+        self.assertEqual((False, True), (self.provide(other := new_id(), kept).owned, self.read(kept).formatted))
+        self.provider.release(other)
+        self.assertEqual("available", self.read(kept).status)
 
     def test_a_volume_made_for_a_container_counts_in_its_projects_quota(self) -> None:
         provider = embedded.EmbeddedVolumes(self.db, VolumeQuotas({"volumes": 1}))

@@ -37,6 +37,8 @@ class Controller:
         self._planes_seen: tuple[int, int] | None = None
         self._planes: dict[str, int] = {}
         self._tidied = self._born
+        self._to_provide = _Rounds(workloads.to_provision)
+        self._to_release = _Rounds(workloads.to_release)
         self._more = False
 
     def run(self, sleeper: Sleeper, interval_seconds: float, stopping: list[bool]) -> None:
@@ -54,10 +56,10 @@ class Controller:
         """One pass over everything that waits."""
         sentences = self._judge_hosts()
         with self._means.db.read() as tx:
-            waiting = workloads.to_provision(tx, BATCH)
-            leaving = workloads.to_release(tx, BATCH)
+            waiting = self._to_provide.batch(tx)
+            leaving = self._to_release.batch(tx)
             smaller = workloads.to_trim(tx)
-        self._more = BATCH in (len(waiting), len(leaving))
+        self._more = self._to_provide.under_way or self._to_release.under_way
         for workload in waiting:
             sentences += self._work_on(workload, provision)
             self._nudge()
@@ -76,8 +78,7 @@ class Controller:
         try:
             sentence = work(self._means, workload)
         except Exception:
-            LOG.exception("%s: its %s failed; the next pass tries again", workload.uuid, work.__name__)
-            self._more = False
+            LOG.exception("%s: its %s failed and is tried again", workload.uuid, work.__name__)
             return []
         return [sentence] if sentence else []
 
@@ -133,6 +134,27 @@ class Controller:
             self._nudged[host.uuid] = revision
             if host.state != hosts.UNKNOWN:
                 self._means.agents.nudge(host.uuid, host.address)
+
+
+class _Rounds:
+    """Batches of the workloads that wait, the oldest first, until each had its turn; then from the oldest again.
+
+    One whose provider is busy or away keeps waiting, and must not keep the others from their turn.
+    under_way: the round goes on.
+    """
+
+    def __init__(self, waiting: Callable[[sa.Connection, int, int], list[Workload]]) -> None:
+        self._waiting = waiting
+        self._after = 0
+
+    @property
+    def under_way(self) -> bool:
+        return self._after > 0
+
+    def batch(self, tx: sa.Connection) -> list[Workload]:
+        found = self._waiting(tx, BATCH, self._after)
+        self._after = found[-1].id if len(found) == BATCH else 0
+        return found
 
 
 def _lose(tx: sa.Connection, host: hosts.Host, edge: datetime.datetime) -> bool:

@@ -254,8 +254,8 @@ def names_of(tx: sa.Connection, uuids: Sequence[str]) -> dict[str, tuple[str, ..
     return found
 
 
-def to_provision(tx: sa.Connection, limit: int) -> list[Workload]:
-    """Placed, wanted, and not yet provided with ports and volumes."""
+def to_provision(tx: sa.Connection, limit: int, after: int = 0) -> list[Workload]:
+    """Placed, wanted, and not yet provided with ports and volumes. after: those with a greater id."""
     query = (
         sa.select(workloads)
         .where(
@@ -263,6 +263,7 @@ def to_provision(tx: sa.Connection, limit: int) -> list[Workload]:
             workloads.c.presence == PRESENT,
             workloads.c.host.is_not(None),
             workloads.c.failure.is_(None),
+            workloads.c.id > after,
         )
         .order_by(workloads.c.id)
         .limit(limit)
@@ -278,11 +279,15 @@ def to_trim(tx: sa.Connection) -> list[Workload]:
     return [read_row(row) for row in tx.execute(query.order_by(workloads.c.id)).mappings()]
 
 
-def to_release(tx: sa.Connection, limit: int) -> list[Workload]:
-    """Unwanted, and nothing of them is left on a host: status Deleted marks those, see record_observed."""
+def to_release(tx: sa.Connection, limit: int, after: int = 0) -> list[Workload]:
+    """Unwanted, and nothing of them is left on a host: status Deleted marks those, see record_observed.
+
+    after: those with a greater id.
+    """
+    left = sa.or_(workloads.c.host.is_(None), workloads.c.status == "Deleted")
     query = (
         sa.select(workloads)
-        .where(workloads.c.presence == ABSENT, sa.or_(workloads.c.host.is_(None), workloads.c.status == "Deleted"))
+        .where(workloads.c.presence == ABSENT, left, workloads.c.id > after)
         .order_by(workloads.c.id)
         .limit(limit)
     )

@@ -54,12 +54,16 @@ def reserve(
     return uuid
 
 
-def connect(tx: sa.Connection, volume: Volume, connector: dict[str, Any]) -> None:
+def connect(tx: sa.Connection, volume: Volume, connector: dict[str, Any], *, own: str | None = None) -> None:
     """Have the volume's file ready on the connector's host, which must be where it is, or can be made.
 
-    Invalid: there is no such host, or the volume is on another one, which does not share it or where somebody has it.
+    own: the attachment of who connects; without it, what os-reserve began, if that was one client's alone.
+    Invalid: there is no such host, or the volume is on another one, which does not share it or where somebody has
+    it, be it that they are only attaching it: they know by then where it is.
     """
     held = volumes.held(tx, volume.uuid)
+    if own is None and len(waiting := _waiting(held)) == 1:
+        own = waiting[0].uuid
     name = connector.get("host")
     host = hosts.by_name(tx, name) if isinstance(name, str) else None
     if held is None or host is None:
@@ -70,7 +74,7 @@ def connect(tx: sa.Connection, volume: Volume, connector: dict[str, Any]) -> Non
     if held.host not in (None, host.uuid):
         if not _both_see_it(held, host):
             raise invalid(f"Invalid volume: Volume {held.uuid} is on another host than {host.name}.")
-        if any(item.workload_uuid is not None or item.state in (ATTACHED, DETACHING) for item in held.attachments):
+        if any(item.uuid != own and item.state != RESERVED for item in held.attachments):
             raise invalid(f"Invalid volume: Volume {held.uuid} is in use on another host than {host.name}.")
     if held.host != host.uuid or not (held.file_wanted or held.formatted):
         shared = host.inventory is not None and host.inventory.pool_shared
@@ -85,7 +89,7 @@ def set_connector(tx: sa.Connection, attachment: AttachmentRow, connector: dict[
     volume = _volume(tx, attachment)
     if attachment.state not in (RESERVED, ATTACHING):
         raise invalid(f"Invalid volume: attachment {attachment.uuid} is {attachment.state} and cannot be changed.")
-    connect(tx, volume, connector)
+    connect(tx, volume, connector, own=attachment.uuid)
     changes: dict[str, Any] = {"connector": connector, "host_name": str(connector["host"]), "state": ATTACHING}
     mode = connector.get("mode")
     if mode in ("ro", "rw"):

@@ -110,7 +110,8 @@ def _delete_or_leave(tx: sa.Connection, volume: volumes.Volume) -> None:
         delete(tx, volume)
     except errors.Invalid as error:
         LOG.warning("volume %s: stays when its container goes, and is its owner's: %s", volume.uuid, error.message)
-        volumes.update(tx, volume.uuid, {"made_for": None})
+        problem = f"It stays although container {volume.made_for}, with which it was to go, is gone. {error.message}"
+        volumes.update(tx, volume.uuid, {"made_for": None, "problem": problem})
 
 
 def _attach(
