@@ -68,7 +68,6 @@ class ConnectionsTest(ApiTestCase):
         self.assertEqual({1}, {position for _, position in self.means.networks.given})
         self.assertIsNone(self.task())
         self.assertEqual((["n2"], ("network_detach", True, None)), (self.joined(), self.newest_action()))
-        self.assertTrue(self.workload().wiring.endpoints[0].default_route)
 
     def test_a_network_that_was_left_and_is_joined_again_gets_another_port(self):
         before = self.workload().wiring.ports

@@ -43,8 +43,8 @@ class ContainerNetworksTest(CloudTestCase):
             for name, link in self.links(uuid).items()
         }
 
-    def default_route(self, uuid: str) -> str:
-        return self.in_network_namespace(uuid, "ip", "route", "show", "default")
+    def default_route(self, uuid: str, family: str = "-4") -> str:
+        return self.in_network_namespace(uuid, "ip", family, "route", "show", "default")
 
     def test_it_joins_and_leaves_as_it_runs(self):
         neighbour = self.running("neighbour", nets=[{"network": self.first}, {"network": self.second}])["uuid"]
@@ -83,6 +83,25 @@ class ContainerNetworksTest(CloudTestCase):
             [("network_attach", None), ("network_detach", None), ("network_attach", None), ("create", None)],
             [(action["action"], action["message"]) for action in said],
         )
+
+    def test_its_way_out_is_in_each_family_by_the_first_network_that_has_one(self):
+        made = {}
+        for name, subnets in (
+            ("shut", ({"cidr": "10.4.0.0/24", "gateway_ip": None}, {"cidr": "fd00:4::/64"})),
+            ("both", ({"cidr": "10.5.0.0/24"}, {"cidr": "fd00:5::/64"})),
+        ):
+            made[name] = self.cloud.ask("POST", "/network/v2.0/networks", {"network": {"name": name}})["network"]["id"]
+            for fields in subnets:
+                version = 6 if ":" in fields["cidr"] else 4
+                subnet = {"network_id": made[name], "ip_version": version, **fields}
+                self.cloud.ask("POST", "/network/v2.0/subnets", {"subnet": subnet})
+        uuid = self.running("pathfinder", nets=[{"network": made["shut"]}])["uuid"]
+        self.assertEqual("", self.default_route(uuid))
+        self.ask(uuid, "network_attach", network="both")
+        self.assertRegex(self.default_route(uuid), r"^default via 10\.5\.0\.1 dev eth1 [^\n]*$")
+        self.assertRegex(self.default_route(uuid, "-6"), r"^default via fd00:4::1 dev eth0 [^\n]*$")
+        self.ask(uuid, "network_detach", network="shut")
+        self.assertRegex(self.default_route(uuid, "-6"), r"^default via fd00:5::1 dev eth1 [^\n]*$")
 
     def test_what_flows_over_a_link_that_stays_is_not_cut_off(self):
         neighbour = self.running("server", nets=[{"network": self.first, "v4-fixed-ip": "10.1.0.60"}])["uuid"]

@@ -77,8 +77,7 @@ def _wire(means: Means, workload: Workload) -> Wiring:
     for position, mount in enumerate(workload.spec.mounts):
         attachments.append(means.volumes.provide(workload.uuid, workload.project_id, workload.host, position, mount))
         crash.point("controller.provision.volume")
-    first = (replace(endpoint, default_route=number == 0) for number, endpoint in enumerate(endpoints))
-    return Wiring(tuple(first), tuple(attachments), groups or ())
+    return Wiring(connections.with_ways_out(endpoints), tuple(attachments), groups or ())
 
 
 def _groups(means: Means, workload: Workload) -> tuple[str, ...] | None:

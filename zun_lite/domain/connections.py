@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from zun_lite.domain import errors
 from zun_lite.domain.lifecycle import Observed, Status
 from zun_lite.domain.spec import ContainerSpec, NetworkRequest
-from zun_lite.domain.wiring import Wiring
+from zun_lite.domain.wiring import Endpoint, Wiring
 
 MAX_NETWORKS = 32
 ATTACHING, DETACHING = "network_attaching", "network_detaching"
@@ -51,6 +52,17 @@ def has_let_go(observed: Observed | None, generation: int, wiring: Wiring) -> bo
     return observed.container_id is None or (
         observed.plugged is not None and set(observed.plugged) <= set(wiring.ports)
     )
+
+
+def with_ways_out(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
+    """One default route a family: by the first endpoint whose subnets have a gateway of that family."""
+    led: set[int] = set()
+    found = []
+    for endpoint in endpoints:
+        families = {6 if ":" in address.gateway else 4 for address in endpoint.addresses if address.gateway}
+        found.append(replace(endpoint, default_route=not families <= led))
+        led |= families
+    return tuple(found)
 
 
 def with_task(status: Status, spec: ContainerSpec, wiring: Wiring, ready: bool, observed: Observed | None) -> Status:

@@ -34,7 +34,7 @@ class Endpoint:
     """One port of one workload as its host must make it.
 
     vni: the segment's number, unique in the cloud. mtu: bytes. default_route: whether the
-    gateways of this endpoint's addresses are the workload's way out (one endpoint a family).
+    gateways of this endpoint's addresses are the workload's way out, in families in which no earlier endpoint is.
     owned: the port was made for the workload and goes with it.
     """
 
