@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from zun_lite.cli.failures import Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 _AUTH = (
     *("auth_url", "username", "user_id", "password", "user_domain_name", "user_domain_id", "token"),
@@ -18,18 +19,29 @@ _AUTH = (
 )
 
 
-@dataclass(frozen=True)
 class CloudSettings:
     """auth: auth_url, username and so on, as in clouds.yaml."""
 
-    name: str
-    auth: dict[str, str] = field(repr=False)
-    region: str = ""
-    interface: str = "public"
-    verify: bool = True
-    cacert: str | None = None
-    api_version: str = "1.40"
-    endpoint: str = ""
+    def __init__(
+        self,
+        name: str,
+        auth: dict[str, str],
+        *,
+        region: str = "",
+        interface: str = "public",
+        verify: bool = True,
+        cacert: str | None = None,
+        api_version: str = "1.40",
+        endpoint: str = "",
+    ) -> None:
+        self.name = name
+        self.auth = auth
+        self.region = region
+        self.interface = interface
+        self.verify = verify
+        self.cacert = cacert
+        self.api_version = api_version
+        self.endpoint = endpoint
 
 
 def read(name: str | None, environment: Mapping[str, str]) -> CloudSettings:
@@ -78,25 +90,59 @@ def _version(environment: Mapping[str, str], cloud: dict[str, Any]) -> str:
     return found if found.startswith("1.") and found[2:].isdigit() else "1.40"
 
 
-def _from_files(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+def traces(name: str | None, environment: Mapping[str, str]) -> tuple[str, float] | None:
+    """What the settings of a cloud of clouds.yaml are made of, without reading it, and when that was last changed.
+
+    The text is another one once the cloud that is meant, one of its files or a variable is another. None: they are
+    of no file.
+    """
+    wanted = name or environment.get("OS_CLOUD") or ""
+    path = None if not wanted and environment.get("OS_AUTH_URL") else _file(environment)
+    if path is None:
+        return None
+    told = [wanted, *(environment.get(name, "") for name in ("OS_REGION_NAME", "OS_CONTAINER_API_VERSION"))]
+    changed = 0.0
+    for item in (os.path.abspath(path), _secrets_beside(path)):
+        try:
+            found = os.stat(item)
+        except OSError:
+            continue
+        marks = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        told += [item, *map(str, marks)]
+        changed = max(changed, found.st_mtime, found.st_ctime)
+    return "\n".join(told), changed
+
+
+def _file(environment: Mapping[str, str]) -> str | None:
     home = environment.get("XDG_CONFIG_HOME") or os.path.join(environment.get("HOME", "/"), ".config")
-    folders = (Path(), Path(home) / "openstack", Path("/etc/openstack"))
     named = environment.get("OS_CLIENT_CONFIG_FILE")
-    places = [Path(named)] if named else []
-    for path in (*places, *(folder / "clouds.yaml" for folder in folders)):
-        if path.is_file():
-            secrets = path.with_name("secure.yaml")
-            return _merged(_clouds(path), _clouds(secrets) if secrets.is_file() else {})
-    return {}
+    folders = ("", os.path.join(home, "openstack"), "/etc/openstack")
+    for path in (*([named] if named else ()), *(os.path.join(folder, "clouds.yaml") for folder in folders)):
+        if os.path.isfile(path):
+            return path
+    return None
 
 
-def _clouds(path: Path) -> dict[str, Any]:
+def _secrets_beside(path: str) -> str:
+    return os.path.join(os.path.dirname(os.path.abspath(path)), "secure.yaml")
+
+
+def _from_files(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    path = _file(environment)
+    if path is None:
+        return {}
+    secrets = _secrets_beside(path)
+    return _merged(_clouds(path), _clouds(secrets) if os.path.isfile(secrets) else {})
+
+
+def _clouds(path: str) -> dict[str, Any]:
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        found = yaml.load(path.read_text(), loader)  # noqa: S506 - a safe loader either way
-    except (OSError, yaml.YAMLError) as error:
+        with open(path, encoding="utf-8") as file:
+            found = yaml.load(file.read(), loader)  # noqa: S506 - a safe loader either way
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise Failure(f"{path} cannot be read: {error}") from error
     clouds = found.get("clouds") if isinstance(found, dict) else None
     return clouds if isinstance(clouds, dict) else {}

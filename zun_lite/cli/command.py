@@ -3,32 +3,40 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
-from zun_lite.cli.session import Session
+    from zun_lite.cli.session import Session
 
 # no answer but what was printed; a table; one record
 PLAIN, TABLE, RECORD = "plain", "table", "record"
 
 
-@dataclass(frozen=True)
 class Table:
-    columns: Sequence[str]
-    rows: Sequence[Sequence[Any]]
+    def __init__(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        self.columns = columns
+        self.rows = rows
 
 
-@dataclass(frozen=True)
 class Command:
     """words: as the openstack command has them. run answers a Table, a dict, or the exit status, by its shape."""
 
-    words: str
-    help: str
-    run: Callable[[Session, Namespace], Any]
-    configure: Callable[[ArgumentParser], None] = lambda parser: None
-    shape: str = PLAIN
+    def __init__(
+        self,
+        words: str,
+        help: str,
+        run: Callable[[Session, Namespace], Any],
+        configure: Callable[[ArgumentParser], None] = lambda parser: None,
+        shape: str = PLAIN,
+    ) -> None:
+        self.words = words
+        self.help = help
+        self.run = run
+        self.configure = configure
+        self.shape = shape
 
 
 def table_of(found: Sequence[dict[str, Any]], columns: Sequence[str]) -> Table:

@@ -4,13 +4,20 @@
 from __future__ import annotations
 
 import time
-from argparse import SUPPRESS, ArgumentParser, Namespace
-from typing import Any
+from argparse import SUPPRESS
 
 from zun_lite.cli import values
-from zun_lite.cli.command import RECORD, TABLE, Command, Table, table_of
+from zun_lite.cli.command import RECORD, TABLE, Command, table_of
 from zun_lite.cli.failures import Failure
-from zun_lite.cli.session import Session, one
+from zun_lite.cli.session import one
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from typing import Any
+
+    from zun_lite.cli.command import Table
+    from zun_lite.cli.session import Session
 
 COLUMNS = ("uuid", "name", "image", "status", "task_state", "addresses", "ports")
 WAIT_SECONDS = 600.0

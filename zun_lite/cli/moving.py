@@ -148,7 +148,7 @@ def _is_folder(session: Session, container: str, inner: str) -> bool:
 
     try:
         with contextlib.closing(session.stream("GET", path(container, "archive"), {"path": inner})) as answer:
-            found = json.loads(base64.b64decode(answer.headers["X-Zun-Lite-Stat"]))
+            found = json.loads(base64.b64decode(answer.headers["x-zun-lite-stat"]))
     except Failure as error:
         if error.status == 400:
             return False
@@ -166,11 +166,9 @@ class _Counted:
         self._total = 0
 
     def read(self, count: int = -1) -> bytes:
-        import http.client
-
         try:
             piece: bytes = self._answer.read(count)
-        except (http.client.HTTPException, OSError) as error:
+        except OSError as error:
             raise Failure("The copy broke off and is not whole.") from error
         self._total += len(piece)
         self._line.say(f"received {bytes_of(self._total)}", kept=False)

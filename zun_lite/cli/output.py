@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import sys
-from typing import Any
 
 from zun_lite.cli.command import Table
-from zun_lite.cli.screen import cell, coloured, lined
+from zun_lite.cli.screen import cell, coloured, lined, width_of_terminal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 FORMATS = ("table", "json", "yaml", "csv", "value")
 
@@ -41,7 +42,7 @@ def show(found: Table | dict[str, Any], form: str, columns: list[str] | None, *,
 
 
 def _print_table(table: Table, fit_width: bool) -> None:
-    wide = shutil.get_terminal_size().columns if fit_width or sys.stdout.isatty() else 0
+    wide = width_of_terminal() if fit_width or sys.stdout.isatty() else 0
     lines = lined(table.columns, table.rows, wide)
     print(lines[0])
     at = list(table.columns).index("status") if "status" in table.columns else None
@@ -61,5 +62,7 @@ def _dump(found: Any, form: str) -> None:
 
         yaml.safe_dump(found, sys.stdout, sort_keys=False, allow_unicode=True)
     else:
+        import json
+
         json.dump(found, sys.stdout, indent=2)
         print()

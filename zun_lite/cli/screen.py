@@ -9,18 +9,33 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
-from collections.abc import Sequence
-from typing import Any, TextIO
 
-_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, TextIO
+
+_STEERING = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 _COLOURS = {"Running": "32", "Error": "31", "Stopped": "33", "Deleted": "90", "Paused": "33"}
+
+
+def width_of_terminal() -> int:
+    """In columns; 80 where there is no terminal and COLUMNS says nothing."""
+    said = os.environ.get("COLUMNS", "")
+    if said.isdigit() and int(said):
+        return int(said)
+    try:
+        return os.get_terminal_size(sys.__stdout__.fileno() if sys.__stdout__ else 1).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 def harmless(text: str) -> str:
     """Without what steers a terminal: each such character as \\x1b or \\u202e."""
-    return _STEERING.sub(lambda found: ascii(found[0])[1:-1], text)
+    if text.isprintable():
+        return text
+    return re.sub(_STEERING, lambda found: ascii(found[0])[1:-1], text)
 
 
 def coloured(status: str, stream: TextIO) -> str:
@@ -77,7 +92,7 @@ class Line:
             return
         self._said = text
         if self._moving:
-            room = shutil.get_terminal_size().columns - 1
+            room = width_of_terminal() - 1
             self._stream.write(f"\r\x1b[K{text[:room]}")
         elif kept:
             self._stream.write(f"{text}\n")

@@ -6,17 +6,21 @@ The `zl` command makes one of a cloud's settings, the `openstack` plugin of the 
 
 from __future__ import annotations
 
-import http.client
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from typing import Any
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from zun_lite.cli.failures import Failure
-from zun_lite.cli.tokens import Pass
-from zun_lite.cli.transport import REQUEST_ID_HEADER, Answer, Transport
+from zun_lite.cli.transport import REQUEST_ID_HEADER
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from zun_lite.cli.tokens import Pass
+    from zun_lite.cli.transport import Answer, Transport
+    from zun_lite.cli.wire import Response
+
+_SCHEMES = {"ws": "http", "wss": "https"}
 NO_STREAMS = "This cloud offers no streams, which that needs; the service of zun_lite has them."
 
 
@@ -62,7 +66,7 @@ class Session:
         query: dict[str, Any] | None = None,
         body: Callable[[], Iterable[bytes]] | None = None,
         headers: dict[str, str] | None = None,
-    ) -> http.client.HTTPResponse:
+    ) -> Response:
         """An answer of the gateway's at a path below its /v1, read as it comes. body: makes what is sent, anew."""
         known = self._known()
         url = _with_query(f"{self.streams_url()}/v1{path}", query)
@@ -109,9 +113,8 @@ class Session:
             found = [item["href"] for item in links or [] if item.get("rel") == "streams"]
             if not found:
                 raise Failure(NO_STREAMS)
-            parts = urlsplit(found[0])
-            scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
-            known = replace(known, streams=urlunsplit((scheme, parts.netloc, parts.path.rstrip("/"), "", "")))
+            scheme, _, rest = found[0].partition("://")
+            known = known.with_streams(f"{_SCHEMES.get(scheme, scheme)}://{rest.rstrip('/')}")
             self._pass = known
             self._keep(known)
         return known.streams
@@ -142,7 +145,7 @@ class Session:
 
     def _renewed(self) -> Pass:
         streams = self._pass.streams if self._pass else ""
-        self._pass = replace(self._take(True), streams=streams)
+        self._pass = self._take(True).with_streams(streams)
         return self._pass
 
 
@@ -163,9 +166,17 @@ def refusal(status: int, request_id: str, content: bytes) -> Failure:
 
 def one(ident: str) -> str:
     """A name or id as a part of a path."""
+    if ident.isascii() and ident.replace("-", "").replace("_", "").isalnum():
+        return ident
+    from urllib.parse import quote
+
     return quote(ident, safe="")
 
 
 def _with_query(url: str, query: dict[str, Any] | None) -> str:
     given = {key: value for key, value in (query or {}).items() if value is not None}
-    return f"{url}?{urlencode(given, doseq=True)}" if given else url
+    if not given:
+        return url
+    from urllib.parse import urlencode
+
+    return f"{url}?{urlencode(given, doseq=True)}"

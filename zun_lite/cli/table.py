@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import importlib
-
-from zun_lite.cli.command import Command
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from zun_lite.cli.command import Command
 
 _VERBS_OF = {
     "containers": (
@@ -39,5 +39,5 @@ def find(words: list[str]) -> tuple[Command, list[str]] | None:
 
 
 def _commands(module: str) -> tuple[Command, ...]:
-    found: tuple[Command, ...] = importlib.import_module(f"zun_lite.cli.{module}").COMMANDS
+    found: tuple[Command, ...] = __import__(f"zun_lite.cli.{module}", fromlist=["COMMANDS"]).COMMANDS
     return found

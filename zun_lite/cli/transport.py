@@ -1,25 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP for the command line, by the standard library alone: a command that lists is over before a larger one began."""
+"""HTTP for the command line: which server, by which certificate, for how long. wire.py speaks it."""
 
 from __future__ import annotations
 
-import http.client
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlsplit
+import socket
 
+from zun_lite.cli import wire
 from zun_lite.cli.failures import Failure, Unreachable
 
-REQUEST_ID_HEADER = "X-Openstack-Request-Id"
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+REQUEST_ID_HEADER = "x-openstack-request-id"
+_PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True)
 class Answer:
-    status: int
-    headers: http.client.HTTPMessage
-    content: bytes
+    """headers: by their names in lower case."""
+
+    def __init__(self, status: int, headers: dict[str, str], content: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.content = content
 
     def json(self) -> Any:
         """What it says; None if that is nothing."""
@@ -38,38 +43,21 @@ class Transport:
         self._timeout_seconds = timeout_seconds
 
     def call(self, method: str, url: str, headers: dict[str, str], body: bytes | None = None) -> Answer:
-        connection = self.connect(url)
+        response = self._exchange(method, url, headers, body)
         try:
-            response = self.send(connection, method, url, headers, body)
             return Answer(response.status, response.headers, response.read())
-        except (OSError, http.client.HTTPException) as error:
+        except OSError as error:
             raise Unreachable(url, error) from error
         finally:
-            connection.close()
+            response.close()
 
     def open(
         self, method: str, url: str, headers: dict[str, str], body: bytes | Iterable[bytes] | None = None
-    ) -> http.client.HTTPResponse:
+    ) -> wire.Response:
         """An answer that is read as it comes; whoever reads it closes it. No time limit once it has begun."""
-        connection = self.connect(url)
-        try:
-            response = self.send(connection, method, url, headers, body)
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            raise Unreachable(url, error) from error
-        if connection.sock is not None:
-            connection.sock.settimeout(None)
+        response = self._exchange(method, url, headers, body)
+        response.wait_for_ever()
         return response
-
-    def connect(self, url: str) -> http.client.HTTPConnection:
-        parts = urlsplit(url)
-        if not parts.hostname or parts.scheme not in ("http", "https"):
-            raise Failure(f"{url!r} is no address that could be reached; it begins with http:// or https://.")
-        if parts.scheme == "http":
-            return http.client.HTTPConnection(parts.hostname, parts.port, timeout=self._timeout_seconds)
-        return http.client.HTTPSConnection(
-            parts.hostname, parts.port, timeout=self._timeout_seconds, context=self.tls()
-        )
 
     def tls(self) -> Any:
         import ssl
@@ -80,21 +68,37 @@ class Transport:
             context.verify_mode = ssl.CERT_NONE
         return context
 
-    def send(
-        self,
-        connection: http.client.HTTPConnection,
-        method: str,
-        url: str,
-        headers: dict[str, str],
-        body: bytes | Iterable[bytes] | None,
-    ) -> http.client.HTTPResponse:
-        parts = urlsplit(url)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    def _exchange(
+        self, method: str, url: str, headers: dict[str, str], body: bytes | Iterable[bytes] | None
+    ) -> wire.Response:
+        scheme, host, port, target = _parts(url)
         try:
-            # what comes in pieces has no length that is known
-            chunked = body is not None and not isinstance(body, bytes)
-            connection.request(method, target, body=body, headers=headers, encode_chunked=chunked)
-        except (BrokenPipeError, ConnectionResetError):
-            # the server may have said why it takes no more
-            return connection.getresponse()
-        return connection.getresponse()
+            # as bytes, the name is not looked at for letters beyond ASCII, which takes longer than to ask
+            address: Any = (host.encode() if host.isascii() else host, port)
+            connection = socket.create_connection(address, self._timeout_seconds)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            raise Unreachable(url, error) from error
+        try:
+            if scheme == "https":
+                connection = self.tls().wrap_socket(connection, server_hostname=host)
+            name = url.split("/", 3)[2]
+            return wire.exchange(connection, method, name, target, headers, body)
+        except OSError as error:
+            connection.close()
+            raise Unreachable(url, error) from error
+        except BaseException:
+            connection.close()
+            raise
+
+
+def _parts(url: str) -> tuple[str, str, int, str]:
+    """Scheme, host, port, and what is asked for there. Failure: it is no address of HTTP."""
+    scheme, slashes, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    host, _, port = authority.rpartition(":") if authority[-1:] != "]" and ":" in authority else (authority, "", "")
+    host = host.strip("[]")
+    wrong = not host or "@" in authority or not (port.isdigit() or not port) or any(letter <= " " for letter in url)
+    if scheme not in _PORTS or not slashes or wrong:
+        raise Failure(f"{url!r} is no address that could be reached; it begins with http:// or https://.")
+    return scheme, host, int(port or _PORTS[scheme]), slash + path or "/"

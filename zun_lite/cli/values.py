@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import re
-import shlex
 import time
-from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from zun_lite.cli.failures import Failure
 
-_SPAN = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SPAN = r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?"
 
 
 def pairs(items: Sequence[str] | None, option: str) -> dict[str, str]:
@@ -56,6 +57,8 @@ def healthcheck(text: str) -> dict[str, object]:
 
 
 def words(text: str) -> list[str]:
+    import shlex
+
     try:
         return shlex.split(text)
     except ValueError as error:
@@ -64,7 +67,7 @@ def words(text: str) -> list[str]:
 
 def span(text: str) -> float:
     """Seconds of 90, 90s, 5m, 2h30m, 1d."""
-    found = _SPAN.fullmatch(text)
+    found = re.fullmatch(_SPAN, text)
     if not found or not text:
         raise Failure(f"{text!r} is no length of time; write 90s, 5m, 2h30m or 1d.")
     days, hours, minutes, seconds = (float(item or 0) for item in found.groups())
@@ -75,6 +78,8 @@ def moment(text: str, now: float | None = None) -> float:
     """Seconds since 1970 of a date, of such seconds, or of a length of time ago."""
     if re.fullmatch(r"\d{9,}(\.\d+)?", text):
         return float(text)
+    from datetime import UTC, datetime
+
     try:
         when = datetime.fromisoformat(text)
         return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()

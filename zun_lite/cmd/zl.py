@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, HelpFormatter, Namespace
 
 from zun_lite.cli.command import PLAIN, Command
 from zun_lite.cli.failures import Ended, Failure
+from zun_lite.cli.screen import width_of_terminal
 from zun_lite.cli.session import Session
 from zun_lite.cli.table import NOUN, every, find
 
@@ -76,7 +77,9 @@ def _cloud_first(words: list[str]) -> tuple[str | None, list[str]]:
 
 
 def _parser(command: Command) -> ArgumentParser:
-    parser = ArgumentParser(prog=f"zl {name(command)}", description=command.help, allow_abbrev=False)
+    parser = ArgumentParser(
+        prog=f"zl {name(command)}", description=command.help, allow_abbrev=False, formatter_class=_formatter
+    )
     parser.add_argument("--os-cloud", metavar="CLOUD", help="the cloud, of clouds.yaml")
     if command.shape != PLAIN:
         parser.add_argument("--format", choices=("table", "json", "yaml", "csv", "value"), default="table")
@@ -90,22 +93,33 @@ def _parser(command: Command) -> ArgumentParser:
     return parser
 
 
+def _formatter(prog: str) -> HelpFormatter:
+    # it would read a library to find out the width, even where it shows nothing
+    return HelpFormatter(prog, width=width_of_terminal() - 2)
+
+
 def _session(cloud_name: str | None) -> Session:
     from zun_lite.cli import clouds, tokens
     from zun_lite.cli.transport import Transport
 
-    cloud = clouds.read(cloud_name, os.environ)
-    transport = Transport(verify=cloud.verify, cacert=cloud.cacert)
     files = tokens.TokenFiles(tokens.folder_of(os.environ))
+    traces = clouds.traces(cloud_name, os.environ)
+    way = files.read_way(traces)
+    if way is None:
+        cloud = clouds.read(cloud_name, os.environ)
+        way = tokens.Way(tokens.key_of(cloud), cloud.verify, cloud.cacert, cloud.api_version)
+        files.write_way(traces, way)
+    key = way.key
+    transport = Transport(verify=way.verify, cacert=way.cacert)
 
     def take(anew: bool) -> tokens.Pass:
-        kept = None if anew else files.read(cloud)
+        kept = None if anew else files.read(key)
         if kept is None:
-            kept = tokens.take(transport, cloud)
-            files.write(cloud, kept)
+            kept = tokens.take(transport, clouds.read(cloud_name, os.environ))
+            files.write(key, kept)
         return kept
 
-    return Session(transport, take, cloud.api_version, lambda known: files.write(cloud, known))
+    return Session(transport, take, way.api_version, lambda known: files.write(key, known))
 
 
 if __name__ == "__main__":

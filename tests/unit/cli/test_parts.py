@@ -10,8 +10,10 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 import unittest
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from tests.clients.runner import TOP
@@ -23,7 +25,7 @@ from zun_lite.cli.running import exit_code
 from zun_lite.cli.screen import harmless, lined
 from zun_lite.cli.session import refusal
 from zun_lite.cli.table import every, find
-from zun_lite.cli.tokens import Pass, TokenFiles
+from zun_lite.cli.tokens import Pass, TokenFiles, Way, folder_of, key_of
 from zun_lite.osc import plugin
 
 YAML = """
@@ -84,8 +86,9 @@ class CloudsTest(FolderCase):
 class TokensTest(FolderCase):
     def setUp(self) -> None:
         super().setUp()
-        self.files = TokenFiles(self.folder / "tokens")
+        self.files = TokenFiles(str(self.folder / "tokens"))
         self.cloud = clouds.CloudSettings("a", {"auth_url": "http://a", "username": "u", "password": "p"})
+        self.key = key_of(self.cloud)
         self.kept = Pass("gAAA", time.time() + 3600, "http://a/v1")
 
     def path(self) -> Path:
@@ -93,28 +96,56 @@ class TokensTest(FolderCase):
         return path
 
     def test_a_token_is_kept_for_its_user_alone(self):
-        self.files.write(self.cloud, self.kept)
-        self.assertEqual(self.kept, self.files.read(self.cloud))
+        self.files.write(self.key, self.kept)
+        self.assertEqual(vars(self.kept), vars(self.files.read(self.key)))
         self.assertEqual(
             (0o700, 0o600), tuple(path.stat().st_mode & 0o777 for path in (self.folder / "tokens", self.path()))
         )
         self.assertNotIn("password", self.path().read_text())
         for auth in ({"username": "v"}, {"password": "q"}, {"project_name": "x"}):
             other = clouds.CloudSettings("a", {**self.cloud.auth, **auth})
-            self.assertIsNone(self.files.read(other), auth)
+            self.assertIsNone(self.files.read(key_of(other)), auth)
 
     def test_one_that_others_could_have_written_or_that_ends_soon_is_not_believed(self):
-        self.files.write(self.cloud, self.kept)
+        self.files.write(self.key, self.kept)
         os.chmod(self.path(), 0o644)
-        self.assertIsNone(self.files.read(self.cloud))
+        self.assertIsNone(self.files.read(self.key))
         os.chmod(self.path(), 0o600)
-        self.assertIsNotNone(self.files.read(self.cloud))
+        self.assertIsNotNone(self.files.read(self.key))
         real = self.path().rename(self.folder / "elsewhere")
-        (self.folder / "tokens" / self.files._path(self.cloud).name).symlink_to(real)
-        self.assertIsNone(self.files.read(self.cloud))
-        self.files.forget(self.cloud)
-        self.files.write(self.cloud, Pass("gAAA", time.time() + 60, "http://a/v1"))
-        self.assertIsNone(self.files.read(self.cloud))
+        (self.folder / "tokens" / self.key).symlink_to(real)
+        self.assertIsNone(self.files.read(self.key))
+        self.files.forget(self.key)
+        self.files.write(self.key, Pass("gAAA", time.time() + 60, "http://a/v1"))
+        self.assertIsNone(self.files.read(self.key))
+
+    def test_the_way_to_a_cloud_is_known_until_its_settings_change(self):
+        source = self.folder / "clouds.yaml"
+        source.write_text(YAML)
+        environment = {"OS_CLIENT_CONFIG_FILE": str(source), "OS_CLOUD": "a"}
+        way = Way(self.key, False, "/ca", "1.40")
+
+        def traces(**more: str) -> tuple[str, float]:
+            text, changed = clouds.traces(None, {**environment, **more})
+            # as if it had lain there for a while
+            return text, changed - 10
+
+        self.files.write_way(clouds.traces(None, environment), way)
+        self.assertIsNone(self.files.read_way(traces()), "of a file that was changed just now")
+        self.files.write_way(traces(), way)
+        self.assertEqual(vars(way), vars(self.files.read_way(traces())))
+        for more in ({"OS_CLOUD": "b"}, {"OS_REGION_NAME": "r"}, {"OS_CONTAINER_API_VERSION": "1.2"}):
+            self.assertIsNone(self.files.read_way(traces(**more)), more)
+        (self.folder / "secure.yaml").write_text("clouds: {}")
+        self.assertIsNone(self.files.read_way(traces()), "another file beside it")
+        self.files.write_way(traces(), way)
+        source.write_text(YAML.replace("verify: false", "verify: true "))
+        self.assertIsNone(self.files.read_way(traces()), "another content")
+
+    def test_settings_of_the_environment_are_read_each_time(self):
+        self.assertIsNone(clouds.traces(None, {"OS_AUTH_URL": "http://c/v3"}))
+        self.files.write_way(None, Way(self.key, True, None, "1.40"))
+        self.assertIsNone(self.files.read_way(None))
 
 
 class CopyingTest(FolderCase):
@@ -239,8 +270,47 @@ class CommandsTest(unittest.TestCase):
         self.assertNotEqual("container", plugin.API_NAME)
 
     def test_a_command_reads_no_large_library_at_its_start(self):
-        script = "import sys; sys.argv[1:] = ['-h']; from zun_lite.cmd.zl import main; main(); print(*sys.modules)"
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
-        read = set(done.stdout.splitlines()[-1].split())
+        read = self.modules_of("-h")
         for name in ("requests", "keystoneauth1", "openstack", "websockets", "rich", "sqlalchemy", "asyncio", "yaml"):
             self.assertNotIn(name, read)
+
+    def test_a_list_is_over_without_what_takes_longer_to_read_than_it_lasts(self):
+        now = time.time()
+        with tempfile.TemporaryDirectory() as folder, ThreadingHTTPServer(("127.0.0.1", 0), NoContainers) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            source = Path(folder, "clouds.yaml")
+            source.write_text("clouds: {a: {auth: {}}}")
+            os.utime(source, (now - 60, now - 60))
+            environment = {"OS_CLIENT_CONFIG_FILE": str(source), "OS_CLOUD": "a", "XDG_CACHE_HOME": folder}
+            files = TokenFiles(folder_of(environment))
+            text, _ = clouds.traces(None, environment)
+            files.write_way((text, now - 60), Way("key", True, None, "1.40"))
+            files.write("key", Pass("gAAA", now + 3600, f"http://127.0.0.1:{server.server_port}/v1"))
+            read = self.modules_of("list", **environment)
+            server.shutdown()
+        self.assertIn("zun_lite.cli.containers", read)
+        slow = ("http.client", "email", "ssl", "dataclasses", "typing", "yaml", "pathlib", "urllib.parse", "shutil")
+        for name in slow:
+            self.assertNotIn(name, read)
+
+    def modules_of(self, *words: str, **environment: str) -> set[str]:
+        """What a command of zl has read by its end."""
+        script = (
+            "import sys; sys.path.append(sys.argv.pop(1)); from zun_lite.cmd.zl import main; "
+            "code = main(); print(*sys.modules); sys.exit(code)"
+        )
+        command = [sys.executable, "-I", "-S", "-c", script, str(TOP), *words]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+        return set(done.stdout.splitlines()[-1].split())
+
+
+class NoContainers(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        content = b'{"containers": []}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
