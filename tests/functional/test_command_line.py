@@ -185,7 +185,8 @@ class CommandLineTest(CloudTestCase):
 
     def test_a_kept_token_is_used_and_renewed_when_it_is_revoked(self):
         self.assertEqual(0, self.zl("list").returncode)
-        (kept,) = (self.folder / "cache" / "zun_lite" / "tokens").iterdir()
+        folder = self.folder / "cache" / "zun_lite" / "tokens"
+        (kept,) = (path for path in folder.iterdir() if not path.name.startswith("way-"))
         known = json.loads(kept.read_text())
         self.assertEqual(0, self.zl("list").returncode)
         self.assertEqual(known["token"], json.loads(kept.read_text())["token"])

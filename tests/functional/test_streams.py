@@ -146,6 +146,36 @@ class OwnPathsTest(GatewayCase):
         self.assertEqual({"exit_code": 127}, status)
         self.assertRegex(said[2].decode(), "nonesuch.*not found")
 
+    def test_a_command_that_reads_nothing_takes_one_request(self):
+        uuid = self.container("asked")
+        with self.post_exec(uuid, "sh", "-c", "cat; echo out; echo err >&2; exit 7") as answer:
+            self.assertEqual((200, channels.FRAMES_TYPE), (answer.status_code, answer.headers["Content-Type"]))
+            self.assertEqual({1: b"out\n", 2: b"err\n", 3: b'{"exit_code": 7}'}, self.framed(answer.content))
+        with self.post_exec(uuid, "nonesuch") as answer:
+            self.assertEqual(b'{"exit_code": 127}', self.framed(answer.content)[3])
+        for command, token, status in ((("true",), "made-up", 401), (("true",), "", 401), ((), None, 400)):
+            with self.post_exec(uuid, *command, token=token) as answer:
+                self.assert_refused(answer, status, ".")
+        self.cloud.ask("POST", f"/v1/containers/{uuid}/stop?timeout=1")
+        self.cloud.wait_status(uuid, "Stopped")
+        with self.post_exec(uuid, "true") as answer:
+            self.assert_refused(answer, 409, "Stopped")
+
+    def post_exec(self, uuid: str, *command: str, token: str | None = None) -> requests.Response:
+        headers = self.headers() if token is None else {"X-Auth-Token": token}
+        url = f"{self.gateway}/v1/containers/{uuid}/exec"
+        return requests.post(url, headers=headers, json={"command": command}, stream=True, timeout=30)
+
+    def framed(self, content: bytes) -> dict[int, bytes]:
+        """What was said in each channel."""
+        found: dict[int, bytes] = {}
+        while content:
+            channel, length = channels.FRAME.unpack_from(content)
+            end = channels.FRAME.size + length
+            found[channel] = found.get(channel, b"") + content[channels.FRAME.size : end]
+            content = content[end:]
+        return found
+
     def test_exec_with_a_terminal_follows_its_size(self):
         uuid = self.container("sized")
         with self.exec(uuid, "sh", terminal=True) as socket:
@@ -223,6 +253,7 @@ class OwnPathsTest(GatewayCase):
             logs = stack.enter_context(self.get(f"/v1/containers/{uuid}/logs?follow=1", headers=mine, stream=True))
             events = stack.enter_context(self.get("/v1/events", headers=mine, stream=True))
             command = stack.enter_context(self.exec(uuid, "sleep", "600", headers=mine))
+            asked = stack.enter_context(self.post_exec(uuid, "sleep", "600", token=token))
             kept = stack.enter_context(self.get(f"/v1/containers/{uuid}/logs?follow=1", stream=True))
             log_lines, event_lines, kept_lines = (self.lines(answer) for answer in (logs, events, kept))
             for lines in (log_lines, event_lines, kept_lines):
@@ -234,6 +265,7 @@ class OwnPathsTest(GatewayCase):
                 self.assertLess(sum(1 for _ in log_lines), 1000)
             self.assertIn("event: end", list(event_lines))
             self.assertEqual(4403, self.closing_code(command))
+            self.assertEqual(403, json.loads(self.framed(asked.content)[3])["error"]["status"])
             self.assertLess(time.monotonic() - began, 35)
             next(kept_lines)
 

@@ -7,17 +7,24 @@ import contextlib
 import json
 import sys
 import time
-from argparse import REMAINDER, ArgumentParser, Namespace
-from collections.abc import Iterator
-from typing import Any
+from argparse import REMAINDER
 
 from zun_lite.cli import values
 from zun_lite.cli.command import TABLE, Command, Table
 from zun_lite.cli.containers import ident_option, path
+from zun_lite.cli.endings import BROKEN_OFF, exit_code
 from zun_lite.cli.failures import Failure
 from zun_lite.cli.screen import coloured, harmless, lined
-from zun_lite.cli.session import Session
 from zun_lite.domain import channels
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator
+    from typing import Any
+
+    from zun_lite.cli.session import Session
+    from zun_lite.cli.wire import Response
 
 EVERY_SECONDS = 2.0
 AGAIN_SECONDS = 1.0
@@ -56,29 +63,34 @@ def _logs(session: Session, args: Namespace) -> int:
 def show_logs(session: Session, container: str, query: dict[str, Any]) -> None:
     """To stdout and stderr, as the gateway gives them."""
     with contextlib.closing(session.stream("GET", path(container, "logs"), {**query, "format": "frames"})) as answer:
-        for channel, content in _frames(answer):
-            if channel == channels.STATUS:
-                told = json.loads(content)["error"]
-                raise Failure(told["title"], status=told["status"])
-            output = sys.stderr if channel == channels.STDERR else sys.stdout
-            output.buffer.write(content)
-            output.buffer.flush()
+        _show_frames(answer)
 
 
-def _frames(answer: Any) -> Iterator[tuple[int, bytes]]:
+def _show_frames(answer: Response) -> int | None:
+    """What is said, to stdout and stderr; the exit code, if a status ended it. Failure: the status is an error."""
+    for channel, content in _frames(answer):
+        if channel == channels.STATUS:
+            return exit_code(content)
+        output = sys.stderr if channel == channels.STDERR else sys.stdout
+        output.buffer.write(content)
+        output.buffer.flush()
+    return None
+
+
+def _frames(answer: Response) -> Iterator[tuple[int, bytes]]:
     while head := _exactly(answer, channels.FRAME.size):
         channel, length = channels.FRAME.unpack(head)
         yield channel, _exactly(answer, length)
 
 
-def _exactly(answer: Any, count: int) -> bytes:
+def _exactly(answer: Response, count: int) -> bytes:
     """So many bytes; none at the end."""
     try:
-        found: bytes = answer.read(count)
+        found = answer.read(count)
     except OSError as error:
-        raise Failure("The stream broke off.") from error
+        raise Failure(BROKEN_OFF) from error
     if found and len(found) < count:
-        raise Failure("The stream broke off.")
+        raise Failure(BROKEN_OFF)
     return found
 
 
@@ -100,6 +112,14 @@ def _exec(session: Session, args: Namespace) -> int | None:
     wants_terminal = args.tty or (args.interactive and terminal.is_terminal())
     if args.tty and args.interactive and not sys.stdin.isatty():
         raise Failure("-t needs a terminal, and stdin is none; leave it out.")
+    if not args.interactive and not args.tty:
+        body = json.dumps({"command": command}).encode()
+        answer = session.stream("POST", path(args.container, "exec"), body=lambda: body)
+        with contextlib.closing(answer):
+            code = _show_frames(answer)
+        if code is None:
+            raise Failure(BROKEN_OFF)
+        return code
     with session.dial(path(args.container, "exec")) as stream:
         stream.send(json.dumps({"command": command, "terminal": wants_terminal}))
         own = wants_terminal and terminal.is_terminal()
@@ -182,7 +202,7 @@ def _events(session: Session, args: Namespace) -> int:
         time.sleep(AGAIN_SECONDS)
 
 
-def _server_sent(answer: Any) -> Iterator[tuple[str, int | None, dict[str, Any]]]:
+def _server_sent(answer: Response) -> Iterator[tuple[str, int | None, dict[str, Any]]]:
     fields: dict[str, str] = {}
     while line := _line(answer):
         name, _, value = line.rstrip("\n").partition(": ")
@@ -193,7 +213,7 @@ def _server_sent(answer: Any) -> Iterator[tuple[str, int | None, dict[str, Any]]
             fields = {}
 
 
-def _line(answer: Any) -> str:
+def _line(answer: Response) -> str:
     try:
         return str(answer.readline(), "utf-8")
     except OSError:

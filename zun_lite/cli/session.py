@@ -64,7 +64,7 @@ class Session:
         method: str,
         path: str,
         query: dict[str, Any] | None = None,
-        body: Callable[[], Iterable[bytes]] | None = None,
+        body: Callable[[], bytes | Iterable[bytes]] | None = None,
         headers: dict[str, str] | None = None,
     ) -> Response:
         """An answer of the gateway's at a path below its /v1, read as it comes. body: makes what is sent, anew."""

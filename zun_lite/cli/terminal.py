@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from zun_lite.cli.endings import BROKEN_OFF, exit_code
 from zun_lite.cli.failures import Failure
 from zun_lite.domain import channels
 
@@ -56,16 +57,11 @@ def _receive(socket: Any, stopping: threading.Event) -> int | None:
                 # it was left by the keys for that
                 return None
             reason = error.rcvd.reason if error.rcvd else ""
-            raise Failure(reason or "The stream broke off.") from None
+            raise Failure(reason or BROKEN_OFF) from None
         if channel in outputs:
             _write(outputs[channel], content)
         elif channel == channels.STATUS:
-            status = json.loads(content)
-            if "error" in status:
-                told = status["error"]
-                raise Failure(told["title"], status=told["status"], request_id=told.get("request_id", ""))
-            code = status.get("exit_code")
-            return 0 if code is None else int(code)
+            return exit_code(content)
 
 
 def _send_input(socket: Any, stopping: threading.Event, detachable: bool) -> None:

@@ -28,7 +28,7 @@ from zun_lite.gateway.flows import Flows
 from zun_lite.gateway.openings import Openings
 from zun_lite.gateway.refusals import Broken
 from zun_lite.gateway.relay import relay
-from zun_lite.gateway.target import Target, connect
+from zun_lite.gateway.target import Connect, Target, connect
 
 LOG = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def make_app(openings: Openings, origins: Origins, feed: Feed) -> Edge:
     app.add_route("/v1/events", feed)
     app.add_route(f"{one}/logs", flows, suffix="logs")
     app.add_route(f"{one}/archive", flows, suffix="archive")
-    app.add_route(f"{one}/exec", Channelled(openings, origins, dial, "execute", in_channels=True))
+    app.add_route(f"{one}/exec", Commands(openings, origins, dial, flows))
     app.add_route(f"{one}/attach", Channelled(openings, origins, dial, "attach", in_channels=True))
     app.add_route(f"{one}/port-forward", Channelled(openings, origins, dial, "port_forward", in_channels=False))
     app.add_error_handler(falcon.HTTPError, refusals.answer_http_error)
@@ -87,6 +87,17 @@ class Edge:
             await self._app(scope, receive_and_note, send)
         except Broken as error:
             LOG.info("an answer was broken off: %s", error)
+
+
+class Commands(Channelled):
+    """With what a client types, by a websocket; without, by a POST."""
+
+    def __init__(self, openings: Openings, origins: Origins, connect: Connect, flows: Flows) -> None:
+        super().__init__(openings, origins, connect, "execute", in_channels=True)
+        self._flows = flows
+
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, ident: str) -> None:
+        await self._flows.run_command(req, resp, ident)
 
 
 class Document:

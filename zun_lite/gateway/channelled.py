@@ -3,6 +3,7 @@
 
 An exec's first message is JSON, {"command": [text], "terminal": bool}. A message without bytes on a port's
 websocket ends its way. What goes wrong is told by a status, where there are channels, and by the close code.
+A command that is to read nothing needs no websocket: see flows.py.
 """
 
 from __future__ import annotations
@@ -93,6 +94,11 @@ async def _first_message(ws: falcon.asgi.WebSocket) -> dict[str, Any]:
             content: Any = await ws.receive_media()
     except TimeoutError:
         content = b""
+    return order_of(content)
+
+
+def order_of(content: bytes) -> dict[str, Any]:
+    """Command and terminal, of JSON that a client sent. Invalid: it is something else."""
     try:
         if not 0 < len(content) <= MAX_FIRST_BYTES:
             raise ValueError
@@ -103,7 +109,7 @@ async def _first_message(ws: falcon.asgi.WebSocket) -> dict[str, Any]:
             raise ValueError
         return {"command": command, "terminal": terminal}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise errors.Invalid('The first message is JSON: {"command": [text], "terminal": true or false}.') from error
+        raise errors.Invalid('A command is JSON: {"command": [text], "terminal": true or false}.') from error
 
 
 def _port(req: falcon.asgi.Request) -> int:

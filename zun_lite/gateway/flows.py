@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logs and archives over HTTP, with the caller's own token.
+"""Logs, archives and commands that read nothing over HTTP, with the caller's own token.
 
+    POST /v1/containers/{ident}/exec             {"command": [text]}: what it says, in frames, and its status
     GET /v1/containers/{ident}/logs?follow=&since=&tail=&timestamps=&stdout=&stderr=&format=text|frames
     GET /v1/containers/{ident}/archive?path=     a tar; X-Zun-Lite-Stat is what is known of the path
     PUT /v1/containers/{ident}/archive?path=     unpacks a plain tar in that folder: 204
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import AsyncIterator
 from typing import Any
 
 import falcon
@@ -19,6 +21,7 @@ import falcon.asgi
 
 from zun_lite.domain import archives, channels, errors
 from zun_lite.gateway.bodies import LEFT, Body
+from zun_lite.gateway.channelled import MAX_FIRST_BYTES, order_of
 from zun_lite.gateway.openings import Opening, Openings
 from zun_lite.gateway.refusals import Broken, item_of
 from zun_lite.gateway.target import Connect, Target
@@ -43,21 +46,29 @@ class Flows:
             content = await target.receive()
             if content:
                 channel, said = channels.split(content)
-                if not framed:
-                    return said
-                return channels.FRAME.pack(channel, len(said)) + said
+                return _framed(content) if framed else said
             if content is None:
                 # no message without bytes came, which says that the log has ended
                 raise Broken(target.reason or "The container's host hung up.")
             return None
 
-        def last_words(reason: str) -> bytes:
-            said = channels.status(error=item_of(errors.Forbidden(reason)))[1:]
-            return channels.FRAME.pack(channels.STATUS, len(said)) + said
-
         resp.content_type = channels.FRAMES_TYPE if framed else "text/plain; charset=utf-8"
         resp.set_header("Cache-Control", "no-store")
-        resp.stream = Body(req, self._openings, opening, read, target.end, last_words if framed else None)
+        resp.stream = Body(req, self._openings, opening, read, target.end, _cut_in_frames if framed else None)
+
+    async def run_command(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, ident: str) -> None:
+        """One round trip for what a websocket takes several for."""
+        order = order_of(await req.stream.read(MAX_FIRST_BYTES + 1))
+        opening, target = await self._open(req, "execute", ident, {}, **order)
+        await target.send(channels.message(channels.STDIN, b""))
+        said = _frames(target)
+
+        async def read() -> bytes | None:
+            return await anext(said, None)
+
+        resp.content_type = channels.FRAMES_TYPE
+        resp.set_header("Cache-Control", "no-store")
+        resp.stream = Body(req, self._openings, opening, read, target.end, _cut_in_frames)
 
     async def on_get_archive(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, ident: str) -> None:
         query = {"path": archives.checked_path(req.get_param("path"))}
@@ -112,14 +123,33 @@ class Flows:
         resp.status = falcon.HTTP_204
 
     async def _open(
-        self, req: falcon.asgi.Request, verb: str, ident: str, query: dict[str, Any]
+        self, req: falcon.asgi.Request, verb: str, ident: str, query: dict[str, Any], **more: Any
     ) -> tuple[Opening, Target]:
-        opening = await self._openings.begin(req.get_header("X-Auth-Token") or "", verb, ident, query)
+        opening = await self._openings.begin(req.get_header("X-Auth-Token") or "", verb, ident, query, **more)
         try:
             return opening, await self._connect(opening.place)
         except BaseException:
             self._openings.over(opening)
             raise
+
+
+async def _frames(target: Target) -> AsyncIterator[bytes]:
+    """What a process says and how it ended; a refusal of its host's is a status, too, as the answer has begun."""
+    while (content := await target.receive()) is not None:
+        yield _framed(content)
+    if target.refusal is not None:
+        yield _framed(channels.status(error=item_of(target.refusal)))
+    else:
+        _check_end(target)
+
+
+def _framed(message: bytes) -> bytes:
+    channel, said = channels.split(message)
+    return channels.FRAME.pack(channel, len(said)) + said
+
+
+def _cut_in_frames(reason: str) -> bytes:
+    return _framed(channels.status(error=item_of(errors.Forbidden(reason))))
 
 
 def _check_end(target: Target) -> None:

@@ -63,6 +63,7 @@ class FakeTarget:
         self.says: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.told: list[bytes] = []
         self.ended_well = True
+        self.refusal: errors.ZunError | None = None
         self.reason = ""
         self.ended = asyncio.Event()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import unittest
 from unittest import mock
 
@@ -80,8 +81,8 @@ class BodyTest(unittest.IsolatedAsyncioTestCase):
         await body.close()
 
 
-class UploadTest(unittest.IsolatedAsyncioTestCase):
-    """PUT of an archive, by a client whose pieces come one by one."""
+class OwnPathCase(unittest.IsolatedAsyncioTestCase):
+    """A client whose pieces come one by one, and the host behind."""
 
     async def asyncSetUp(self) -> None:
         self.api = mock.Mock()
@@ -101,10 +102,10 @@ class UploadTest(unittest.IsolatedAsyncioTestCase):
     def say(self, body: bytes, *, more: bool = True) -> None:
         self.pieces.put_nowait({"type": "http.request", "body": body, "more_body": more})
 
-    async def put(self, token: str = "token") -> int:
+    async def ask(self, method: str, path: str, query: bytes = b"", token: str = "token") -> int:
         """The status of the answer."""
-        scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "PUT", "scheme": "http"}
-        scope |= {"path": "/v1/containers/web/archive", "raw_path": b"", "query_string": b"path=/tmp"}
+        scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http"}
+        scope |= {"path": f"/v1/containers/web/{path}", "raw_path": b"", "query_string": query}
         scope |= {"headers": [(b"x-auth-token", token.encode()), (b"transfer-encoding", b"chunked")]}
 
         async def send(event):
@@ -112,6 +113,13 @@ class UploadTest(unittest.IsolatedAsyncioTestCase):
 
         await asyncio.wait_for(self.app(scope, self.pieces.get, send), 10)
         return self.answers[0]["status"]
+
+
+class UploadTest(OwnPathCase):
+    """PUT of an archive."""
+
+    async def put(self) -> int:
+        return await self.ask("PUT", "archive", b"path=/tmp")
 
     async def test_a_whole_archive_is_passed_on_with_its_end(self):
         self.target.says.put_nowait(None)
@@ -153,6 +161,45 @@ class UploadTest(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(415, await self.put())
         self.assertEqual([], self.target.told)
         self.assertEqual(0, self.openings.count)
+
+
+class CommandTest(OwnPathCase):
+    """POST of a command that reads nothing."""
+
+    async def run_command(self) -> tuple[int, bytes]:
+        self.say(b'{"command": ["true"]}', more=False)
+        status = await self.ask("POST", "exec")
+        return status, b"".join(event.get("body", b"") for event in self.answers)
+
+    async def test_it_is_told_that_nothing_comes_and_all_that_it_says_is_framed(self):
+        for said in (b"\1out", b'\3{"exit_code": 7}', None):
+            self.target.says.put_nowait(said)
+        framed = b"\1\0\0\0\0\0\0\3out" + b'\3\0\0\0\0\0\0\x10{"exit_code": 7}'
+        self.assertEqual((200, framed), await self.run_command())
+        self.assertEqual([b"\0"], self.target.told)
+        self.api.begin.assert_called_once_with("token", "execute", "web", command=["true"], terminal=False)
+        self.assertEqual(0, self.openings.count)
+
+    async def test_what_its_host_refuses_is_its_status(self):
+        self.target.refusal = errors.Conflict("The container does not run.")
+        self.target.says.put_nowait(None)
+        status, said = await self.run_command()
+        self.assertEqual((200, 3), (status, said[0]))
+        self.assertEqual(409, json.loads(said[8:])["error"]["status"])
+
+    async def test_one_that_is_cut_says_why(self):
+        self.api.check.side_effect = lambda secrets: dict.fromkeys(secrets, "The token was revoked.")
+        _, said = await self.run_command()
+        told = json.loads(said[8:])["error"]
+        self.assertEqual((3, 403, "The token was revoked."), (said[0], told["status"], told["title"]))
+        self.assertTrue(self.target.ended.is_set())
+
+    async def test_what_is_no_command_is_refused_and_nothing_begun(self):
+        for content in (b"", b"[]", b'{"command": "ls"}', b'{"command": ["a\\u0000"]}', b"x" * 300 * 1024):
+            self.answers.clear()
+            self.say(content, more=False)
+            self.assertEqual(400, await self.ask("POST", "exec"), content[:40])
+        self.api.begin.assert_not_called()
 
 
 class ListenerTest(unittest.IsolatedAsyncioTestCase):
