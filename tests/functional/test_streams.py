@@ -316,7 +316,7 @@ class OwnPathsTest(GatewayCase):
         self.assertLess(max(grown, self.memory_mib() - before), 60, "memory of gateway and agent, MiB")
 
     def test_a_container_goes_on_while_a_slow_client_copies(self):
-        script = "i=0; while true; do i=$((i+1)); echo $i > /tmp/count; sleep 0.01; done"
+        script = "i=0; while true; do i=$((i+1)); echo $i > /tmp/next; mv /tmp/next /tmp/count; sleep 0.01; done"
         uuid = self.container("alive", command=["sh", "-c", f"dd if=/dev/zero of=/tmp/large bs=1M count=64; {script}"])
         self.cloud.wait(lambda: self.execute(uuid, "cat /tmp/count")[0] == 0, "it counts")
         with self.get(f"/v1/containers/{uuid}/archive?path=/tmp/large", stream=True) as answer:
