@@ -12,11 +12,14 @@ from pathlib import Path
 from unittest import mock
 
 import requests
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from websockets.sync.client import connect
 
 from tests.certificates import Authority
 from tests.cloud import Cloud
-from zun_lite.common import tls
+from zun_lite.client import cas, node
+from zun_lite.common import join_token, tls
+from zun_lite.common.clock import Clock
 
 
 class TlsCloudTest(unittest.TestCase):
@@ -79,6 +82,17 @@ class TlsCloudTest(unittest.TestCase):
         self.assertNotEqual(old, {self.shown(port) for port in ports})
         self.cloud.ask("GET", "/v1/containers")
         self.assertEqual(before, [self.cloud.pid(program) for program in programs])
+
+    def test_a_join_token_is_enough_to_know_the_cloud_and_to_enrol(self):
+        token = join_token.parse(self.cloud.program("manage", "host", "token", "--name", "second").split()[-1])
+        believed = Path(self.ca.file).with_name("believed.pem")
+        believed.write_bytes(cas.gain(self.cloud.url, token.ca_fingerprint))
+        self.assertEqual(Path(self.ca.file).read_bytes(), believed.read_bytes())
+        key = Ed25519PrivateKey.generate()
+        who = node.enrol(self.cloud.url, token.secret, "second", "192.0.2.9:9518", key, str(believed))
+        line = node.NodeClient(self.cloud.url, who["host_uuid"], lambda: key, Clock(), ca_file=str(believed))
+        line.heartbeat("boot", "It is a test's.")
+        self.assertTrue(line.report_wanted)
 
     def shown(self, port: int) -> int:
         """The serial number of the certificate that a server shows to one who does not say its name."""

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from zun_lite.agent.host_key import HostKey
 from zun_lite.agent.journal import read_json, replace_file
+from zun_lite.common import join_token
 from zun_lite.domain import errors
 
 LOG = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ def identify(
     enrol: Enrol,
     *,
     api_url: str,
-    join_token: str | None,
+    given: str | None,
     name: str,
     address: str,
     key: HostKey,
@@ -55,19 +56,20 @@ def identify(
 ) -> Identity:
     """This host's identity; waits for the API as long as it takes.
 
-    One that has an identity and is given a token joins anew, if the API answers in time and takes the token.
+    given: a join token. A host that has an identity and is given one joins anew, if the API answers soon and takes it.
     Invalid: there is no identity and no token to gain one. Forbidden: the API refuses the token.
     """
+    secret = join_token.parse(given).secret if given else None
     path = _file(folder)
     kept = known(folder)
     if kept is not None:
-        if not join_token:
+        if not secret:
             return kept
         # the token may be one that was spent already, so that the host must not depend on it
         new = key.new()
         try:
             answer = _ask_until_answered(
-                lambda: enrol(api_url, join_token, name, address, new), stopping, ANEW_MOST_SECONDS
+                lambda: enrol(api_url, secret, name, address, new), stopping, ANEW_MOST_SECONDS
             )
         except errors.ZunError as error:
             LOG.warning("this host goes on as it was, for it cannot join anew: %s", error.message)
@@ -75,12 +77,12 @@ def identify(
         joined = _noted(path, name, answer)
         key.take_up()
         return joined
-    if not join_token:
+    if not secret:
         raise errors.Invalid(
             f"This host has no identity yet: make a token with 'zun-lite-manage host token {name}' where the API runs, "
             f"and start the agent once with {TOKEN_VARIABLE} set to it."
         )
-    answer = _ask_until_answered(lambda: enrol(api_url, join_token, name, address, key.current()), stopping)
+    answer = _ask_until_answered(lambda: enrol(api_url, secret, name, address, key.current()), stopping)
     return _noted(path, name, answer)
 
 

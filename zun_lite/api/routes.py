@@ -33,6 +33,7 @@ from zun_lite.api.policy import Policy
 from zun_lite.api.services import Services
 from zun_lite.api.token_cache import TokenCache
 from zun_lite.api.waits import Waits
+from zun_lite.common import tls
 
 Route = tuple[str, object, str | None]
 CONNECTING = ("network_list", "network_attach", "network_detach", "add_security_group", "remove_security_group")
@@ -53,9 +54,14 @@ def routes(services: Services, cache: TokenCache, rules: Policy) -> list[Route]:
         *image.resources(services, transfers),
         *node_docker.resources(services.means),
         *node_images.resources(services.means, transfers),
-        *node.resources(services.means, services.grant_public_key),
+        *node.resources(services.means, services.grant_public_key, _cas(services)),
         *node_streams.resources(services, rules, waits),
     ]
+
+
+def _cas(services: Services) -> bytes | None:
+    ca_file = services.conf.tls.ca_file
+    return tls.read_cas(ca_file) if ca_file else None
 
 
 def _container(services: Services, waits: Waits) -> list[Route]:

@@ -72,7 +72,7 @@ def run(conf: cfg.ConfigOpts, join_token: str | None, stopping: threading.Event)
         conf.agent.journal_dir,
         functools.partial(node.enrol, ca_file=conf.tls.ca_file),
         api_url=conf.agent.api_url.rstrip("/"),
-        join_token=join_token,
+        given=join_token,
         name=conf.agent.host_name,
         address=conf.agent.address,
         key=key,

@@ -16,6 +16,8 @@ from oslo_config import cfg
 from zun_lite.cmd import docker_setup, installation, startup
 from zun_lite.cmd.database import usable
 from zun_lite.cmd.means import usable_means
+from zun_lite.common import join_token, tls
+from zun_lite.common.join_token import JoinToken
 from zun_lite.control import host_keys, hosts
 from zun_lite.db import hosts as rows
 
@@ -25,14 +27,19 @@ TOKEN_MINUTES = 15
 def token(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     """Print a token with which one host may join once, within 15 minutes."""
     db = usable(conf)
-    made = secrets.token_urlsafe(32)
+    made = JoinToken(secrets.token_urlsafe(32), _fingerprint(conf.tls.ca_file))
     name = arguments.name or conf.agent.host_name or socket.gethostname()
 
     def add(tx: Any) -> None:
-        rows.add_join_token(tx, made, name, db.now(tx) + datetime.timedelta(minutes=TOKEN_MINUTES))
+        rows.add_join_token(tx, made.secret, name, db.now(tx) + datetime.timedelta(minutes=TOKEN_MINUTES))
 
     db.transact(add)
-    print(made)
+    print(made.text())
+
+
+def _fingerprint(ca_file: str | None) -> str | None:
+    """Invalid: the file cannot be used."""
+    return join_token.fingerprint(tls.read_cas(ca_file)) if ca_file else None
 
 
 def tell_all(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:

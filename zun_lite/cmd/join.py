@@ -12,11 +12,13 @@ import os
 import socket
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from zun_lite.client import cas
 from zun_lite.cmd import installation, lock, startup
 from zun_lite.cmd.installation import DEFAULT_DOCKER_SOCKET, ON_A_HOST, Installation
+from zun_lite.common import join_token
 from zun_lite.domain import errors
 
 TOKEN_VARIABLE = "ZUN_LITE_JOIN_TOKEN"
@@ -41,7 +43,10 @@ docker_runtime = {docker_runtime}
 
 @dataclass(frozen=True)
 class Wish:
-    """address: None is the one from which this machine reaches the API. ca_file: whose certificate the API has."""
+    """address: None is the one from which this machine reaches the API.
+
+    ca_file: the CAs of the API's certificate; None are those of the token's fingerprint, else the machine's own.
+    """
 
     api_url: str
     token: str
@@ -63,7 +68,12 @@ def join(state_dir: str, wish: Wish, *, detach: bool) -> int:
         if os.path.exists(here.identity_file) or not here.is_joined:
             return _again(here, wish, started, detach)
     address = wish.address or _own_address(host, port)
+    authorities = _gain_cas(wish)
     installation.make_folders(state_dir)
+    if authorities is not None:
+        kept = _ca_file(state_dir)
+        installation.write_file(kept, authorities)
+        wish = replace(wish, ca_file=kept)
     installation.write_file(os.path.join(state_dir, "zun_lite.conf"), _config(state_dir, wish, address))
     here = installation.read(state_dir)
     installation.write_file(here.join_token_file, wish.token + "\n")
@@ -100,8 +110,16 @@ def _again(here: Installation, wish: Wish, started: float, detach: bool) -> int:
         )
     if lock.holder(here.lock_file) is not None:
         raise errors.Conflict("This host runs; to join anew, `zun-lite down` first. Its containers go on.")
+    authorities = _gain_cas(wish) if os.path.exists(_ca_file(here.state_dir)) else None
+    if authorities is not None:
+        installation.write_file(_ca_file(here.state_dir), authorities)
     installation.write_file(here.join_token_file, wish.token + "\n")
     return startup.run(here, started, detach=detach)
+
+
+def _ca_file(state_dir: str) -> str:
+    """Where the CAs are kept that a token's fingerprint led to."""
+    return os.path.join(state_dir, "keys", "ca.pem")
 
 
 def _place(url: str) -> tuple[str, int]:
@@ -114,6 +132,14 @@ def _place(url: str) -> tuple[str, int]:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise errors.Invalid(f"{url} is not an API's URL, such as https://cloud.example.org:9517.")
     return parts.hostname, port or (443 if parts.scheme == "https" else 80)
+
+
+def _gain_cas(wish: Wish) -> str | None:
+    """The CAs of the cloud, PEM, where the token says which they are and nobody else does."""
+    fingerprint = join_token.parse(wish.token).ca_fingerprint
+    if fingerprint is None or wish.ca_file or not wish.api_url.lower().startswith("https:"):
+        return None
+    return cas.gain(wish.api_url, fingerprint).decode("utf-8", "replace")
 
 
 def _check_way(wish: Wish, host: str) -> None:

@@ -26,6 +26,15 @@ def trust(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
+def read_cas(ca_file: str) -> bytes:
+    """The CAs in a file, PEM. Invalid: it cannot be read."""
+    try:
+        with open(ca_file, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise errors.Invalid(f"[tls] ca_file = {ca_file} cannot be read: {error}.") from error
+
+
 def serve(section: str, cert_file: str | None, key_file: str | None) -> ssl.SSLContext | None:
     """What a server of this section speaks TLS by; None: it has no certificate, and speaks none.
 

@@ -130,7 +130,7 @@ class HostKeyTest(unittest.TestCase):
 
         def identify(token):
             place = {"api_url": "u", "name": "n", "address": "a:1", "stopping": threading.Event()}
-            return enrolment.identify(journal, enrol, join_token=token, key=self.restarted(), **place).host_uuid
+            return enrolment.identify(journal, enrol, given=token, key=self.restarted(), **place).host_uuid
 
         self.assertEqual(["h1", "h1", "h1"], [identify(token) for token in ("good", None, "spent")])
         first = grants.public_text(self.restarted().current())

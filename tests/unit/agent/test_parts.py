@@ -146,7 +146,7 @@ class Enrolments(Folders):
             str(self.folder),
             enrol,
             api_url="http://api",
-            join_token=token,
+            given=token,
             name="h1",
             address="127.0.0.1:9518",
             key=HostKey(str(self.folder / "host.key")),

@@ -5,13 +5,18 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 import time
 import unittest
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from unittest import mock
 
+from tests.certificates import Authority
 from zun_lite.cmd import installation, join, lock, startup, supervisor
 from zun_lite.cmd.join import Wish
-from zun_lite.common import config
+from zun_lite.common import config, join_token, tls
+from zun_lite.common.join_token import JoinToken
 from zun_lite.domain import errors
 
 
@@ -21,9 +26,9 @@ class JoinTest(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.state_dir = os.path.join(folder.name, "state")
 
-    def join(self, url: str, **more) -> installation.Installation:
+    def join(self, url: str, token: str = "the-token", **more) -> installation.Installation:
         with mock.patch.object(startup, "run", return_value=0) as run:
-            join.join(self.state_dir, Wish(url, "the-token", "host2", **more), detach=True)
+            join.join(self.state_dir, Wish(url, token, "host2", **more), detach=True)
         return run.call_args.args[0]
 
     def test_it_writes_what_a_host_needs_and_keeps_the_token_to_itself(self):
@@ -64,6 +69,44 @@ class JoinTest(unittest.TestCase):
         with tempfile.NamedTemporaryFile(suffix=".pem") as ca:
             self.join("https://192.0.2.1/", address="192.0.2.7", ca_file=ca.name)
             self.assertEqual(ca.name, config.load([], state_dir=self.state_dir).tls.ca_file)
+
+    def test_a_cloud_is_known_by_the_fingerprint_in_the_token_and_no_other_is(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        ours, other = (Authority(Path(folder.name), name) for name in ("ca", "other"))
+        text, foreign = (
+            JoinToken("s3cret", join_token.fingerprint(tls.read_cas(ca.file))).text() for ca in (ours, other)
+        )
+        asked = []
+
+        class Api(BaseHTTPRequestHandler):
+            def do_GET(self):
+                asked.append((self.path, self.headers.get("Authorization")))
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(tls.read_cas(ours.file))
+
+            def log_message(self, *_):
+                return
+
+        pair = ours.pair("api", "127.0.0.1")
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
+        server.socket = tls.serve("api", pair.certificate, pair.key).wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        url = f"https://127.0.0.1:{server.server_port}"
+        with self.assertRaisesRegex(errors.Forbidden, "is not the cloud that the token is of"):
+            self.join(url, token=foreign)
+        self.assertFalse(os.path.exists(self.state_dir))
+        with self.assertRaisesRegex(errors.Invalid, "is not whole"):
+            self.join(url, token=text[:-1])
+        here = self.join(url, token=text)
+        believed = config.load([], state_dir=self.state_dir).tls.ca_file
+        self.assertEqual(here.path("keys", "ca.pem"), believed)
+        self.assertEqual(tls.read_cas(ours.file), tls.read_cas(believed))
+        self.assertEqual([("/node/v1/ca", None)] * 2, asked)
+        self.assertNotIn("s3cret", str(asked))
 
     def test_what_is_no_url_or_no_address_is_named(self):
         for url in ("cloud", "ftp://cloud", "http://:9517", "http://cloud:port"):

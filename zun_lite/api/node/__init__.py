@@ -19,9 +19,10 @@ from zun_lite.domain import errors
 from zun_lite.domain.desired import Report
 
 
-def resources(means: Means, grant_public_key: str) -> list[tuple[str, Any, str | None]]:
-    """(path template, resource, suffix) of every route of this service."""
+def resources(means: Means, grant_public_key: str, cas: bytes | None) -> list[tuple[str, Any, str | None]]:
+    """(path template, resource, suffix) of every route of this service. cas: see CertificateAuthorities."""
     return [
+        ("/node/v1/ca", CertificateAuthorities(cas), None),
         ("/node/v1/enrol", Enrolment(means, grant_public_key), None),
         ("/node/v1/heartbeat", Heartbeat(means), None),
         ("/node/v1/key", Key(means), None),
@@ -43,6 +44,19 @@ def _proof(means: Means, req: falcon.Request) -> host_keys.Proof:
     proof = host_keys.check(means, token)
     req.context.host_uuid = proof.host.uuid
     return proof
+
+
+class CertificateAuthorities:
+    """GET, for anybody: what a new host, which knows their fingerprint by its join token, believes from then on."""
+
+    def __init__(self, cas: bytes | None) -> None:
+        """cas: those of our own programs' certificates, PEM; None are those that every machine knows."""
+        self._cas = cas
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        if self._cas is None:
+            raise errors.NotFound("The API's certificate is of a CA that every machine knows.")
+        resp.content_type, resp.data = "application/x-pem-file", self._cas
 
 
 class Enrolment:
