@@ -22,6 +22,7 @@ from zun_lite.db.workloads import Workload, workloads
 from zun_lite.domain import errors, names
 from zun_lite.domain.caller import Caller
 from zun_lite.domain.desired import Inventory, Report
+from zun_lite.domain.host_work import HostWork
 from zun_lite.domain.resources import Resources
 from zun_lite.domain.spec import ContainerSpec
 from zun_lite.domain.wiring import Attachment, Endpoint
@@ -145,6 +146,9 @@ class SilentAgents:
 
     def nudge(self, host_uuid, address):
         self.nudged.append(host_uuid)
+
+    def work(self, host_uuid, address, workload, request_id):
+        return HostWork()
 
 
 class NoWaker:

@@ -144,6 +144,8 @@ class CinderCases:
             self.cloud.wait(
                 lambda: f"{uuid}: waits for its provider" in self.cloud.logs(40), "the controller waits for Cinder"
             )
+            told = self.cloud.ask("GET", f"/v1/containers/{uuid}/explanation")
+            self.assertRegex(told["sentence"], "^It waits at its volumes: The Block Storage service does not answer")
         finally:
             self.door.open()
         self.cloud.wait_status(uuid, "Running")

@@ -6,9 +6,12 @@ It runs in the engine's network namespace, as that is where the engine's 127.0.0
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.docker_engine import PrivateDockerEngine
@@ -81,6 +84,16 @@ class PrivateRegistry:
             self._process.wait()
             self._process = None
         self._folder.cleanup()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """It answers nobody within the block."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def log(self) -> str:
         return (Path(self._folder.name) / "log").read_text()

@@ -219,6 +219,7 @@ class AnswersTest(ApiTestCase):
         self.do("post_containers_execute", query={"command": "hostname"}, **one)
         self.do("get_containers_logs", query={"tail": "10"}, **one)
         self.do("post_containers_commit", query={"repository": "mine", "tag": "v1"}, **one)
+        self.do("get_containers_explanation", **one)
         self.do("get_containers_network_list", **one)
         self.do("post_containers_rename", query={"name": "shop"}, **one)
         for verb in ("network_attach", "network_detach"):

@@ -14,69 +14,23 @@ import re
 import resource
 import socket
 import subprocess
-import sys
 import tarfile
-import tempfile
 import time
-from pathlib import Path
-from typing import Any
 
-from tests.clients.plugin import make_path
 from tests.clients.runner import venv
-from tests.clients.terminal import Terminal
-from tests.functional.case import CloudTestCase
+from tests.functional.command_line_case import ZL, CommandLineCase
 
-ZL = (sys.executable, "-m", "zun_lite.cmd.zl")
 START_SECONDS = 0.25
 COUNTING = ["sh", "-c", "trap 'exit 0' TERM; i=0; while true; do i=$((i+1)); echo line $i; sleep 0.1; done"]
 
 
-class CommandLineTest(CloudTestCase):
-    network: str
-    folder: Path
-    shell: str
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        super().setUpClass()
-        cls.network = cls.cloud.make_network()
-        folder = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(folder.cleanup)
-        cls.folder = Path(folder.name)
-        (cls.folder / "plugin").mkdir()
-        cls.plugin_path = make_path(cls.folder / "plugin")
-        cls.shell = cls.cloud.run_container(
-            "shell", nets=[{"network": cls.network}], command=["sh"], interactive=True, tty=True
-        )
-        cls.cloud.wait_status(cls.shell, "Running")
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {**self.cloud.environment, "OS_CLOUD": "demo", "XDG_CACHE_HOME": str(self.folder / "cache")}
-
-    def run_command(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        options = {"env": self.environment, "capture_output": True, "text": True, "timeout": 60, **options}
-        options.setdefault("stdin", None if "input" in options else subprocess.DEVNULL)
-        if "input" in options:
-            del options["stdin"]
-        return subprocess.run(words, **options)
-
-    def zl(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        return self.run_command(*ZL, *words, **options)
-
-    def openstack(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        environment = {**self.environment, "PYTHONPATH": self.plugin_path}
-        return self.run_command(str(venv() / "bin" / "openstack"), *words, env=environment, **options)
-
-    def terminal(self, *words: str, **size: int) -> Terminal:
-        return Terminal(*ZL, *words, environment=self.environment, **size)
-
+class CommandLineTest(CommandLineCase):
     def test_run_says_what_the_container_says_and_ends_as_it_does(self):
-        done = self.zl("run", "--name", "once", "--net", f"network={self.network}", "demo:latest", "--",
+        done = self.zl("run", "--quiet", "--name", "once", "--net", f"network={self.network}", "demo:latest", "--",
                        "sh", "-c", "echo out; echo err >&2; exit 3")  # fmt: skip
         self.assertEqual((3, "out\n", "err\n"), (done.returncode, done.stdout, done.stderr))
         explained = json.loads(self.zl("explain", "once", "-f", "json").stdout)
-        self.assertRegex(explained["verdict"], "ended by itself with 3")
+        self.assertRegex(explained["verdict"], "ended by itself with exit code 3")
         self.assertEqual(["out", "err"], explained["last words"])
         self.assertEqual(0, self.zl("delete", "once", "--wait").returncode)
         gone = self.zl("show", "once")
@@ -84,8 +38,8 @@ class CommandLineTest(CloudTestCase):
         self.assertRegex(gone.stderr, r"^zl: .*once.*\(HTTP 404\) \(request req-[0-9a-f-]+\)\n$")
 
     def test_a_run_that_removes_itself_still_tells_its_exit_code(self):
-        ours = self.zl("run", "--rm", "--name", "brief", "--net", f"network={self.network}", "demo:latest", "--",
-                       "sh", "-c", "exit 9")  # fmt: skip
+        ours = self.zl("run", "--quiet", "--rm", "--name", "brief", "--net", f"network={self.network}", "demo:latest",
+                       "--", "sh", "-c", "exit 9")  # fmt: skip
         self.assertEqual((9, ""), (ours.returncode, ours.stderr))
         self.cloud.wait(lambda: self.cloud.call("GET", "/v1/containers/brief").status_code == 404, "it goes")
 

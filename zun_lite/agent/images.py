@@ -13,6 +13,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from zun_lite.agent import image_book
@@ -22,6 +23,7 @@ from zun_lite.agent.runtime.image_base import EngineImages
 from zun_lite.agent.signatures import Signatures
 from zun_lite.domain import errors, image_reference
 from zun_lite.domain.desired import Login
+from zun_lite.domain.host_work import MOST_LAYERS, Layer
 from zun_lite.domain.spec import ContainerSpec
 
 LOG = logging.getLogger(__name__)
@@ -54,6 +56,7 @@ class _Want:
 @dataclass
 class _Pull:
     waiting: set[str] = field(default_factory=set)
+    layers: dict[str, Layer] = field(default_factory=dict)
 
 
 class Images:
@@ -114,6 +117,12 @@ class Images:
             for pull in self._pulls.values():
                 pull.waiting.discard(uuid)
 
+    def layers(self, uuid: str) -> tuple[Layer, ...]:
+        """Of the image that the workload waits for, in the image's order, as far as the engine has told of them."""
+        with self._lock:
+            pulls = [pull for pull in self._pulls.values() if uuid in pull.waiting]
+            return tuple(layer for pull in pulls for layer in pull.layers.values())
+
     def wait(self, timeout_seconds: float) -> bool:
         """Whether everything under way ended, and those who waited were woken, within that time."""
         with self._lock:
@@ -152,23 +161,30 @@ class Images:
                 self._sources.load(want.image_id, want.reference, self._timeout_seconds)
             else:
                 self._addresses.check(image_reference.parse(want.reference).registry)
-                self._pull(want.reference, login)
+                self._pull(want, login)
         except BaseException:
             self._book.drop(begun)
             raise
         self._book.end(begun)
 
-    def _pull(self, reference: str, login: Login | None) -> None:
+    def _pull(self, want: _Want, login: Login | None) -> None:
         """Of what must be signed, exactly that which is."""
+        reference, told = want.reference, partial(self._note_layer, want)
         if self._signatures is None or not self._signatures.wanted(reference):
-            self._engine.pull(reference, login, self._timeout_seconds)
+            self._engine.pull(reference, login, self._timeout_seconds, told)
             return
         digest = self._signatures.digest_of(reference, login)
-        self._engine.pull(reference, login, self._timeout_seconds)
+        self._engine.pull(reference, login, self._timeout_seconds, told)
         found = self._engine.find(reference)
         if found is None or digest not in self._engine.digests(found):
             raise errors.NoSuchImage(f"Image {reference!r} was changed while it was pulled; try again.")
         self._trusted.add(found)
+
+    def _note_layer(self, want: _Want, layer: Layer) -> None:
+        with self._lock:
+            layers = self._pulls[want].layers
+            if layer.ident in layers or len(layers) < MOST_LAYERS:
+                layers[layer.ident] = layer
 
     def _must_be_signed(self, reference: str) -> bool:
         return self._signatures is not None and self._signatures.wanted(reference)

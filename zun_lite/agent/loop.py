@@ -23,6 +23,7 @@ from zun_lite.agent.journal import Journal
 from zun_lite.agent.looks import Looks
 from zun_lite.agent.planes import PlaneApi, PlaneNetd, Planes
 from zun_lite.agent.pool import Pool
+from zun_lite.agent.progress import Progress
 from zun_lite.agent.reconciler import Reconciler
 from zun_lite.agent.removals import Removals
 from zun_lite.agent.reporter import Orders, Reporter
@@ -118,6 +119,7 @@ class Agent:
             alone=self._worklist.alone,
             tell=self._reporter.image,
         )
+        self.progress = Progress(clock, self._images.images.layers)
         self._volumes = VolumeKeeping(self._pool, self._reporter.volume)
         self._planes = Planes(api, netd, self._hears_the_api, settings.interval_seconds)
         performer = Performer(
@@ -140,6 +142,7 @@ class Agent:
             self._looks,
             Removals(clock, self._journal.removals_allowed_once),
             self._reporter,
+            self.progress,
             settings.boot_id,
             clock,
         )

@@ -18,6 +18,7 @@ from zun_lite.agent import capsules
 from zun_lite.agent.disks import Disks
 from zun_lite.agent.journal import Journal
 from zun_lite.agent.looks import Looks
+from zun_lite.agent.progress import Progress
 from zun_lite.agent.removals import Removals, most_at_once
 from zun_lite.agent.runtime.base import Container, Listed, Runtime
 from zun_lite.agent.runtime.words import reason
@@ -73,6 +74,7 @@ class Reconciler:
         looks: Looks,
         removals: Removals,
         observer: Observer,
+        progress: Progress,
         boot_id: str,
         clock: Clock,
     ) -> None:
@@ -84,6 +86,7 @@ class Reconciler:
         self._looks = looks
         self._removals = removals
         self._observer = observer
+        self._progress = progress
         self._boot_id = boot_id
         self._clock = clock
         self._lock = threading.Lock()
@@ -172,7 +175,9 @@ class Reconciler:
                 turn.members = self._look_at_members(uuid)
         except errors.ZunError as error:
             LOG.warning("workload %s: %s", uuid, error.message)
-            return self._seconds_to_next_try(uuid, generation, error)
+            retry_seconds = self._seconds_to_next_try(uuid, generation, error)
+            self._progress.fail(uuid, reason(error.message), retry_seconds)
+            return retry_seconds
         if done is None and capsules.is_capsule(turn):
             turn.done = capsules.recovered(turn)
         elif done is None:
@@ -198,8 +203,10 @@ class Reconciler:
     def _carry_out(self, turn: Turn) -> float | None:
         began = self._clock.monotonic()
         steps = self._plan(turn)
+        self._progress.begin(turn.uuid, steps)
         failure: tuple[CapsuleStep, errors.ZunError] | None = None
-        for step in steps:
+        for at, step in enumerate(steps):
+            self._progress.reach(turn.uuid, at)
             try:
                 self._performer.perform(step, turn)
             except Waiting:
@@ -240,6 +247,7 @@ class Reconciler:
 
     def _settle(self, turn: Turn) -> None:
         self._tries.pop(turn.uuid, None)
+        self._progress.end(turn.uuid)
         if turn.lost:
             self._say_once(turn.uuid, LOST)
         turn.done = replace(
@@ -247,6 +255,7 @@ class Reconciler:
             generation=turn.desired.generation,
             failed_generation=turn.desired.generation if turn.lost else 0,
             error=LOST if turn.lost else "",
+            failed_step="",
             spared=False,
             boot_id=self._boot_id,
             was_running=turn.container is not None and turn.container.seen.alive,
@@ -263,6 +272,7 @@ class Reconciler:
         final = not kept_up and self._is_final(turn.uuid, step, error)
         LOG.warning("workload %s: %s failed%s: %s", turn.uuid, step, " for good" if final else "", error.message)
         told = reason(error.message)
+        self._progress.fail(turn.uuid, told, None if final else retry_seconds)
         if final:
             self._tries.pop(turn.uuid, None)
             turn.done = replace(
@@ -270,17 +280,17 @@ class Reconciler:
                 generation=generation,
                 failed_generation=generation,
                 error=told,
+                failed_step=_named(step),
                 spared=step in _SPARING,
                 boot_id=self._boot_id,
                 was_running=turn.container is not None and turn.container.seen.alive,
             )
         self._journal.write(turn.uuid, turn.done)
-        self._tell(turn, error=told)
+        self._tell(turn, error=told, step=_named(step))
         return None if final else retry_seconds
 
     def _is_final(self, uuid: str, step: CapsuleStep, error: errors.ZunError) -> bool:
-        if isinstance(step, MemberStep):
-            step = step.step
+        step = step.step if isinstance(step, MemberStep) else step
         if isinstance(error, errors.Invalid) or (step is Step.DISKS and isinstance(error, errors.NotFound)):
             return True
         return step in (*_MAKING, *_SPARING) and self._tries[uuid].refused >= FINAL_AFTER_TRIES
@@ -341,10 +351,11 @@ class Reconciler:
             self._journal.forget(uuid)
             self._looks.forget(uuid)
             self._observer.forget(uuid)
+            self._progress.end(uuid)
             self._tries.pop(uuid, None)
 
-    def _tell(self, turn: Turn, *, error: str = "", hold_seconds: float = 0.0) -> None:
-        whole = observe(turn.desired, turn.done, turn.container, error)
+    def _tell(self, turn: Turn, *, error: str = "", step: str = "", hold_seconds: float = 0.0) -> None:
+        whole = observe(turn.desired, turn.done, turn.container, error, step)
         self._observer.changed(turn.uuid, capsules.observed(turn.desired.spec, whole, turn.members), hold_seconds)
 
     def _say_once(self, uuid: str, what: str) -> None:
@@ -377,11 +388,14 @@ class Reconciler:
             self._journal.forget(uuid)
         self._looks.forget(uuid)
         self._observer.forget(uuid)
+        self._progress.end(uuid)
         self._removals.done(uuid)
 
 
-def observe(desired: Desired | None, done: Done, container: Container | None, error: str = "") -> Observed:
-    """What to report. error: why this turn failed; without one, the journal's last word counts."""
+def observe(
+    desired: Desired | None, done: Done, container: Container | None, error: str = "", step: str = ""
+) -> Observed:
+    """What to report. error: why this turn failed, in step; without one, the journal's last word counts."""
     given_up = done.error != "" and (desired is None or done.failed_generation == desired.generation)
     epoch = desired.epoch if desired is not None else max(done.epoch, container.epoch if container else 0)
     common = Observed(
@@ -391,6 +405,7 @@ def observe(desired: Desired | None, done: Done, container: Container | None, er
         build=done.build,
         state="absent" if done.absent else "missing",
         error=error or (done.error if given_up else "") or None,
+        failed_step=step or (done.failed_step if given_up else ""),
         final=given_up,
         spared=given_up and done.spared,
         signals=done.signals,
@@ -404,6 +419,7 @@ def observe(desired: Desired | None, done: Done, container: Container | None, er
         container_id=container.container_id,
         hostname=container.hostname,
         exit_code=container.exit_code,
+        out_of_memory=container.out_of_memory,
         started_at=container.started_at or None,
         finished_at=container.finished_at or None,
         command=container.command,
@@ -412,6 +428,10 @@ def observe(desired: Desired | None, done: Done, container: Container | None, er
         health=container.health,
         plugged=done.ports,
     )
+
+
+def _named(step: CapsuleStep) -> str:
+    return str(step.step if isinstance(step, MemberStep) else step)
 
 
 def _is_outdated(turn: Turn) -> bool:

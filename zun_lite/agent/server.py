@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the API asks of a host directly: look now, run a command, show a log; more in streams/routes.py.
+"""What the API asks of a host directly: look now, tell what is under way, run a command, show a log.
+
+More is in streams/routes.py.
 
 Each request but /healthz needs a grant for that verb on that workload. What blocks is done in
 threads, a bounded number of them; the goal of a workload is never changed from here.
@@ -23,6 +25,7 @@ from zun_lite.agent.streams import flows, routes
 from zun_lite.agent.streams.base import Streams
 from zun_lite.agent.streams.opened import OpenExecs
 from zun_lite.domain import errors, names
+from zun_lite.domain.host_work import HostWork
 
 LOG = logging.getLogger(__name__)
 
@@ -41,13 +44,18 @@ def make_app(
     nudge: Callable[[], None],
     streams: Streams | None = None,
     execs: OpenExecs | None = None,
+    work: Callable[[str], HostWork] = lambda uuid: HostWork(),
 ) -> falcon.asgi.App:
-    """The ASGI application of one host; with streams and execs, also what looks into containers."""
+    """The ASGI application of one host; with streams and execs, also what looks into containers.
+
+    work: what is being done about a workload.
+    """
     threads = ThreadPoolExecutor(STREAM_THREADS, thread_name_prefix="stream")
     app: falcon.asgi.App = falcon.asgi.App()
     app.add_route("/healthz", Health())
     app.add_route("/v1/nudge", Nudge(permits, nudge))
     app.add_route("/v1/workloads/{uuid}/execute", Execute(runtime, permits, threads))
+    app.add_route("/v1/workloads/{uuid}/work", Work(permits, work))
     app.add_route("/v1/workloads/{uuid}/logs", Logs(runtime, permits, threads))
     if streams is not None and execs is not None:
         means = routes.Means(streams, permits, execs, execs.home)
@@ -73,6 +81,17 @@ class Nudge:
         self._permits.check(req.auth, "*", "nudge")
         self._nudge()
         resp.status = falcon.HTTP_204
+
+
+class Work:
+    def __init__(self, permits: Permits, work: Callable[[str], HostWork]) -> None:
+        self._permits = permits
+        self._work = work
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, uuid: str) -> None:
+        _check_id(uuid)
+        self._permits.check(req.auth, uuid, "work")
+        resp.media = self._work(uuid).to_json()
 
 
 class Execute:

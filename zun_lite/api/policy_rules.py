@@ -79,6 +79,8 @@ _CONTAINERS = (
     ("container:resize", CHANGER, "Resize the terminal of a main process.", f"POST {_ONE}/resize"),
     ("container:top", OWNER, "List a container's processes.", f"GET {_ONE}/top"),
     ("container:stats", OWNER, "See what a container uses.", f"GET {_ONE}/stats"),
+    ("container:explain", OWNER, "Read why a container is as it is.", f"GET {_ONE}/explanation"),
+    ("container:explain:hosts", ADMIN, "See there which hosts could not take it, and why.", f"GET {_ONE}/explanation"),
     ("container:get_archive", OWNER, "Read files of a container.", f"GET {_ONE}/get_archive"),
     ("container:port_forward", CHANGER, "Reach a TCP port of a container.", f"GET {_ONE}/port-forward"),
     ("container:put_archive", CHANGER, "Write files of a container.", f"POST {_ONE}/put_archive"),

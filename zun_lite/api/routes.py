@@ -13,6 +13,7 @@ from zun_lite.api.container.commits import Commits
 from zun_lite.api.container.connections import Connections
 from zun_lite.api.container.containers import Container, Containers
 from zun_lite.api.container.documents import ContainerRoot, ContainerV1
+from zun_lite.api.container.explanations import Explanations
 from zun_lite.api.container.history import History
 from zun_lite.api.container.hosts import AvailabilityZones, Hosts
 from zun_lite.api.container.images import HostImages, ImageSearch, OneHostImage
@@ -83,6 +84,7 @@ def _container(services: Services, waits: Waits) -> list[Route]:
         (f"{one}/logs", verbs, "logs"),
         (f"{one}/top", streams, "top"),
         (f"{one}/stats", streams, "stats"),
+        (f"{one}/explanation", Explanations(services.means, waits), None),
         (f"{one}/get_archive", streams, "get_archive"),
         (f"{one}/put_archive", streams, "put_archive"),
         (f"{one}/attach", streams, "attach"),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 
 from zun_lite.cli.command import Table
-from zun_lite.cli.screen import cell, coloured, lined, width_of_terminal
+from zun_lite.cli.screen import cell, coloured, fitted, lined, width_of_terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,8 +35,10 @@ def show(found: Table | dict[str, Any], form: str, columns: list[str] | None, *,
             print("\n".join(map(cell, row)) if is_record else " ".join(map(cell, row)))
     elif is_record:
         width = max((len(column) for column in table.columns), default=0)
+        room = width_of_terminal() if fit_width else 0
         for column, value in zip(table.columns, table.rows[0], strict=True):
-            print(f"{column.ljust(width)}  {cell(value)}")
+            for number, line in enumerate(value.split("\n") if isinstance(value, str) else [value]):
+                print(fitted(f"{('' if number else column).ljust(width)}  {cell(line)}".rstrip(), room))
     else:
         _print_table(table, fit_width)
 

@@ -5,24 +5,22 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import time
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from zun_lite.cli.command import RECORD, Command
-from zun_lite.cli.containers import addresses, body_of, create_options, ident_option, path, shown, wait
+from zun_lite.cli.containers import body_of, create_options, ident_option, path, shown, wait
 from zun_lite.cli.failures import Ended, Failure
 from zun_lite.cli.looking import show_logs
-from zun_lite.cli.screen import Line
 from zun_lite.cli.session import Session
-
-LOOK_SECONDS = 0.2
+from zun_lite.cli.way import told_stages, until_started
 
 
 def _run_options(parser: ArgumentParser) -> None:
     create_options(parser)
     parser.add_argument("-d", "--detach", action="store_true", help="do not wait for it; print its id")
     parser.add_argument("--wait", action="store_true", help="wait until it runs, and no longer")
+    parser.add_argument("--quiet", action="store_true", help="do not show how far it is")
 
 
 def _run(session: Session, args: Namespace) -> dict[str, Any]:
@@ -34,12 +32,10 @@ def _run(session: Session, args: Namespace) -> dict[str, Any]:
     made = session.ask("POST", "/containers", body, {"run": "true"})
     if args.detach:
         return shown(made)
-    line = Line()
     try:
-        record = _until_started(session, made["uuid"], line)
+        record = until_started(session, made["uuid"], quiet=args.quiet)
         if not follows:
             return shown(record)
-        line.over()
         code = _join(session, made["uuid"]) if args.interactive else _follow_to_the_end(session, made["uuid"])
         if args.auto_remove and code is not None:
             wait(session, made["uuid"], "Stopped")
@@ -49,8 +45,6 @@ def _run(session: Session, args: Namespace) -> dict[str, Any]:
         kept = ", and is yours to delete" if args.auto_remove and follows else ""
         print(f"Container {made['name']} goes on{kept}.", file=sys.stderr)
         raise Ended(130) from None
-    finally:
-        line.over()
 
 
 def _is_read_by_a_program(args: Namespace) -> bool:
@@ -67,32 +61,24 @@ def _join(session: Session, uuid: str) -> int | None:
         return terminal.join(stream, interactive=True, terminal=terminal.is_terminal(), detachable=True)
 
 
-def _until_started(session: Session, uuid: str, line: Line) -> dict[str, Any]:
-    began = time.monotonic()
-    while True:
-        found: dict[str, Any] = session.ask("GET", path(uuid))
-        if found["status"] in ("Running", "Stopped", "Deleted"):
-            return found
-        if found["status"] == "Error":
-            line.over()
-            raise Failure(f"Container {found['name']} failed: {found['status_reason'] or 'no reason was told'}")
-        task = (found["task_state"] or found["status"]).replace("_", " ").replace("container ", "")
-        where = f", on {addresses(found)}" if found.get("addresses") else ""
-        detail = found.get("status_detail") or ""
-        line.say(f"{found['name']}: {task}{where} {detail} {time.monotonic() - began:.0f} s", kept=False)
-        time.sleep(LOOK_SECONDS)
-
-
 def _follow_to_the_end(session: Session, uuid: str) -> int:
     try:
         show_logs(session, uuid, {"follow": "true"})
-        found = wait(session, uuid, "Stopped", "Running", "Restarting", "Deleted")
+        # its log ends a moment before the cloud hears of its end
+        again = ("Running", "Restarting") if _is_started_again(session, uuid) else ()
+        found = wait(session, uuid, "Stopped", "Dead", "Deleted", *again)
     except Failure as error:
         if error.status == 404:
             # it removed itself, and its code with it
             return 0
         raise
     return exit_code(found)
+
+
+def _is_started_again(session: Session, uuid: str) -> bool:
+    """Whether its end is not for good."""
+    policy = session.ask("GET", path(uuid)).get("restart_policy") or {}
+    return policy.get("Name", "no") not in ("", "no")
 
 
 def exit_code(record: dict[str, Any]) -> int:
@@ -104,7 +90,7 @@ def exit_code(record: dict[str, Any]) -> int:
 
 
 def _explain(session: Session, args: Namespace) -> dict[str, Any]:
-    """What is known of why a container is as it is."""
+    """What is known of why a container is as it is; for people in lines, for programs in lists."""
     record = session.ask("GET", path(args.container))
     told: dict[str, Any] = {
         "container": f"{record['name']} ({record['uuid']})",
@@ -112,8 +98,8 @@ def _explain(session: Session, args: Namespace) -> dict[str, Any]:
         "detail": (record.get("status_detail") or "").strip(),
         "reason": record.get("status_reason") or "",
         "host": record.get("host") or "",
-        "verdict": _verdict(record),
     }
+    told |= _explained(session, args) or {"verdict": _verdict(record)}
     with contextlib.suppress(Failure):
         actions = session.ask("GET", path(args.container, "container_actions"))["containerActions"]
         told["actions"] = [_told_of(item) for item in actions[:5]]
@@ -121,7 +107,33 @@ def _explain(session: Session, args: Namespace) -> dict[str, Any]:
         if record["status"] in ("Stopped", "Error", "Running"):
             said = session.ask("GET", path(args.container, "logs"), query={"tail": 5})
             told["last words"] = said.splitlines()[-5:]
+    if _is_read_by_a_program(args):
+        return told
+    return {key: "\n".join(value) if isinstance(value, list) else value for key, value in told.items()}
+
+
+def _explained(session: Session, args: Namespace) -> dict[str, Any] | None:
+    """What the cloud itself says of it; None from one that does not, as the reference service."""
+    try:
+        found = session.ask("GET", path(args.container, "explanation"))
+    except Failure as error:
+        if error.status == 404:
+            return None
+        raise
+    told: dict[str, Any] = {"verdict": found["sentence"]}
+    if found.get("host_problem"):
+        told["host's problem"] = found["host_problem"]
+    if _is_read_by_a_program(args):
+        return {**told, **{key: found[key] for key in ("stages", "layers", "filters")}}
+    told["stages"] = told_stages(found)
+    if found["filters"]:
+        told["filters"] = [_told_filter(each) for each in found["filters"]]
     return told
+
+
+def _told_filter(each: dict[str, Any]) -> str:
+    refused = "; ".join(f"{item['host']}: {item['reason']}" for item in each.get("refused", ()))
+    return f"{each['name']}: {each['left']} left{f' (not {refused})' if refused else ''}"
 
 
 def _told_of(action: dict[str, Any]) -> str:
@@ -130,24 +142,14 @@ def _told_of(action: dict[str, Any]) -> str:
 
 
 def _verdict(record: dict[str, Any]) -> str:
+    """As much as a record alone lets one say."""
     status, task, reason = record["status"], record.get("task_state"), record.get("status_reason") or ""
-    if status == "Running":
-        return "it runs" + (f", but: {reason}" if reason else "")
     if task:
-        return f"it is on its way: {task.replace('_', ' ')}"
-    if status == "Error" and "not enough hosts" in reason:
-        return "no host has the room, the zone or the runtime that it asks for; ask for less, or free some"
-    if status == "Error":
-        return f"it failed: {reason}" if reason else "it failed, and no reason was told"
-    if status == "Stopped":
-        code = exit_code(record)
-        return f"its process ended by itself with {code}" if code else "its process ended, or it was stopped"
-    return {
-        "Created": "it was made and never started; start it",
-        "Paused": "it is paused; unpause lets it go on",
-        "Unknown": "its host does not answer; it may well run there",
-        "Restarting": "its process ends again and again, and Docker starts it again; look at its last words",
-    }.get(status, f"it is {status}")
+        return f"It is on its way: {task.replace('_', ' ')}."
+    said = f"It is {status}{f': {reason}' if reason else '.'}"
+    if status != "Stopped":
+        return said
+    return f"Its process ended with exit code {exit_code(record)}{f': {reason}' if reason else '.'}"
 
 
 COMMANDS = (

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from typing import Any, TextIO
 
 _STEERING = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+_COLOURING = r"(\x1b\[\d+m)"
 _COLOURS = {"Running": "32", "Error": "31", "Stopped": "33", "Deleted": "90", "Paused": "33"}
+_COLOURS |= {"done": "32", "failed": "31", "waits": "33", "ahead": "90"}
 
 
 def width_of_terminal() -> int:
@@ -63,11 +65,13 @@ def lined(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int = 0)
     widths = [max((len(row[at]) for row in cells), default=0) for at in range(len(columns))]
     while width and sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > 8:
         widths[widths.index(max(widths))] -= 1
-    return ["  ".join(_fitted(value, size) for value, size in zip(row, widths, strict=True)).rstrip() for row in cells]
+    padded = [[fitted(value, size).ljust(size) for value, size in zip(row, widths, strict=True)] for row in cells]
+    return ["  ".join(row).rstrip() for row in padded]
 
 
-def _fitted(text: str, size: int) -> str:
-    return text.ljust(size) if len(text) <= size else f"{text[: max(size - 1, 0)]}\u2026"
+def fitted(text: str, size: int) -> str:
+    """No longer than that, if a size is given."""
+    return text if not size or len(text) <= size else f"{text[: max(size - 1, 0)]}\u2026"
 
 
 def bytes_of(count: float) -> str:
@@ -76,6 +80,52 @@ def bytes_of(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return ""
+
+
+class Board:
+    """Lines that are painted over as they change, on a terminal; elsewhere none of them is written."""
+
+    def __init__(self, stream: TextIO = sys.stderr) -> None:
+        self.stream = stream
+        self.is_live = stream.isatty()
+        self._height = 0
+
+    def paint(self, lines: Sequence[str]) -> None:
+        """lines: without what steers a terminal, but for colours. As many as there is room for."""
+        if not self.is_live:
+            return
+        import shutil
+
+        size = shutil.get_terminal_size()
+        shown = [_cut(line, size.columns - 1) for line in lines[: max(size.lines - 1, 1)]]
+        self._stream_over("".join(f"{line}\n" for line in shown))
+        self._height = len(shown)
+
+    def wipe(self) -> None:
+        """Leave the terminal as it was."""
+        if self._height:
+            self._stream_over("")
+        self._height = 0
+
+    def keep(self) -> None:
+        """What comes now comes below."""
+        self._height = 0
+
+    def _stream_over(self, text: str) -> None:
+        up = f"\x1b[{self._height}A" if self._height else ""
+        self.stream.write(f"{up}\r\x1b[J{text}")
+        self.stream.flush()
+
+
+def _cut(text: str, room: int) -> str:
+    """So many cells of a line, its colours whole."""
+    shown, left = "", room
+    for part in re.split(_COLOURING, text):
+        if re.fullmatch(_COLOURING, part):
+            shown += part
+        else:
+            shown, left = shown + part[:left], left - len(part[:left])
+    return shown
 
 
 class Line:

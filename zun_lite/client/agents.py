@@ -19,6 +19,7 @@ from urllib3.exceptions import HTTPError
 from zun_lite.common import grants
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors
+from zun_lite.domain.host_work import HostWork
 
 # an archive of the largest size, and some
 MAX_ANSWER_BYTES = 17 * 1024 * 1024
@@ -73,6 +74,10 @@ class AgentsClient:
 
     def stats(self, host_uuid: str, address: str, workload: str, request_id: str) -> dict[str, Any]:
         return self._send("GET", host_uuid, address, "stats", workload, request_id, 15.0)
+
+    def work(self, host_uuid: str, address: str, workload: str, request_id: str) -> HostWork:
+        """What the host is doing about a workload now."""
+        return HostWork.from_json(self._send("GET", host_uuid, address, "work", workload, request_id, 5.0))
 
     def get_archive(
         self, host_uuid: str, address: str, workload: str, request_id: str, path: str

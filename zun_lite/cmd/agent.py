@@ -106,7 +106,7 @@ def run(conf: cfg.ConfigOpts, join_token: str | None, stopping: threading.Event)
     permits = Permits(grants.public_key(identity.grant_public_key), identity.host_uuid, clock)
     server = uvicorn.Server(
         uvicorn.Config(
-            make_app(runtime, permits, agent.nudge, streams, execs),
+            make_app(runtime, permits, agent.nudge, streams, execs, agent.progress.tell),
             host=conf.agent.bind,
             port=conf.agent.port,
             ssl_context_factory=(lambda *_: context) if context else None,

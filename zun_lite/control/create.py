@@ -71,23 +71,17 @@ def _create(
 ) -> workloads.Workload:
     project_id = _project_of(caller)
     uuid = uuid or names.new_id()
-    pinned_host = _pinned_host(means, caller, spec)
+    pinned_host = pinned_host_of(means, caller, spec)
     networks = tuple(replace(network, position=number) for number, network in enumerate(spec.networks))
     mounts = _prepared(means, caller, uuid, spec.mounts)
     spec = replace(spec, networks=networks, networks_joined=len(networks), mounts=mounts)
-    request = Request(
-        spec.claim,
-        pinned_host,
-        host=spec.host,
-        zone=spec.availability_zone,
-        runtime=spec.runtime,
-        labels=spec.host_labels,
-    )
+    request = request_of(spec, pinned_host)
 
     def accept(tx: sa.Connection) -> workloads.Workload:
         revisions.raise_one(tx, revisions.project(project_id))
         check_quota(tx, means, project_id, spec)
-        host = place(tx, request, means.ratios)
+        placed = place(tx, request, means.ratios)
+        host = placed if isinstance(placed, str) else None
         made = workloads.insert(
             tx,
             uuid=uuid,
@@ -109,8 +103,8 @@ def _create(
             action="create",
             generation=made.generation,
         )
-        if host is None:
-            actions.finish(tx, uuid, made.generation, failure=NO_HOST)
+        if not isinstance(placed, str):
+            actions.finish(tx, uuid, made.generation, failure=NO_HOST, sifted=placed)
         if accepted is not None:
             accepted(tx, made)
         crash.point("api.create.before_commit")
@@ -124,6 +118,18 @@ def _create(
     crash.point("api.create.after_commit")
     means.waker.wake()
     return made
+
+
+def request_of(spec: ContainerSpec, pinned_host: str | None) -> Request:
+    """What is asked of a host. pinned_host: the uuid of the one where its volumes are."""
+    return Request(
+        spec.claim,
+        pinned_host,
+        host=spec.host,
+        zone=spec.availability_zone,
+        runtime=spec.runtime,
+        labels=spec.host_labels,
+    )
 
 
 def check_quota(tx: sa.Connection, means: Means, project_id: str, spec: ContainerSpec) -> None:
@@ -159,7 +165,7 @@ def _abandon(means: Means, uuid: str) -> None:
         LOG.warning("%s: does not come to be; what was begun for it is given back later: %s", uuid, error.message)
 
 
-def _pinned_host(means: Means, caller: Caller, spec: ContainerSpec) -> str | None:
+def pinned_host_of(means: Means, caller: Caller, spec: ContainerSpec) -> str | None:
     """The host on which the volumes lie that the container is to mount."""
     found = {means.volumes.resolve(caller, mount.volume_id)[1] for mount in spec.mounts if mount.volume_id}
     found.discard(None)

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import logging
 import random
+from dataclasses import replace
 
 import sqlalchemy as sa
 
 from zun_lite.db import hosts, revisions, workloads
 from zun_lite.domain.desired import Inventory
+from zun_lite.domain.explanation import Sifted
 from zun_lite.domain.resources import Ratios, Resources
 from zun_lite.scheduler.choose import choose
-from zun_lite.scheduler.filters import Candidate, Request, check, explain
+from zun_lite.scheduler.filters import Candidate, Request, check, sift
 
 LOG = logging.getLogger(__name__)
 NO_HOST = "There are not enough hosts available."
@@ -25,23 +27,29 @@ SAMPLE = 20
 MOST_REASONS = 10
 
 
-def place(tx: sa.Connection, request: Request, ratios: Ratios) -> str | None:
-    """The uuid of a host that has room, claimed by the caller's insert in this transaction; None: no host."""
+def place(tx: sa.Connection, request: Request, ratios: Ratios) -> str | tuple[Sifted, ...]:
+    """The uuid of a host that has room, claimed by the caller's insert in this transaction; else why there is none."""
     known = hosts.every(tx)
     possible = [host for host in known if check(_candidate(host, Resources()), request, ratios) is None]
     sampled = random.sample(possible, SAMPLE) if len(possible) > SAMPLE else []
     found = (sampled and _claim(tx, sampled, request, ratios)) or _claim(tx, possible, request, ratios)
-    if found is None:
-        _tell_why(tx, known, request, ratios)
-    return found
+    if found is not None:
+        return found
+    sifted = sift_hosts(tx, request, ratios)
+    _tell_operator([refusal for each in sifted for refusal in each.refused])
+    return tuple(replace(each, refused=each.refused[:MOST_REASONS]) for each in sifted)
 
 
-def _tell_why(tx: sa.Connection, known: list[hosts.Host], request: Request, ratios: Ratios) -> None:
-    """For the operator alone: what a tenant is told must not describe the hosts."""
+def sift_hosts(tx: sa.Connection, request: Request, ratios: Ratios) -> tuple[Sifted, ...]:
+    """What each filter leaves of the hosts as they are now. Names and reasons are for administrators alone."""
+    known = hosts.every(tx)
     used = workloads.usage_of_hosts(tx, [host.uuid for host in known])
-    reasons = explain([_candidate(host, used.get(host.uuid, Resources())) for host in known], request, ratios)
-    shown = "; ".join(f"{name}: {reason}" for name, reason in reasons[:MOST_REASONS])
-    rest = f"; and {len(reasons) - MOST_REASONS} more" if len(reasons) > MOST_REASONS else ""
+    return sift([_candidate(host, used.get(host.uuid, Resources())) for host in known], request, ratios)
+
+
+def _tell_operator(refusals: list[tuple[str, str]]) -> None:
+    shown = "; ".join(f"{name}: {reason}" for name, reason in refusals[:MOST_REASONS])
+    rest = f"; and {len(refusals) - MOST_REASONS} more" if len(refusals) > MOST_REASONS else ""
     LOG.info("no host has room: %s%s", shown or "there is none", rest)
 
 

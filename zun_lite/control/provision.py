@@ -8,6 +8,8 @@ provider that does not answer is asked again in the next pass.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 
 import sqlalchemy as sa
@@ -18,6 +20,7 @@ from zun_lite.db import actions, workloads
 from zun_lite.db.workloads import Workload
 from zun_lite.domain import connections, errors
 from zun_lite.domain.capsule import CapsuleSpec
+from zun_lite.domain.explanation import NETWORK, VOLUME
 from zun_lite.domain.spec import NetworkRequest
 from zun_lite.domain.wiring import Endpoint, Wiring
 from zun_lite.network.base import GROUP_NOT_FOUND
@@ -28,15 +31,17 @@ def provision(means: Means, workload: Workload) -> str:
     crash.point("controller.provision.begin")
     try:
         wiring = _wire(means, workload)
-    except (errors.Unavailable, errors.Busy) as error:
-        return f"{workload.uuid}: waits for its provider: {error.message}"
+    except _Waits as waits:
+        stage, reason = waits.stage, waits.reason
+        means.db.transact(lambda tx: actions.wait(tx, workload.uuid, workload.generation, stage, reason))
+        return f"{workload.uuid}: waits for its provider: {reason}"
     except _NetworkRefused as refused:
         network, reason = refused.network, refused.reason
         means.db.transact(lambda tx: _leave(tx, workload, network, reason))
         return f"{workload.uuid}: cannot be attached to network {network.network_id}: {reason}"
-    except errors.ZunError as error:
-        reason = error.message
-        means.db.transact(lambda tx: _give_up(tx, workload, reason))
+    except _Refused as refused:
+        stage, reason = refused.stage, refused.reason
+        means.db.transact(lambda tx: _give_up(tx, workload, stage, reason))
         return f"{workload.uuid}: cannot be provided for: {reason}"
     if not means.db.transact(lambda tx: workloads.provide(tx, workload, wiring)):
         return _unwanted(means, workload)
@@ -57,6 +62,33 @@ def trim(means: Means, workload: Workload) -> str | None:
     return f"{workload.uuid}: has given back the ports that it left"
 
 
+class _Stopped(Exception):
+    """The work did not come to its end in one of its stages."""
+
+    def __init__(self, stage: str, reason: str) -> None:
+        super().__init__(reason)
+        self.stage = stage
+        self.reason = reason
+
+
+class _Waits(_Stopped):
+    """A provider is to be asked again."""
+
+
+class _Refused(_Stopped):
+    """Asking again cannot help."""
+
+
+@contextlib.contextmanager
+def _at(stage: str) -> Iterator[None]:
+    try:
+        yield
+    except (errors.Unavailable, errors.Busy) as error:
+        raise _Waits(stage, error.message) from error
+    except errors.ZunError as error:
+        raise _Refused(stage, error.message) from error
+
+
 class _NetworkRefused(Exception):
     """A network that a container which is there was to be attached to cannot be had."""
 
@@ -68,15 +100,18 @@ class _NetworkRefused(Exception):
 
 def _wire(means: Means, workload: Workload) -> Wiring:
     endpoints = []
-    groups = _groups(means, workload)
-    for network in workload.spec.networks:
-        endpoints.append(_port(means, workload, network, groups))
-        crash.point("controller.provision.port")
+    with _at(NETWORK):
+        groups = _groups(means, workload)
+        for network in workload.spec.networks:
+            endpoints.append(_port(means, workload, network, groups))
+            crash.point("controller.provision.port")
     assert workload.host is not None
     attachments = []
-    for position, mount in enumerate(workload.spec.mounts):
-        attachments.append(means.volumes.provide(workload.uuid, workload.project_id, workload.host, position, mount))
-        crash.point("controller.provision.volume")
+    with _at(VOLUME):
+        for position, mount in enumerate(workload.spec.mounts):
+            made = means.volumes.provide(workload.uuid, workload.project_id, workload.host, position, mount)
+            attachments.append(made)
+            crash.point("controller.provision.volume")
     return Wiring(connections.with_ways_out(endpoints), tuple(attachments), groups or ())
 
 
@@ -142,6 +177,6 @@ def _leave(tx: sa.Connection, workload: Workload, network: NetworkRequest, reaso
     actions.finish(tx, workload.uuid, workload.generation, failure=reason, network_position=network.position)
 
 
-def _give_up(tx: sa.Connection, workload: Workload, reason: str) -> None:
+def _give_up(tx: sa.Connection, workload: Workload, stage: str, reason: str) -> None:
     if workloads.fail(tx, workload, reason):
-        actions.finish(tx, workload.uuid, workload.generation, failure=reason)
+        actions.finish(tx, workload.uuid, workload.generation, failure=reason, stage=stage)

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
 from zun_lite.db import workloads
-from zun_lite.db.engine import Database, Moment, metadata, utc_now
+from zun_lite.db.engine import Database, Json, Moment, metadata, utc_now
+from zun_lite.domain.explanation import Sifted
 
 actions = sa.Table(
     "actions",
@@ -29,12 +31,20 @@ actions = sa.Table(
     sa.Column("finished_at", Moment),
     sa.Column("message", sa.String(255)),
     sa.Column("reason", sa.Text),
+    # Where it failed, or waits while it is open, as far as the control plane itself does the work.
+    sa.Column("stage", sa.String(16)),
+    # Of a create that found no host: what each filter left.
+    sa.Column("sifted", Json),
 )
 
 
 @dataclass(frozen=True)
 class Action:
-    """One action. message is None while it runs and after success, "Error" after failure."""
+    """One action. message is None while it runs and after success, "Error" after failure.
+
+    reason: why it failed or, while it is open, what it waits for. stage: network or volume, where that is.
+    sifted: for a create that found no host.
+    """
 
     id: int
     request_id: str
@@ -48,6 +58,8 @@ class Action:
     finished_at: datetime.datetime | None
     message: str | None
     reason: str | None
+    stage: str | None = None
+    sifted: tuple[Sifted, ...] = ()
 
 
 def begin(
@@ -86,10 +98,12 @@ def finish(
     *,
     failure: str | None = None,
     network_position: int | None = None,
+    stage: str | None = None,
+    sifted: tuple[Sifted, ...] | None = None,
 ) -> None:
     """Close every open action of the workload up to a generation; failure is the reason, if it failed.
 
-    network_position: the one alone that joins this network.
+    network_position: the one alone that joins this network. stage, sifted: of what failed.
     """
     query = sa.update(actions).where(
         actions.c.workload_uuid == workload_uuid,
@@ -98,7 +112,22 @@ def finish(
     )
     if network_position is not None:
         query = query.where(actions.c.network_position == network_position)
-    tx.execute(query.values(finished_at=utc_now(), message="Error" if failure else None, reason=failure))
+    said = {"stage": stage, "sifted": [asdict(each) for each in sifted] if sifted is not None else None}
+    tx.execute(query.values(finished_at=utc_now(), message="Error" if failure else None, reason=failure, **said))
+
+
+def wait(tx: sa.Connection, workload_uuid: str, up_to_generation: int, stage: str, reason: str) -> None:
+    """Note what the open actions of the workload wait for."""
+    tx.execute(
+        sa.update(actions)
+        .where(
+            actions.c.workload_uuid == workload_uuid,
+            actions.c.generation <= up_to_generation,
+            actions.c.finished_at.is_(None),
+            sa.or_(actions.c.reason.is_(None), actions.c.reason != reason, actions.c.stage != stage),
+        )
+        .values(stage=stage, reason=reason)
+    )
 
 
 def end(tx: sa.Connection, request_id: str, workload_uuid: str, *, failure: str | None = None) -> None:
@@ -137,4 +166,8 @@ def still_open(tx: sa.Connection, workload_uuids: Iterable[str]) -> list[Action]
 
 
 def _read(rows: Iterable[sa.RowMapping]) -> list[Action]:
-    return [Action(**row) for row in rows]
+    return [Action(**{**row, "sifted": tuple(map(_sifted, row["sifted"] or ()))}) for row in rows]
+
+
+def _sifted(body: dict[str, Any]) -> Sifted:
+    return Sifted(body["name"], body["left"], tuple((host, reason) for host, reason in body["refused"]))

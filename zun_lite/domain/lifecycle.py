@@ -51,8 +51,9 @@ class Observed:
 
     state: missing (not made yet, or lost), created, running, paused, restarting, exited, dead, or
     absent (removed as ordered, nothing left on the host).
-    error: why the last plan failed; final: it will not be tried again before the goal changes; spared:
-    what failed left the container as it was.
+    error: why the last plan failed, failed_step: at which of its steps; final: it will not be tried again before
+    the goal changes; spared: what failed left the container as it was.
+    out_of_memory: its last run was ended by the kernel, because it used all the memory that it may.
     health: starting, healthy or unhealthy, where the container has a health check and runs.
     plugged: ids of the ports that its container is connected to; None: unknown, or there is no container.
     members: of a capsule, what was seen of each of its containers, by the container's uuid.
@@ -66,9 +67,11 @@ class Observed:
     container_id: str | None = None
     hostname: str | None = None
     exit_code: int | None = None
+    out_of_memory: bool = False
     started_at: str | None = None
     finished_at: str | None = None
     error: str | None = None
+    failed_step: str = ""
     final: bool = False
     spared: bool = False
     signals: int = 0

@@ -94,8 +94,8 @@ class Done:
     to end. limits: the CPUs and MiB that the engine was last told; limits_refused: it did not take them.
     boot_id, was_running: when last looked at, to tell a reboot from a container that ended by itself.
     generation: of the last goal that was carried out or given up; failed_generation, error: which goal
-    was given up, and why; spared: without harm to the container. formatted: volumes that were given
-    their file system.
+    was given up, and why; failed_step: at which step; spared: without harm to the container. formatted:
+    volumes that were given their file system.
     attachments: (volume id, epoch) of what was attached here and not yet detached.
     ports: the ids of the ports that the container was connected to, in order; None: nobody knows.
     members: of a capsule, what was done for each of its containers.
@@ -117,6 +117,7 @@ class Done:
     generation: int = 0
     failed_generation: int = 0
     error: str = ""
+    failed_step: str = ""
     spared: bool = False
     formatted: tuple[str, ...] = ()
     attachments: tuple[tuple[str, int], ...] = ()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from zun_lite.domain.explanation import Sifted
 from zun_lite.domain.resources import Ratios, Resources
 
 
@@ -119,7 +120,14 @@ def check(candidate: Candidate, request: Request, ratios: Ratios) -> str | None:
     return None
 
 
-def explain(candidates: Sequence[Candidate], request: Request, ratios: Ratios) -> list[tuple[str, str]]:
-    """(host name, reason) of every host that will not do."""
-    checked = ((candidate.name, check(candidate, request, ratios)) for candidate in candidates)
-    return [(name, reason) for name, reason in checked if reason]
+def sift(candidates: Sequence[Candidate], request: Request, ratios: Ratios) -> tuple[Sifted, ...]:
+    """Filter by filter, up to the first that leaves no host."""
+    found, left = [], list(candidates)
+    for filter_ in FILTERS:
+        said = [(candidate, filter_(candidate, request, ratios)) for candidate in left]
+        left = [candidate for candidate, reason in said if reason is None]
+        refused = tuple((candidate.name, reason) for candidate, reason in said if reason is not None)
+        found.append(Sifted(filter_.__name__.replace("_", " "), len(left), refused))
+        if not left:
+            break
+    return tuple(found)

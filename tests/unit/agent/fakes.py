@@ -13,6 +13,7 @@ from zun_lite.agent.image_book import ImageBook
 from zun_lite.agent.images import Images
 from zun_lite.agent.journal import Journal
 from zun_lite.agent.looks import Looks
+from zun_lite.agent.progress import Progress
 from zun_lite.agent.reconciler import Reconciler
 from zun_lite.agent.registry_addresses import RegistryAddresses
 from zun_lite.agent.removals import Removals
@@ -293,6 +294,7 @@ class Host:
                 lambda: self.connected,
             )
         )
+        self.progress = Progress(self.clock, self.images.layers)
         self.reconciler = Reconciler(
             self.runtime,
             self.netd,
@@ -302,6 +304,7 @@ class Host:
             self.looks,
             Removals(self.clock, self.journal.removals_allowed_once),
             self.notes,
+            self.progress,
             self.boot_id,
             self.clock,
         )

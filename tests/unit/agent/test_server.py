@@ -15,6 +15,7 @@ from zun_lite.agent.server import MAX_OUTPUT_BYTES, make_app
 from zun_lite.common import grants
 from zun_lite.common.clock import StoppedClock
 from zun_lite.domain import names
+from zun_lite.domain.host_work import HostWork
 from zun_lite.domain.spec import ContainerSpec
 
 HOST = names.new_id()
@@ -28,7 +29,9 @@ class ServerBase(unittest.TestCase):
         self.runtime = FakeRuntime(self.clock, images=(IMAGE,))
         self.nudges: list[bool] = []
         permits = Permits(self.key.public_key(), HOST, self.clock)
-        self.client = testing.TestClient(make_app(self.runtime, permits, lambda: self.nudges.append(True)))
+        self.client = testing.TestClient(
+            make_app(self.runtime, permits, lambda: self.nudges.append(True), work=lambda uuid: HostWork((uuid,)))
+        )
         self.uuid = names.new_id()
         self.container_id = self.runtime.create(Order(self.uuid, 1, 1, ContainerSpec(IMAGE)))
         self.runtime.start(self.container_id)
@@ -57,6 +60,13 @@ class Verbs(ServerBase):
     def test_a_nudge_wakes(self):
         answer = self.client.simulate_post("/v1/nudge", headers=self.grant("nudge", "*"))
         self.assertEqual((answer.status_code, answer.content, self.nudges), (204, b"", [True]))
+
+    def test_what_is_under_way_is_told_to_who_may_ask_for_that(self):
+        path = f"/v1/workloads/{self.uuid}/work"
+        self.assert_refused(self.client.simulate_get(path), 401)
+        self.assert_refused(self.client.simulate_get(path, headers=self.grant("logs", self.uuid)), 403)
+        told = self.client.simulate_get(path, headers=self.grant("work", self.uuid)).json
+        self.assertEqual(HostWork((self.uuid,)), HostWork.from_json(told))
 
     def test_a_command_runs(self):
         self.assertEqual(self.execute().json, {"output": "id -u", "exit_code": 0})

@@ -5,7 +5,7 @@ import unittest
 
 from zun_lite.domain.resources import Ratios, Resources
 from zun_lite.scheduler.choose import choose
-from zun_lite.scheduler.filters import Candidate, Request, check, explain
+from zun_lite.scheduler.filters import Candidate, Request, check, sift
 
 RATIOS = Ratios(cpu=1, memory=1, disk=1)
 SMALL = Request(Resources(1, 100, 1))
@@ -52,10 +52,18 @@ class FiltersTest(unittest.TestCase):
         self.assertEqual("it lacks dedicated CPUs", check(host(used=Resources(3, 0, 0, 3)), wanted, ratios))
 
     def test_a_volume_pins_its_workload(self):
+        self.assertEqual("the volume is on another host", check(host("a"), Request(SMALL.claim, pinned="b"), RATIOS))
+
+    def test_each_filter_says_how_many_hosts_it_left_and_which_it_took_out_up_to_the_last(self):
+        hosts = [host("a", state="unknown"), host("b", zone="east"), host("c", zone="west"), host("d", disabled=True)]
+        found = sift(hosts, Request(SMALL.claim, zone="north"), RATIOS)
         self.assertEqual(
-            [("a", "the volume is on another host")],
-            explain([host("a"), host("b")], Request(SMALL.claim, pinned="b"), RATIOS),
+            [("is ready", 3), ("is enabled", 2), ("is in the zone", 0)],
+            [(each.name, each.left) for each in found if each.refused],
         )
+        self.assertEqual("is in the zone", found[-1].name)
+        self.assertEqual((("b", "its zone is east"), ("c", "its zone is west")), found[-1].refused)
+        self.assertEqual(2, sift(hosts, SMALL, RATIOS)[-1].left)
 
     def test_no_ratio_promises_one_workload_more_memory_than_the_host_has(self):
         self.assertEqual("it lacks memory", check(host(), Request(Resources(1, 1001, 0)), Ratios(1, 2, 1)))

@@ -21,6 +21,7 @@ class Container:
     """One container of ours as the engine shows it. Times are the engine's own text.
 
     member: which container of the capsule uuid it is; empty for a capsule's sandbox, and for who is no capsule's.
+    out_of_memory: it has ended, killed by the kernel for the memory that it wanted.
     """
 
     uuid: str
@@ -37,6 +38,7 @@ class Container:
     ports: tuple[int, ...] = ()
     health: str | None = None
     member: str = ""
+    out_of_memory: bool = False
 
     @property
     def seen(self) -> Seen:

@@ -10,14 +10,15 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from zun_lite.agent.runtime import words
 from zun_lite.agent.runtime.docker import DockerRuntime
-from zun_lite.agent.runtime.image_base import EngineImage
+from zun_lite.agent.runtime.image_base import EngineImage, unheard
 from zun_lite.domain import errors, image_reference, names
 from zun_lite.domain.desired import Login
+from zun_lite.domain.host_work import Layer
 
 LOG = logging.getLogger(__name__)
 
@@ -64,7 +65,9 @@ class DockerImages:
         with self._runtime.asking(_CHANGE_SECONDS) as api:
             return {item["ImageID"] for item in api.containers(all=True)}
 
-    def pull(self, reference: str, login: Login | None, timeout_seconds: float) -> None:
+    def pull(
+        self, reference: str, login: Login | None, timeout_seconds: float, told: Callable[[Layer], None] = unheard
+    ) -> None:
         # without a login an empty one: what the agent's account has in its own Docker folder is not for tenants
         auth: dict[str, Any] = {}
         if login is not None and login.username:
@@ -72,7 +75,7 @@ class DockerImages:
         try:
             with self._runtime.asking(timeout_seconds) as api:
                 progress = api.pull(reference, stream=True, decode=True, auth_config=auth)
-                _follow(progress, timeout_seconds)
+                _follow(progress, timeout_seconds, told)
         except (errors.NotFound, errors.Invalid, errors.Failed, errors.Conflict) as error:
             LOG.warning("image %r cannot be pulled: %s", reference, words.one_line(error.message))
             raise words.pull_error(reference, error) from error
@@ -115,12 +118,15 @@ class DockerImages:
                 yield from blocks
 
 
-def _follow(progress: Any, timeout_seconds: float) -> None:
+def _follow(progress: Any, timeout_seconds: float, told: Callable[[Layer], None] = unheard) -> None:
     """Read what Docker tells of its work to the end; Failed: it could not, or it took too long."""
     deadline = time.monotonic() + timeout_seconds
     with contextlib.closing(progress):
         for line in progress:
             _refuse_errors([line])
+            layer = words.layer(line)
+            if layer is not None:
+                told(layer)
             if time.monotonic() > deadline:
                 raise errors.Failed("timeout")
 

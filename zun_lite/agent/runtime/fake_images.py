@@ -4,24 +4,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from zun_lite.agent.runtime.fake import FakeRuntime
-from zun_lite.agent.runtime.image_base import EngineImage
+from zun_lite.agent.runtime.image_base import EngineImage, unheard
 from zun_lite.domain import errors, image_reference
 from zun_lite.domain.desired import Login
+from zun_lite.domain.host_work import Layer
 
 
 class FakeImages:
     """private: name → (username, password) without which it is not found. logins: those that came with pulls.
 
     ids: what a name stands for, where a test makes two names the same image. manifests: digests by image.
+    layers: what each pull tells of.
     """
 
     def __init__(self, runtime: FakeRuntime) -> None:
         self._runtime = runtime
         self.private: dict[str, tuple[str, str]] = {}
         self.logins: list[Login | None] = []
+        self.layers: list[Layer] = []
         self.ids: dict[str, str] = {}
         self.manifests: dict[str, tuple[str, ...]] = {}
         self.loaded: list[bytes] = []
@@ -43,13 +46,17 @@ class FakeImages:
     def in_use(self) -> set[str]:
         return {self._id(name) for name in self._runtime.images_in_use()}
 
-    def pull(self, reference: str, login: Login | None, timeout_seconds: float) -> None:
+    def pull(
+        self, reference: str, login: Login | None, timeout_seconds: float, told: Callable[[Layer], None] = unheard
+    ) -> None:
         name = short(reference)
         self.logins.append(login)
         wanted = self.private.get(name)
         given = (login.username, login.password) if login else None
         if wanted is not None and given != wanted:
             raise errors.NoSuchImage(f"Image {name!r} was not found, or its registry wants a login.")
+        for layer in self.layers:
+            told(layer)
         self._runtime.pull(name, timeout_seconds)
 
     def load(self, archive: Iterable[bytes], timeout_seconds: float) -> None:

@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from zun_lite.domain.desired import Login
+from zun_lite.domain.host_work import Layer
+
+
+def unheard(layer: Layer) -> None:
+    """For who does not care."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,10 @@ class EngineImages(Protocol):
         """Ids of images of which there is a container, whosever it is."""
         ...
 
-    def pull(self, reference: str, login: Login | None, timeout_seconds: float) -> None:
-        """NoSuchImage: trying again cannot help."""
+    def pull(
+        self, reference: str, login: Login | None, timeout_seconds: float, told: Callable[[Layer], None] = unheard
+    ) -> None:
+        """NoSuchImage: trying again cannot help. told: of each layer, as it comes on."""
         ...
 
     def load(self, archive: Iterable[bytes], timeout_seconds: float) -> None:

@@ -12,8 +12,21 @@ from typing import Any
 
 from zun_lite.agent.runtime.base import Container, Order
 from zun_lite.domain import errors, names
+from zun_lite.domain.host_work import DONE, DOWNLOADED, DOWNLOADING, QUEUED, UNPACKING, Layer
 
 MAX_REASON = 255
+# 128 and the number of SIGKILL
+KILLED = 137
+_LAYERS = {
+    "Pulling fs layer": QUEUED,
+    "Waiting": QUEUED,
+    "Downloading": DOWNLOADING,
+    "Verifying Checksum": DOWNLOADED,
+    "Download complete": DOWNLOADED,
+    "Extracting": UNPACKING,
+    "Pull complete": DONE,
+    "Already exists": DONE,
+}
 
 _STATES = ("created", "running", "paused", "restarting", "exited", "dead")
 # what runc says when the fault is in what the user asked to run
@@ -54,7 +67,17 @@ def container(found: dict[str, Any]) -> Container:
         ports=tuple(sorted({number(port.split("/")[0]) for port in config.get("ExposedPorts") or ()})),
         health=_health(status) if shown == "running" else None,
         member=labels.get(names.LABEL_MEMBER, ""),
+        out_of_memory=ended and bool(status.get("OOMKilled")) and status.get("ExitCode") == KILLED,
     )
+
+
+def layer(line: dict[str, Any]) -> Layer | None:
+    """What a line of Docker's about a pull says of one layer; None where it speaks of something else."""
+    found, ident = _LAYERS.get(str(line.get("status", ""))), line.get("id")
+    if found is None or not isinstance(ident, str):
+        return None
+    detail = line.get("progressDetail") or {}
+    return Layer(one_line(ident)[:12], found, number(detail.get("current")), number(detail.get("total")))
 
 
 def state(text: str) -> str:

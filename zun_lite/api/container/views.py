@@ -105,7 +105,7 @@ def action_events(row: Action, *, traceback: bool) -> list[dict[str, Any]]:
             "start_time": _action_moment(row.started_at),
             "finish_time": _action_moment(row.finished_at),
             "result": result,
-            "traceback": row.reason if traceback else None,
+            "traceback": row.reason if traceback and row.finished_at else None,
         }
     ]
 

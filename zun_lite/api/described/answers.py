@@ -161,6 +161,43 @@ STATS = _object(
         "NET I/O(B)": _of("string", "Bytes received and sent, like 1024/512."),
     }
 )
+EXPLANATION = _object(
+    {
+        **{name: CONTAINER_FIELDS[name] for name in ("uuid", "name", "status", "task_state", "status_reason")},
+        "sentence": _of("string", "What is so, why, and what would help."),
+        "stages": _list(
+            _object(
+                {
+                    "name": _of("string", "host, network, volume, image, mount, create, connect, start, or another."),
+                    "state": _of("string", "done, under way, waits, failed or ahead."),
+                    "detail": _of("string", "What came of it, what it waits for, or why it failed."),
+                }
+            )
+        ),
+        "layers": _list(
+            _object(
+                {
+                    "id": _of("string", "A layer of the image that is pulled."),
+                    "state": _of("string", "queued, downloading, downloaded, unpacking or done."),
+                    "done_bytes": _of("integer", "Of what is under way; 0 where that is not known."),
+                    "total_bytes": _of("integer", "As many are to come; 0 where that is not known."),
+                }
+            )
+        ),
+        "filters": _list(
+            _object(
+                {
+                    "name": _of("string", "What a host had to be, like `is ready`."),
+                    "left": _of("integer", "How many hosts were left."),
+                    "refused": _list(_object({"host": {"type": "string"}, "reason": {"type": "string"}})),
+                },
+                ("refused",),
+            )
+        ),
+        "host_problem": _of("string", "What its host says is wrong with it; for administrators.", null=True),
+    },
+    ("host_problem",),
+)
 ARCHIVE = _object({"data": _of("string", "The tar."), "stat": {"type": "object"}})
 COMMITTED = _object({"uuid": _of("string", "The new image's UUID.")})
 NETWORKS = _object(

@@ -23,6 +23,7 @@ from zun_lite.api.described.answers import (
     CONTAINER,
     CONTAINERS,
     EXECUTED,
+    EXPLANATION,
     FOUND_IMAGES,
     HOST,
     HOST_IMAGE,
@@ -165,6 +166,12 @@ CONTAINERS_OF_PROJECTS = (
         "GET", f"{_ONE}/top", "List a container's processes", 200, query=("ps_args",), answer=TOP, errors=_RUNS
     ),
     Operation("GET", f"{_ONE}/stats", "Show what a container uses", 200, answer=STATS, errors=_RUNS),
+    Operation(
+        "GET", f"{_ONE}/explanation", "Tell why a container is as it is", 200, answer=EXPLANATION, errors=(404, 503),
+        note="Not in the reference service. While something is under way the container's host is asked, so that an "
+        "image's pull is told layer by layer. How many hosts each filter of the scheduler left is told to everybody "
+        "whose container found none; which hosts were refused, and why, to administrators.",
+    ),
     Operation(
         "GET", f"{_ONE}/get_archive", "Read files of a container", 200, query=("path",), required=("path",),
         answer=ARCHIVE, errors=(*_RUNS, 413), note="A tar of up to 16 MiB: in base64 from microversion 1.25 on.",

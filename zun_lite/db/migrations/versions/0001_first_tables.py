@@ -42,6 +42,8 @@ def upgrade() -> None:
         sa.Column("finished_at", moment(), nullable=True),
         sa.Column("message", sa.String(length=255), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("stage", sa.String(length=16), nullable=True),
+        sa.Column("sifted", document(), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_actions"),
     )
     op.create_index("ix_actions_request_id", "actions", ["request_id"], unique=False)
