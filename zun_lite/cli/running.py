@@ -26,7 +26,7 @@ def _run_options(parser: ArgumentParser) -> None:
 def _run(session: Session, args: Namespace) -> dict[str, Any]:
     """Its record, where that is wanted; else this ends as the container does."""
     body = body_of(args)
-    follows = not (args.detach or args.wait or _is_read_by_a_program(args))
+    follows = not (args.detach or args.wait or _is_read_by_a_program(args)) and session.has_streams()
     # one that removed itself could not be asked for its exit code any more
     body["auto_remove"] = args.auto_remove and not follows
     made = session.ask("POST", "/containers", body, {"run": "true"})

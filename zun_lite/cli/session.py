@@ -161,7 +161,12 @@ def refusal(status: int, request_id: str, content: bytes) -> Failure:
             message = said["error"].get("message") or said["error"].get("title") or ""
     except (ValueError, AttributeError, KeyError, IndexError, TypeError):
         pass
-    return Failure(message or "The server refused.", status=status, request_id=request_id)
+    return Failure(_one_line(message) or "The server refused.", status=status, request_id=request_id)
+
+
+def _one_line(message: Any) -> str:
+    """The first paragraph: some services go on with the whole schema that a request did not fit."""
+    return " ".join(str(message).strip().partition("\n\n")[0].split())
 
 
 def one(ident: str) -> str:

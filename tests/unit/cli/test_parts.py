@@ -247,6 +247,8 @@ class WordsTest(unittest.TestCase):
         self.assertEqual("No. (HTTP 404) (request req-1)", str(refusal(404, "", said)))
         self.assertEqual("No. (HTTP 401)", str(refusal(401, "", b'{"error": {"message": "No."}}')))
         self.assertEqual("The server refused. (HTTP 502) (request req-2)", str(refusal(502, "req-2", b"<html>")))
+        schema = b'{"errors": [{"title": "r is\\n  too short\\n\\nFailed validating minLength:\\n    {}"}]}'
+        self.assertEqual("r is too short (HTTP 400)", str(refusal(400, "", schema)))
 
 
 class CommandsTest(unittest.TestCase):
