@@ -371,3 +371,17 @@ class MessagesTest(VolumeApiTestCase):
         self.assertEqual(("VOLUME", volume), (message["resource_type"], message["resource_uuid"]))
         self.assertRegex(message["user_message"], f"stays although container {workload}.*have snapshots")
         self.assertEqual("available", self.status(volume))
+
+    def test_a_user_is_told_of_a_file_system_that_waits_for_the_next_mount(self) -> None:
+        used, free, now = (self.made_here(), self.made_here(), self.made_here())
+        for volume in (used, now):
+            self.attach(volume, new_id())
+        for volume in (used, free, now):
+            self.act(volume["id"], "os-extend", {"new_size": 2}, at="3.42")
+        for order in self.orders():
+            self.tell(VolumeNews(order.uuid, order.kind, order.attempt, later=order.uuid != now["id"]))
+        self.assertEqual([2, 2, 2], [self.shown(volume["id"])["size"] for volume in (used, free, now)])
+        (message,) = self.said()
+        self.assertEqual(used["id"], message["resource_uuid"])
+        self.assertIn("Stop and start", message["user_message"])
+        self.assertEqual("in-use", self.status(used["id"]))

@@ -11,8 +11,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
+from zun_lite.agent.pool import AT_THE_NEXT_MOUNT
 from zun_lite.common import crash
 from zun_lite.domain import errors
 from zun_lite.domain.desired import COPY, DESTROY, GROW, MAKE, SNAPSHOT, TAKE, VolumeNews, VolumeOrder
@@ -149,17 +151,17 @@ class VolumeKeeping:
             self._tell(_news(order, error.message))
             return order.act == DESTROY
         crash.point("agent.volume.done")
-        LOG.info("%s %s: %s is done%s", order.kind, order.uuid, order.act, how)
-        self._tell(_news(order))
+        LOG.info("%s %s: %s is done%s", order.kind, order.uuid, order.act, f", {how}" if how else "")
+        self._tell(replace(_news(order), later=how == AT_THE_NEXT_MOUNT))
         return False
 
     def _perform(self, order: VolumeOrder) -> str:
-        """What to add to the log."""
+        """When it takes effect, where that is not the same for all."""
         pool = self._pool
         if order.act == MAKE or (order.act == GROW and not order.made):
             pool.make(order.uuid, order.size_gib, order.fs_type)
         if order.act == GROW:
-            return f", {pool.grow(order.uuid, order.size_gib)}"
+            return pool.grow(order.uuid, order.size_gib)
         if order.act == COPY:
             from_snapshot = order.source_kind == SNAPSHOT
             source = pool.snapshot_path(order.source_id) if from_snapshot else pool.path(order.source_id)

@@ -121,13 +121,14 @@ class VolumeOrder:
 class VolumeNews:
     """What became of a VolumeOrder, of which attempt; or of a doomed volume that cannot be removed, attempt 0.
 
-    problem: why it failed; None: it is done.
+    problem: why it failed; None: it is done. later: it is done but for the file system, which grows at the next mount.
     """
 
     uuid: str
     kind: str
     attempt: int
     problem: str | None = None
+    later: bool = False
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ def mount(attachment: Attachment, node: str, point: str) -> None:
 
     Failed: the kernel refuses; nothing is ever made or mended for that.
     """
-    room = 0 if attachment.read_only else _unused_bytes(node)
-    if room and attachment.fs_type == "ext4":
+    to_fill = _is_to_be_filled(attachment, node)
+    if to_fill and attachment.fs_type == "ext4":
         _fill(attachment.volume_id, lambda: filesystems.grow_unmounted(node))
     flags = kernel.MS_NODEV | (kernel.MS_RDONLY if attachment.read_only else 0)
     try:
@@ -36,10 +36,19 @@ def mount(attachment: Attachment, node: str, point: str) -> None:
         raise errors.Failed(
             f"the kernel did not mount volume {attachment.volume_id} as {attachment.fs_type}: {_reason(error)}"
         ) from error
-    if room and attachment.fs_type == "xfs":
+    if to_fill and attachment.fs_type == "xfs":
         _fill(attachment.volume_id, lambda: filesystems.grow_mounted(point, node, "xfs"))
     crash.point("netd.mount.after")
     LOG.info("volume %s is mounted from %s at epoch %s", attachment.volume_id, node, attachment.epoch)
+
+
+def waits_to_grow(attachment: Attachment, node: str) -> bool:
+    """Whether its file system is smaller than its device, and may have to be unmounted to become as large."""
+    return attachment.fs_type == "ext4" and _is_to_be_filled(attachment, node)
+
+
+def _is_to_be_filled(attachment: Attachment, node: str) -> bool:
+    return not attachment.read_only and _unused_bytes(node) > 0
 
 
 def _unused_bytes(node: str) -> int:

@@ -230,7 +230,10 @@ class Volumes:
                     loops.is_gone(os.fstat(file_fd), _LET_GO_SECONDS, self._host_id)
 
     def _make_ready(self, wanted: VolumeRecord, file_fd: int) -> None:
-        """Have the file locked for this access, and the record written; what was mounted for another access goes."""
+        """Have the file locked for this access, and the record written.
+
+        What was mounted for another access is unmounted, and so is what nobody has and could only grow unmounted.
+        """
         file = os.fstat(file_fd)
         volume_id, read_only = wanted.volume_id, wanted.attachment.read_only
         point = self.point(volume_id)
@@ -242,7 +245,7 @@ class Volumes:
                 raise errors.Conflict(
                     f"{mount.source} is mounted at {point}, which is not {wanted.path}; detach it first"
                 )
-            if mount.read_only != read_only:
+            if mount.read_only != read_only or self._is_to_grow(wanted.attachment, mount):
                 self._unmount(volume_id)
                 self._let_go(volume_id)
                 loops.is_gone(file, _LET_GO_SECONDS, self._host_id)
@@ -251,6 +254,10 @@ class Volumes:
             self._lock(volume_id, file_fd, wanted.path, read_only, kept=loop is not None)
         if self._store.volume(volume_id) != wanted:
             self._store.save_volume(wanted)
+
+    def _is_to_grow(self, attachment: Attachment, mount: mounts.Mount) -> bool:
+        waits = filemounts.waits_to_grow(attachment, mount.source)
+        return waits and not mounts.elsewhere(mount) and not mounts.users(mount.point)
 
     def _lock(self, volume_id: str, file_fd: int, path: str, read_only: bool, kept: bool) -> None:
         """kept: no device of ours will keep the lock, so that this program has to."""

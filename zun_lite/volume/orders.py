@@ -19,6 +19,10 @@ from zun_lite.db.volumes import Volume
 from zun_lite.domain.desired import COPY, DESTROY, GROW, MAKE, SNAPSHOT, TAKE, VOLUME, VolumeNews, VolumeOrder
 
 LOG = logging.getLogger(__name__)
+_LATER = (
+    "The volume is larger, but its file system is not yet: its host cannot make it larger while it is in use. Stop and "
+    "start what has the volume, all of it if several have."
+)
 
 
 def for_host(tx: sa.Connection, host_uuid: str) -> Iterator[VolumeOrder]:
@@ -52,7 +56,7 @@ def take_news(tx: sa.Connection, host_uuid: str, news: VolumeNews) -> None:
         if news.attempt == 0 and news.problem:
             _change(tx, volume, volumes.ERROR_DELETING, problem=news.problem)
     elif volume.attempt == news.attempt:
-        _take_of_volume(tx, volume, news.problem)
+        _take_of_volume(tx, volume, news.problem, later=news.later)
 
 
 def _order(volume: Volume) -> VolumeOrder:
@@ -74,7 +78,7 @@ def _order(volume: Volume) -> VolumeOrder:
     )
 
 
-def _take_of_volume(tx: sa.Connection, volume: Volume, problem: str | None) -> None:
+def _take_of_volume(tx: sa.Connection, volume: Volume, problem: str | None, *, later: bool) -> None:
     if volume.status == volumes.CREATING:
         if problem:
             _change(tx, volume, volumes.ERROR, problem=problem)
@@ -86,6 +90,8 @@ def _take_of_volume(tx: sa.Connection, volume: Volume, problem: str | None) -> N
         else:
             status = volumes.status_by_use(volume)
             _change(tx, volume, status, formatted=True, size_gib=volume.wanted_gib)
+            if later and volume.attachments:
+                volumes.update(tx, volume.uuid, {"problem": _LATER})
     elif volume.file_wanted and not volume.formatted:
         if problem:
             _change(tx, volume, volume.status, problem=problem, file_wanted=False)

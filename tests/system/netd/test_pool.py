@@ -181,6 +181,22 @@ class GrowTests(PoolTestCase):
         self.assertGreater(self.size_gib(source), 2.7)
         self.assertEqual("kept", Path(source, "note").read_text())
 
+    def test_an_ext4_that_could_not_grow_does_when_a_container_that_had_it_starts_anew(self) -> None:
+        volume_id = self.new_volume("ext4")
+        source = self.attached(volume_id, fs_type="ext4")
+        Path(source, "note").write_text("kept")
+        # larger without the kernel's being asked
+        os.truncate(self.host.pool.path(volume_id), 3 * GIB)
+        (node,) = self.loops()
+        loops.follow_size(node)
+
+        with Path(source, "note").open():
+            self.attached(volume_id, fs_type="ext4")
+            self.assertLess(self.size_gib(source), 1.01, "not under one who has it")
+        source = self.attached(volume_id, fs_type="ext4")
+        self.assertGreater(self.size_gib(source), 2.7)
+        self.assertEqual("kept", Path(source, "note").read_text())
+
     def test_what_grew_while_it_was_not_mounted_is_filled_at_the_next_mount_for_writing(self) -> None:
         for fs_type in ("xfs", "ext4"):
             volume_id = self.new_volume(fs_type)

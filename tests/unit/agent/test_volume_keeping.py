@@ -8,6 +8,7 @@ import unittest
 from dataclasses import replace
 from unittest import mock
 
+from zun_lite.agent.pool import AT_THE_NEXT_MOUNT, NOW
 from zun_lite.agent.volume_keeping import VolumeKeeping
 from zun_lite.common import crash
 from zun_lite.domain import errors
@@ -102,6 +103,12 @@ class VolumeKeepingTest(unittest.TestCase):
             self.obey(order)
             self.assertEqual(calls, self.pool.calls)
             self.assertEqual([VolumeNews(uuid, order.kind, order.attempt)], self.told)
+
+    def test_a_volume_that_grows_at_its_next_mount_is_told_as_that(self) -> None:
+        for attempt, how in ((1, NOW), (2, AT_THE_NEXT_MOUNT)):
+            with mock.patch.object(self.pool, "grow", return_value=how):
+                self.obey(VolumeOrder(self.uuid, VOLUME, GROW, attempt, 5, made=True))
+        self.assertEqual([False, True], [news.later for news in self.told])
 
     def test_the_same_order_is_carried_out_once_and_a_later_attempt_again(self) -> None:
         order = VolumeOrder(self.uuid, VOLUME, MAKE, 1, 1)
