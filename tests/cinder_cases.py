@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,31 @@ class CinderCases:
         self.delete(made["uuid"])
         self.assertTrue(self.cloud.was_hit(point), point)
         self.assertEqual(("available", []), (self.volume(volume_id)["status"], self.attachments(volume_id)))
+
+    def test_a_request_is_known_by_its_global_id_wherever_work_is_done_for_it(self):
+        given = f"req-{uuid.uuid4()}"
+        body = self.cloud.container_body("traced", mounts=[{"size": "1", "destination": "/data"}])
+        made = self.cloud.call("POST", "/v1/containers?run=true", body, headers={"X-Openstack-Request-Id": given})
+        self.assertEqual(202, made.status_code, made.text)
+        made_uuid = made.json()["uuid"]
+        self.addCleanup(self.delete, made_uuid)
+        self.cloud.wait_status(made_uuid, "Running")
+        own = made.headers["X-Openstack-Request-Id"]
+        for program, line in (
+            ("api", f"[{given} {own}] POST /v1/containers answered 202"),
+            ("controller", f"[{given}] {made_uuid}: has"),
+            ("agent", f"[{given}] workload {made_uuid}: "),
+            ("netd", f"[{given}] container "),
+        ):
+            self.assertIn(line, (self.cloud.state_dir / "log" / f"{program}.log").read_text(), program)
+        self.assertTrue(self.cinder_was_told(given))
+
+    def cinder_was_told(self, request_id: str) -> bool:
+        """Whether Cinder's log knows the id both of the user's request and of one of the services'."""
+        log = self.cinder_log()
+        return all(
+            any(f"[{request_id} " in line and word in line for line in log) for word in ("/volumes", "/attachments")
+        )
 
     def test_how_a_volume_is_reached_is_in_no_log_and_in_the_database_only_locked(self):
         volume_id = self.make_volume("secret")

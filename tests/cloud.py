@@ -190,10 +190,11 @@ class Cloud:
         *,
         cloud: str = "demo",
         version: str = "container 1.40",
+        headers: dict[str, str] | None = None,
         **options: Any,
     ) -> requests.Response:
-        headers = {"X-Auth-Token": self.token(cloud), "OpenStack-API-Version": version}
-        return requests.request(method, f"{self.url}{path}", json=body, headers=headers, timeout=60, **options)
+        told = {"X-Auth-Token": self.token(cloud), "OpenStack-API-Version": version, **(headers or {})}
+        return requests.request(method, f"{self.url}{path}", json=body, headers=told, timeout=60, **options)
 
     def ask(self, method: str, path: str, body: Any = None, *, cloud: str = "demo", **options: Any) -> Any:
         """The answer's JSON; the test fails on a 4xx or 5xx. options: those of call()."""

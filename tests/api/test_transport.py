@@ -10,12 +10,18 @@ import sqlalchemy as sa
 import testtools
 
 from tests.api.case import ApiTestCase
+from tests.logged import logged
 from zun_lite.api import media, paths
 from zun_lite.control import listing, registries
+from zun_lite.control.loop import Controller
+from zun_lite.db import workloads
 from zun_lite.db.engine import metadata
 from zun_lite.domain import errors
 
 REQUEST_ID = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+A_CONTAINER = {"image": "demo:latest", "cpu": 0.1, "memory": "16"}
 
 
 class NormaliseTest(testtools.TestCase):
@@ -93,6 +99,27 @@ class TransportTest(ApiTestCase):
         for request_id in ids:
             self.assertTrue(REQUEST_ID.fullmatch(request_id), request_id)
             self.assertNotEqual(theirs, request_id)
+
+    def test_an_id_that_came_along_goes_with_the_work(self):
+        given = "req-00000000-0000-0000-0000-0000000000aa"
+        network = self.call("POST", "/network/v2.0/networks", {"network": {"name": "n"}}).json["network"]["id"]
+        self.call(
+            "POST", "/network/v2.0/subnets", {"subnet": {"network_id": network, "cidr": "10.9.0.0/24", "ip_version": 4}}
+        )
+        for header, known in ((given, given), (given.upper(), None), ("anything\tat all", None), (None, None)):
+            with self.subTest(header):
+                headers = {"X-Openstack-Request-Id": header} if header else {}
+                with logged() as text:
+                    answer = self.call("POST", "/v1/containers?run=true", A_CONTAINER, headers=headers)
+                    own, uuid = answer.headers["X-Openstack-Request-Id"], answer.json["uuid"]
+                    self.assertIn(f"[{given} {own}] POST" if known else f" [{own}] POST", text.getvalue())
+                    Controller(self.means).run_once()
+                    self.assertIn(f"[{known or own}] {uuid}: has ", text.getvalue())
+                with self.db.read() as tx:
+                    self.assertEqual(known or own, workloads.get(tx, uuid).desired.request_id)
+                with logged() as text:
+                    self.client.simulate_post("/v1/containers")
+                    self.assertNotIn(own, text.getvalue(), "the next request has an id of its own")
 
     def test_without_its_database_the_api_asks_to_try_again(self):
         self.token("demo")

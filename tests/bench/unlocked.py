@@ -17,6 +17,7 @@ from zun_lite.api.policy import Policy
 from zun_lite.api.token_cache import TokenCache
 from zun_lite.cmd.api import Server, build_services
 from zun_lite.common import config
+from zun_lite.common.request_ids import RequestIds
 from zun_lite.identity.base import Token
 
 
@@ -33,7 +34,7 @@ def main(state_dir: str, token_id: str, port: str) -> None:
 
         def __init__(self, tokens: TokenCache, policy: Policy) -> None:
             self._owner: Token = owner
-            self._caller = middleware.make_caller(owner, "req-bench", None, policy)
+            self._caller = middleware.make_caller(owner, RequestIds("req-bench"), policy)
 
         def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
             req.context.token = self._owner

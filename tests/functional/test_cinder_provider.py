@@ -23,3 +23,6 @@ class CinderOfOurOwn(CinderCases, CloudTestCase):
         cls.addClassCleanup(cls.door.shut)
         cls.cinder_url = f"{cls.cloud.url}/volume/v3"
         use_cinder(cls.cloud, f"http://127.0.0.1:{cls.door.port}/volume/v3", "")
+
+    def cinder_log(self) -> list[str]:
+        return (self.cloud.state_dir / "log" / "api.log").read_text().splitlines()

@@ -25,6 +25,9 @@ class VolumesOfARealCinder(CinderCases, CloudTestCase):
         cls.addClassCleanup(cls.door.shut)
         use_cinder(cls.cloud, f"http://127.0.0.1:{cls.door.port}/v3", str(cls.real.volumes))
 
+    def cinder_log(self) -> list[str]:
+        return self.real.log(last=10_000_000).splitlines()
+
     def test_a_volume_that_holds_something_else_is_refused_and_left_as_it_is(self):
         volume_id = self.make_volume("foreign")
         path = self.real.volumes / f"volume-{volume_id}"

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Judges the grants that callers of this host present: one host, one workload, one verb, one use."""
+"""Judges the grants that callers of this host present: one host, one workload, one verb, one use.
+
+A grant says for which request it was given; what follows is done for that.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from zun_lite.common import grants
+from zun_lite.common import grants, request_ids
 from zun_lite.common.clock import Clock
+from zun_lite.common.request_ids import RequestIds
 from zun_lite.domain import errors
 
 # longer than a grant can be good for, leeway at both ends included
@@ -36,6 +40,7 @@ class Permits:
         if claims.get("sub") != workload or claims.get("verb") != verb:
             raise errors.Forbidden("The grant is for another workload or verb.")
         self._use_up(claims.get("jti"))
+        request_ids.begin(RequestIds(given=request_ids.as_given(claims.get("req"))))
         return claims
 
     def _use_up(self, grant_id: Any) -> None:

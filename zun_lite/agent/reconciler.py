@@ -23,6 +23,7 @@ from zun_lite.agent.removals import Removals, most_at_once
 from zun_lite.agent.runtime.base import Container, Listed, Runtime
 from zun_lite.agent.runtime.words import reason
 from zun_lite.agent.steps import LOST, Netd, Performer, Turn, Waiting, abandoned, limits_of
+from zun_lite.common import request_ids
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors, names
 from zun_lite.domain.capsule_plan import CapsuleStep, MemberStep
@@ -159,6 +160,10 @@ class Reconciler:
         """Look at one workload and do what is to be done; after how many seconds to try again, if at all."""
         with self._lock:
             desired = self._desired.get(uuid)
+        with request_ids.working_for(desired.request_id if desired else None):
+            return self._reconcile(uuid, desired)
+
+    def _reconcile(self, uuid: str, desired: Desired | None) -> float | None:
         generation = desired.generation if desired else 0
         try:
             ordered_epoch = self._removals.pending(uuid)

@@ -10,6 +10,7 @@ threads, a bounded number of them; the goal of a workload is never changed from 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import logging
 from collections.abc import Awaitable, Callable
@@ -137,7 +138,8 @@ class Logs:
 
 
 def _in_thread(threads: ThreadPoolExecutor, work: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
-    return asyncio.get_running_loop().run_in_executor(threads, functools.partial(work, *arguments))
+    of_this_request = contextvars.copy_context().run
+    return asyncio.get_running_loop().run_in_executor(threads, of_this_request, work, *arguments)
 
 
 async def _body(req: falcon.asgi.Request) -> Any:

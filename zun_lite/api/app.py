@@ -21,10 +21,11 @@ from zun_lite.api.routes import Route, routes
 from zun_lite.api.services import Services
 from zun_lite.api.throttle import ThrottleAddresses, ThrottleProjects
 from zun_lite.api.token_cache import TokenCache
+from zun_lite.common import request_ids
 from zun_lite.domain import errors
 
 Wsgi = Callable[..., Iterable[bytes]]
-CORS_ANSWER_HEADERS = ("X-Subject-Token", "X-Openstack-Request-Id", "OpenStack-API-Version", "Location", "Retry-After")
+CORS_ANSWER_HEADERS = ("X-Subject-Token", request_ids.HEADER, "OpenStack-API-Version", "Location", "Retry-After")
 
 
 def create_app(services: Services) -> Wsgi:

@@ -18,6 +18,8 @@ import falcon
 from zun_lite.api import access_rules, paths, versions
 from zun_lite.api.policy import Policy, enforce
 from zun_lite.api.token_cache import TokenCache
+from zun_lite.common import request_ids
+from zun_lite.common.request_ids import RequestIds
 from zun_lite.common.wake import Waker
 from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
@@ -25,7 +27,6 @@ from zun_lite.identity.base import Token
 
 LOG = logging.getLogger(__name__)
 SERVICE_ROLE = "service"
-REQUEST_ID_HEADER = "X-Openstack-Request-Id"
 PUBLIC_PATHS = frozenset(
     (
         *("/", "/v1", "/healthcheck", "/metrics", "/identity", "/identity/v3", "/network", "/volume", "/volume/v3"),
@@ -34,32 +35,32 @@ PUBLIC_PATHS = frozenset(
 )
 TOKENS_PATH = "/identity/v3/auth/tokens"
 _PASSWORD_PATH = re.compile(r"/identity/v3/users/[^/]+/password")
-_REQUEST_ID = re.compile(r"req-[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _EMBEDDED = frozenset((paths.NETWORK, paths.VOLUME, paths.IMAGE))
 _READS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
 class Receive:
-    """Gives the request its id, refuses what is too large or holds NUL characters, logs each change."""
+    """Gives the request its ids, refuses what is too large or holds NUL characters, logs each change."""
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
-        request_id = f"req-{uuid.uuid4()}"
-        req.context.request_id = request_id
+        ids = RequestIds(f"req-{uuid.uuid4()}", request_ids.as_given(req.get_header(request_ids.HEADER)))
+        request_ids.begin(ids)
+        req.context.request_id = ids.own
         req.context.caller = req.context.token = None
-        resp.set_header(REQUEST_ID_HEADER, request_id)
+        resp.set_header(request_ids.HEADER, ids.own)
         if req.env.get(paths.TOO_LARGE_KEY):
             raise falcon.HTTPContentTooLarge(description="The body is larger than this server accepts.")
         if "\0" in req.path or "%00" in req.query_string:
             raise errors.Invalid("The path and the query must not hold NUL characters.")
 
     def process_response(self, req: falcon.Request, resp: falcon.Response, resource: object, succeeded: bool) -> None:
-        if req.method in _READS or req.path.startswith("/node/"):
-            return
-        caller = req.context.caller
-        who = f"user {caller.user_id} of project {caller.project_id}" if caller else "nobody"
-        status = falcon.http_status_to_code(resp.status)
-        # quoted, so that nobody writes lines of his own into the log
-        LOG.info("%s %s %s answered %d to %s", req.context.request_id, req.method, quote(req.path), status, who)
+        if req.method not in _READS and not req.path.startswith("/node/"):
+            caller = req.context.caller
+            who = f"user {caller.user_id} of project {caller.project_id}" if caller else "nobody"
+            status = falcon.http_status_to_code(resp.status)
+            # quoted, so that nobody writes lines of his own into the log
+            LOG.info("%s %s answered %d to %s", req.method, quote(req.path), status, who)
+        request_ids.begin(request_ids.NOBODYS)
 
 
 class Wake:
@@ -96,7 +97,7 @@ class Authenticate:
         if rules is not None and not by_service:
             access_rules.check(rules, req.env[paths.SERVICE_KEY], req.method, req.path)
         req.context.token = token
-        asking = make_caller(token, req.context.request_id, req.get_header(REQUEST_ID_HEADER), self._policy)
+        asking = make_caller(token, request_ids.current(), self._policy)
         req.context.caller = replace(asking, token=token_id)
 
     def _is_by_service(self, token_id: str | None) -> bool:
@@ -157,17 +158,15 @@ def _is_preflight(req: falcon.Request) -> bool:
     return req.method == "OPTIONS" and req.get_header("Access-Control-Request-Method") is not None
 
 
-def make_caller(token: Token, request_id: str, global_request_id: str | None, policy: Policy) -> Caller:
-    if global_request_id is not None and not _REQUEST_ID.fullmatch(global_request_id):
-        global_request_id = None
+def make_caller(token: Token, ids: RequestIds, policy: Policy) -> Caller:
     asking = Caller(
         user_id=token.user.id,
         project_id=token.project.id if token.project else None,
         roles=token.role_names,
-        request_id=request_id,
+        request_id=ids.own,
         user_name=token.user.name,
         project_name=token.project.name if token.project else "",
-        global_request_id=global_request_id,
+        global_request_id=ids.given or None,
         system=token.system,
         domain_id=token.domain.id if token.domain else None,
         project_domain_id=token.project.domain.id if token.project else None,

@@ -16,7 +16,7 @@ import requests
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from urllib3.exceptions import HTTPError
 
-from zun_lite.common import grants
+from zun_lite.common import grants, request_ids
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors
 from zun_lite.domain.host_work import HostWork
@@ -184,7 +184,7 @@ class AgentsClient:
                     verify=self._verify,
                     headers={
                         "Authorization": f"Grant {grant}",
-                        "X-Openstack-Request-Id": request_id,
+                        request_ids.HEADER: request_id,
                         **({"Content-Type": kind} if content is not None else {}),
                     },
                     data=content,

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a program on a host asks netd: one JSON object a line over a unix socket.
 
-A request is {"op": NAME, ...}; an answer {"ok": true, "result": {...}} or
+A request is {"op": NAME, ...}, with "request_id" where it is asked for a user's request; an answer
+{"ok": true, "result": {...}} or
 {"ok": false, "error": {"kind": "invalid" | "not-found" | "conflict" | "failed", "message": TEXT}}.
 Every operation may be repeated: it looks first, then makes it so.
 """
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from zun_lite.common import request_ids
 from zun_lite.domain import errors
 from zun_lite.domain.plane import HostPlane
 from zun_lite.domain.wiring import Attachment, Endpoint
@@ -34,7 +36,7 @@ class NetdClient:
 
     def ask(self, op: str, **arguments: Any) -> dict[str, Any]:
         with self._asking() as sock, sock.makefile("rwb") as stream:
-            stream.write(json.dumps({"op": op, **arguments}).encode() + b"\n")
+            stream.write(json.dumps({"op": op, **arguments, **_asked_for()}).encode() + b"\n")
             stream.flush()
             line = stream.readline()
         return self._read(op, line)
@@ -45,7 +47,7 @@ class NetdClient:
         family: 4 or 6. NotFound: it does not run, or is not netd's.
         """
         with self._asking() as sock:
-            request = {"op": "socket", "container_id": container_id, "family": family}
+            request = {"op": "socket", "container_id": container_id, "family": family, **_asked_for()}
             sock.sendall(json.dumps(request).encode() + b"\n")
             line, descriptors, _, _ = socket.recv_fds(sock, MAX_ANSWER_BYTES, 1)
         got = [socket.socket(fileno=descriptor) for descriptor in descriptors]
@@ -171,3 +173,8 @@ class NetdClient:
     def list(self) -> dict[str, Any]:
         """Records and kernel facts: see netd/census.py for the shape."""
         return self.ask("list")
+
+
+def _asked_for() -> dict[str, str]:
+    found = request_ids.current().passed_on
+    return {"request_id": found} if found else {}

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import requests
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from zun_lite.common import grants
+from zun_lite.common import grants, request_ids
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors
 from zun_lite.domain.desired import DesiredSet, Login, Report
@@ -189,7 +189,7 @@ class NodeClient:
 
     def _send(self, method: str, path: str, headers: dict[str, str], body: Any = None) -> requests.Response:
         url = f"{self._api_url}/node/v1/{path}"
-        everything = {**self._authorization(), **headers}
+        everything = {**self._authorization(), **headers, **request_ids.PassedOn()}
         return _ask(self._session, method, url, everything, body, self._timeout_seconds, self._verify)
 
 

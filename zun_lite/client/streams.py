@@ -15,13 +15,12 @@ from typing import Any
 import requests
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from zun_lite.common import grants
+from zun_lite.common import grants, request_ids
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors
 
 SUBJECT = "gateway"
 SCHEME = "Gateway"
-REQUEST_ID_HEADER = "X-Openstack-Request-Id"
 # where a host gives what, below the workload's own path
 _BELOW = {
     "execute": "execs/{exec_id}/channels",
@@ -129,7 +128,7 @@ class StreamsClient:
         try:
             answer = requests.post(
                 url,
-                headers={"Authorization": f"{SCHEME} {token}"},
+                headers={"Authorization": f"{SCHEME} {token}", **request_ids.PassedOn()},
                 json=body,
                 timeout=self._timeout_seconds,
                 allow_redirects=False,
@@ -144,6 +143,6 @@ class StreamsClient:
             except (KeyError, TypeError):
                 message = f"The API answered {answer.status_code}."
             if verb == "begin":
-                raise Refused(answer.status_code, message, answer.headers.get(REQUEST_ID_HEADER, ""))
+                raise Refused(answer.status_code, message, answer.headers.get(request_ids.HEADER, ""))
             raise _BY_STATUS.get(answer.status_code, errors.Unavailable)(message)
         return said

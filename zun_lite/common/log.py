@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How programs log: one line a change, to standard error, which the supervisor keeps."""
+"""How programs log: one line a change, to standard error, which the supervisor keeps.
+
+A line that belongs to a request says by which: [GLOBAL OWN], as oslo.log has it, without what is not known.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import logging.handlers
 import os
 import sys
 from io import TextIOWrapper
+
+from zun_lite.common import request_ids
 
 _NOISY = (
     "alembic.runtime.migration",
@@ -20,6 +25,14 @@ _NOISY = (
     "uvicorn.error",
     "websockets",
 )
+
+
+def _note_request(record: logging.LogRecord) -> bool:
+    """A filter that lets everything through, and writes down for which request it was logged."""
+    ids = request_ids.current()
+    known = " ".join(filter(None, (ids.given, ids.own)))
+    record.request = f"[{known}] " if known else ""
+    return True
 
 
 class _OneLine(logging.Formatter):
@@ -43,7 +56,8 @@ class _OwnFile(logging.handlers.WatchedFileHandler):
 def set_up(program: str, *, debug: bool = False) -> None:
     """Send this process's log to standard error. Called once, by cmd."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_OneLine(f"%(asctime)s {program}[%(process)d] %(levelname)s %(name)s %(message)s"))
+    handler.setFormatter(_OneLine(f"%(asctime)s {program}[%(process)d] %(levelname)s %(name)s %(request)s%(message)s"))
+    handler.addFilter(_note_request)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if debug else logging.INFO)

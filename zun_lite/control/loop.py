@@ -13,6 +13,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
+from zun_lite.common import request_ids
 from zun_lite.common.wake import Sleeper
 from zun_lite.control import routers
 from zun_lite.control.means import Means
@@ -45,16 +46,15 @@ class Controller:
         """Pass after pass until stopping is no longer empty; a failed pass is logged and tried again."""
         while not stopping:
             try:
-                for sentence in self.run_once():
-                    LOG.info("%s", sentence)
+                self.run_once()
             except Exception:
                 LOG.exception("the pass failed; the next one tries again")
                 self._more = False
             sleeper.sleep(0.0 if self._more else interval_seconds)
 
     def run_once(self) -> list[str]:
-        """One pass over everything that waits."""
-        sentences = self._judge_hosts()
+        """One pass over everything that waits; the sentences are logged, those of a workload with its request."""
+        sentences = _said(self._judge_hosts())
         with self._means.db.read() as tx:
             waiting = self._to_provide.batch(tx)
             leaving = self._to_release.batch(tx)
@@ -67,20 +67,21 @@ class Controller:
             sentences += self._work_on(workload, trim)
         for workload in leaving:
             sentences += self._work_on(workload, release)
-        sentences += routers.place(self._means)
+        sentences += _said(routers.place(self._means))
         self._nudge()
         self._nudge_for_planes()
         self._tidy()
-        return sentences + self._tidy_volumes()
+        return sentences + _said(self._tidy_volumes())
 
     def _work_on(self, workload: Workload, work: Callable[[Means, Workload], str | None]) -> list[str]:
         """One step for one workload; what is wrong with it holds up no other."""
-        try:
-            sentence = work(self._means, workload)
-        except Exception:
-            LOG.exception("%s: its %s failed and is tried again", workload.uuid, work.__name__)
-            return []
-        return [sentence] if sentence else []
+        with request_ids.working_for(workload.request_id):
+            try:
+                sentence = work(self._means, workload)
+            except Exception:
+                LOG.exception("%s: its %s failed and is tried again", workload.uuid, work.__name__)
+                return []
+            return _said([sentence] if sentence else [])
 
     def _judge_hosts(self) -> list[str]:
         """Hosts that were not heard of in time become unknown; right after a start nobody is judged."""
@@ -155,6 +156,13 @@ class _Rounds:
         found = self._waiting(tx, BATCH, self._after)
         self._after = found[-1].id if len(found) == BATCH else 0
         return found
+
+
+def _said(sentences: list[str]) -> list[str]:
+    """The same, once they are in the log."""
+    for sentence in sentences:
+        LOG.info("%s", sentence)
+    return sentences
 
 
 def _lose(tx: sa.Connection, host: hosts.Host, edge: datetime.datetime) -> bool:

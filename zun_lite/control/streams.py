@@ -17,7 +17,7 @@ def execute(means: Means, caller: Caller, workload: Workload, command: list[str]
     """Run a command in a running container: its output and exit code. WrongState, Conflict, Unavailable."""
     host = check_pass_through(means, workload, "execute")
     return means.agents.execute(
-        host.uuid, host.address, workload.uuid, caller.request_id, command, means.execute_timeout_seconds
+        host.uuid, host.address, workload.uuid, caller.global_id, command, means.execute_timeout_seconds
     )
 
 
@@ -39,7 +39,7 @@ def logs(
         host.uuid,
         host.address,
         workload.uuid,
-        caller.request_id,
+        caller.global_id,
         {key: value for key, value in query.items() if value is not None},
     )
 
@@ -47,37 +47,37 @@ def logs(
 def top(means: Means, caller: Caller, workload: Workload, ps_args: str | None) -> dict[str, Any]:
     """What runs in a running container: {"titles": [str], "rows": [[str]]}."""
     host = check_pass_through(means, workload, "top")
-    return means.agents.top(host.uuid, host.address, workload.uuid, caller.request_id, ps_args)
+    return means.agents.top(host.uuid, host.address, workload.uuid, caller.global_id, ps_args)
 
 
 def stats(means: Means, caller: Caller, workload: Workload) -> dict[str, Any]:
     """What a running container uses: the numbers of the agent's Usage."""
     host = check_pass_through(means, workload, "stats")
-    return means.agents.stats(host.uuid, host.address, workload.uuid, caller.request_id)
+    return means.agents.stats(host.uuid, host.address, workload.uuid, caller.global_id)
 
 
 def get_archive(means: Means, caller: Caller, workload: Workload, path: str) -> tuple[bytes, dict[str, Any]]:
     """A plain tar of a path in a container, and what is known of that path. Invalid: nothing there, or too much."""
     host = check_pass_through(means, workload, "get_archive")
-    return means.agents.get_archive(host.uuid, host.address, workload.uuid, caller.request_id, path)
+    return means.agents.get_archive(host.uuid, host.address, workload.uuid, caller.global_id, path)
 
 
 def put_archive(means: Means, caller: Caller, workload: Workload, path: str, content: bytes) -> None:
     """Unpack a plain tar in a folder of a container. Invalid: no such folder, or not such an archive."""
     host = check_pass_through(means, workload, "put_archive")
-    means.agents.put_archive(host.uuid, host.address, workload.uuid, caller.request_id, path, content)
+    means.agents.put_archive(host.uuid, host.address, workload.uuid, caller.global_id, path, content)
 
 
 def resize(means: Means, caller: Caller, workload: Workload, height: int, width: int) -> None:
     """Set the size of the main process's terminal. Invalid: it has none."""
     host = check_pass_through(means, workload, "resize")
-    means.agents.resize(host.uuid, host.address, workload.uuid, caller.request_id, height, width)
+    means.agents.resize(host.uuid, host.address, workload.uuid, caller.global_id, height, width)
 
 
 def resize_exec(means: Means, caller: Caller, workload: Workload, exec_id: str, height: int, width: int) -> None:
     """Set the size of a command's terminal. Invalid: no such command runs in this container."""
     host = check_pass_through(means, workload, "execute_resize")
-    means.agents.resize_exec(host.uuid, host.address, workload.uuid, caller.request_id, exec_id, height, width)
+    means.agents.resize_exec(host.uuid, host.address, workload.uuid, caller.global_id, exec_id, height, width)
 
 
 def create_exec(
@@ -88,7 +88,7 @@ def create_exec(
     with means.db.read() as tx:
         check_room(tx, workload, limits)
     return means.agents.create_exec(
-        host.uuid, host.address, workload.uuid, caller.request_id, command, terminal=terminal
+        host.uuid, host.address, workload.uuid, caller.global_id, command, terminal=terminal
     )
 
 

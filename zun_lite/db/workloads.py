@@ -16,6 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from zun_lite.common import request_ids
 from zun_lite.db import listing, planes, revisions, status_events
 from zun_lite.db.engine import Json, Moment, metadata, text_type, utc_now
 from zun_lite.domain import connections
@@ -53,6 +54,8 @@ workloads = sa.Table(
     sa.Column("failure", sa.Text),
     # Whether it has ports of networks that it left, which go once its host has let go of them.
     sa.Column("ports_left", sa.Boolean, nullable=False),
+    # By which request the goal was last changed, as other services know it; for logs.
+    sa.Column("request_id", sa.String(64)),
     sa.Column("wiring", Json),
     sa.Column("observed", Json),
     sa.Column("status", sa.String(16), nullable=False),
@@ -105,6 +108,7 @@ class Workload:
     status_reason: str | None
     created_at: datetime.datetime
     updated_at: datetime.datetime | None
+    request_id: str | None
 
     @property
     def desired(self) -> Desired:
@@ -120,6 +124,7 @@ class Workload:
             self.wiring,
             self.ready,
             self.kind,
+            self.request_id,
         )
 
 
@@ -153,6 +158,7 @@ def insert(
             ready=False,
             failure=failure,
             ports_left=False,
+            request_id=request_ids.current().passed_on or None,
             **_status_values(status),
             created_at=utc_now(),
         )
@@ -321,6 +327,8 @@ def change(
     )
     status = _status(changed)
     values: dict[str, Any] = {} if ready is None else {"ready": ready}
+    if asked_by := request_ids.current().passed_on:
+        values["request_id"] = asked_by
     if spec is not None:
         values |= _spec_values(spec)
         if not {network.position for network in workload.spec.networks} <= {item.position for item in spec.networks}:
@@ -461,6 +469,7 @@ def read_row(row: sa.RowMapping) -> Workload:
         status_reason=row["status_reason"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        request_id=row["request_id"],
     )
 
 

@@ -22,7 +22,7 @@ class Caller:
     """The user behind one request, with the request's ids.
 
     project_id is None for an unscoped token. roles are names, already expanded through implied roles.
-    request_id: req-UUID, ours. global_request_id: req-UUID, the client's, or None.
+    request_id: req-UUID, ours. global_request_id: req-UUID, the client's, or None; global_id: what others are told.
     domain_id: the domain that the token is for, or None; project_domain_id: the one that its project is in.
     token: what the request came with, for asking other services in the user's name.
     judge: the rules that the request is held against. admin: what these say of the caller as such; None is
@@ -42,6 +42,11 @@ class Caller:
     judge: Judge | None = field(default=None, compare=False, repr=False)
     admin: bool | None = None
     token: str = field(default="", compare=False, repr=False)
+
+    @property
+    def global_id(self) -> str:
+        """The id by which other services are to know the request."""
+        return self.global_request_id or self.request_id
 
     @property
     def is_admin(self) -> bool:

@@ -21,7 +21,8 @@ from zun_lite.domain.wiring import Wiring
 class Desired:
     """One workload that a host should hold. ready: its ports and volumes are provided for.
 
-    kind: container, or capsule, whose spec is a CapsuleSpec.
+    kind: container, or capsule, whose spec is a CapsuleSpec. request_id: by which request it became what it is, for
+    logs.
     """
 
     uuid: str
@@ -34,6 +35,7 @@ class Desired:
     wiring: Wiring
     ready: bool
     kind: str = CONTAINER
+    request_id: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -47,6 +49,7 @@ class Desired:
             "wiring": self.wiring.to_json(),
             "ready": self.ready,
             "kind": self.kind,
+            "request_id": self.request_id,
         }
 
     @classmethod
@@ -62,6 +65,7 @@ class Desired:
             wiring=Wiring.from_json(body["wiring"]),
             ready=body["ready"],
             kind=body.get("kind", CONTAINER),
+            request_id=body.get("request_id"),
         )
 
 

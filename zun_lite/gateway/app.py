@@ -18,6 +18,8 @@ import falcon.asgi
 import falcon.media
 
 from zun_lite.client.streams import Place
+from zun_lite.common import request_ids
+from zun_lite.common.request_ids import RequestIds
 from zun_lite.domain import errors
 from zun_lite.domain.origins import Origins
 from zun_lite.gateway import refusals
@@ -45,7 +47,7 @@ PATHS = {
 
 
 def make_app(openings: Openings, origins: Origins, feed: Feed) -> Edge:
-    app: falcon.asgi.App = falcon.asgi.App(middleware=Background(openings, feed))
+    app: falcon.asgi.App = falcon.asgi.App(middleware=[Background(openings, feed), NoteRequest()])
     app.req_options.strip_url_path_trailing_slash = True
     app.ws_options.media_handlers[falcon.WebSocketPayloadType.TEXT] = AsBytes()
     app.ws_options.media_handlers[falcon.WebSocketPayloadType.BINARY] = AsBytes()
@@ -110,6 +112,19 @@ class Document:
 class Health:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         resp.media = {"ok": True}
+
+
+class NoteRequest:
+    """What the API is asked for a request bears the id that came along with it."""
+
+    async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        self._note(req)
+
+    async def process_request_ws(self, req: falcon.asgi.Request, ws: falcon.asgi.WebSocket) -> None:
+        self._note(req)
+
+    def _note(self, req: falcon.asgi.Request) -> None:
+        request_ids.begin(RequestIds(given=request_ids.as_given(req.get_header(request_ids.HEADER))))
 
 
 class Background:

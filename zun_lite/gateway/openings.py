@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import logging
 from collections.abc import Callable, Iterator
@@ -172,7 +173,8 @@ class Openings:
                     LOG.debug("streams that ended count a while longer: %s", error.message)
 
     async def ask(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+        of_this_request = contextvars.copy_context().run
+        return await asyncio.get_running_loop().run_in_executor(self._threads, of_this_request, work, *arguments)
 
     async def tend(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """As ask, for what the open streams live by: it never waits for those that are being opened."""

@@ -13,7 +13,7 @@ from typing import Any
 import falcon
 import falcon.asgi
 
-from zun_lite.client.streams import REQUEST_ID_HEADER
+from zun_lite.common import request_ids
 from zun_lite.domain import channels, errors
 
 CLOSE_SECONDS = 5.0
@@ -32,7 +32,7 @@ async def answer_error(req: Any, resp: falcon.asgi.Response, error: errors.ZunEr
     item = item_of(error)
     resp.status = item["status"]
     if item["request_id"]:
-        resp.set_header(REQUEST_ID_HEADER, item["request_id"])
+        resp.set_header(request_ids.HEADER, item["request_id"])
     code = _CAPITALS.sub("-", error.kind).lower() if error.status < 500 else ""
     resp.media = {"errors": [{"code": f"container.{code}", **item, "detail": item["title"], "links": []}]}
 

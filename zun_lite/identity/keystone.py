@@ -13,6 +13,7 @@ from typing import Any
 
 from oslo_config import cfg
 
+from zun_lite.common import request_ids
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors
 from zun_lite.identity.base import AccessRule, Delegation, Named, Owned, Token
@@ -48,6 +49,11 @@ class KeystoneIdentity:
         self._silent = (webob.exc.HTTPServiceUnavailable, keystone_errors.ClientException)
 
         class Lookups(auth_token.AuthProtocol):
+            def _create_session(self, **options: Any) -> Any:
+                made = super()._create_session(**options)
+                made.additional_headers = request_ids.PassedOn()
+                return made
+
             def _token_cache_factory(self) -> _NoCache:
                 return _NoCache()
 

@@ -19,6 +19,7 @@
     socket   {container_id, family: 4 or 6}                    → {}, and a TCP socket of the container's namespace
     list     {}                                                → see census.py
 
+Each may carry request_id besides: for which request it is asked, for the log.
 The runtime wrapper asks prepare before a container is made and wire before its process runs.
 """
 
@@ -26,7 +27,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from zun_lite.common import crash
+from zun_lite.common import crash, request_ids
+from zun_lite.common.request_ids import RequestIds
 from zun_lite.domain import errors
 from zun_lite.netd import requests
 from zun_lite.netd.census import Census
@@ -87,7 +89,8 @@ class Operations:
         operation = self._table.get(request["op"])
         if operation is None:
             raise errors.Invalid(f"no operation {request['op'][:40]!r}; there are {', '.join(self._table)}")
-        return operation({name: value for name, value in request.items() if name != "op"})
+        request_ids.begin(RequestIds(given=request_ids.as_given(request.get("request_id"))))
+        return operation({name: value for name, value in request.items() if name not in ("op", "request_id")})
 
     def _hello(self, body: Body) -> Body:
         requests.nothing(body, "hello")

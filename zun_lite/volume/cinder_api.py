@@ -16,6 +16,7 @@ from keystoneauth1 import exceptions, service_token, session, token_endpoint
 from keystoneauth1.identity import generic
 from oslo_config import cfg
 
+from zun_lite.common import request_ids
 from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
 
@@ -48,6 +49,8 @@ class CinderApi:
         # that it is a service who asks is said by a token of its own: a user may end no attachment that is in use
         self._both = service_token.ServiceTokenAuthWrapper(user_auth=self._auth, service_auth=self._auth)
         self._session = session.Session(verify=options.cafile or True, timeout=options.timeout_seconds)
+        # Set afterwards: a session takes an empty mapping, as this one still is, for none.
+        self._session.additional_headers = request_ids.PassedOn()  # type: ignore[assignment]
 
     # volumes
 

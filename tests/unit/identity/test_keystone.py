@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from unittest import mock
 
+import requests
 import testtools
 import webob.exc
 from keystonemiddleware.auth_token import _exceptions as middleware_errors
 
-from zun_lite.common import config
+from zun_lite.common import config, request_ids
 from zun_lite.common.clock import StoppedClock
 from zun_lite.domain import errors
 from zun_lite.identity import keystone
@@ -94,6 +95,18 @@ class ProviderTest(testtools.TestCase):
         ):
             with mock.patch.object(ready._protocol, "fetch_token", side_effect=raised):
                 self.assertRaises(expected, ready.validate, "token")
+
+    def test_keystone_is_told_for_which_request_it_is_asked(self):
+        asked = self.ready()._protocol._session
+        answer = requests.Response()
+        answer.status_code = 200
+        given = "req-00000000-0000-0000-0000-0000000000aa"
+        with mock.patch.object(asked.session, "request", return_value=answer) as sent:
+            asked.get("http://keystone.invalid/v3")
+            with request_ids.working_for(given):
+                asked.get("http://keystone.invalid/v3")
+        told = [call.kwargs["headers"].get(request_ids.HEADER) for call in sent.call_args_list]
+        self.assertEqual([None, given], told)
 
     def test_an_expired_token_is_good_only_for_who_may_be_late(self):
         ready = self.ready()

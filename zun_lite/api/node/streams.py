@@ -19,7 +19,7 @@ from zun_lite.api.policy import Policy
 from zun_lite.api.services import Services
 from zun_lite.api.waits import Waits
 from zun_lite.client.streams import SCHEME, SUBJECT
-from zun_lite.common import grants
+from zun_lite.common import grants, request_ids
 from zun_lite.control import events, stream_grants, streams
 from zun_lite.control.actions import check_pass_through
 from zun_lite.control.means import Means
@@ -76,9 +76,9 @@ class Streams:
         try:
             token = self._tokens.validate(opened.user_token)
             # whose stream it is, for the audit
-            req.context.caller = self._check_right(opened, token, req.context.request_id)
+            req.context.caller = self._check_right(opened, token)
             self._check_state(opened)
-            target = stream_grants.target(self._means, opened.grant, req.context.request_id)
+            target = stream_grants.target(self._means, opened.grant, request_ids.current().passed_on)
         except errors.ZunError:
             stream_grants.release(self._means, [secret])
             raise
@@ -92,7 +92,7 @@ class Streams:
         if not isinstance(user_token, str) or not 0 < len(user_token) <= MAX_TOKEN:
             raise errors.Unauthorized("The request carries no token.")
         token = self._tokens.validate(user_token)
-        caller = make_caller(token, req.context.request_id, None, self._rules)
+        caller = make_caller(token, request_ids.current(), self._rules)
         # whose stream it is, for the audit
         req.context.caller = caller
         if verb == EVENTS:
@@ -113,7 +113,7 @@ class Streams:
         else:
             check_pass_through(self._means, workload, verb)
         secret, grant = stream_grants.begin(self._means, workload, verb, user_token, self._limits, exec_id)
-        target = stream_grants.target(self._means, grant, req.context.request_id)
+        target = stream_grants.target(self._means, grant, request_ids.current().passed_on)
         media.answer(
             resp,
             {
@@ -159,7 +159,7 @@ class Streams:
             try:
                 if opened is None:
                     raise errors.Conflict("The container or the stream is gone.")
-                self._check_right(opened, self._validated(opened.user_token, tokens), req.context.request_id)
+                self._check_right(opened, self._validated(opened.user_token, tokens))
             except errors.ZunError as error:
                 if error.status >= 500:
                     raise
@@ -193,9 +193,9 @@ class Streams:
             raise found
         return found
 
-    def _check_right(self, opened: Opened, token: Token, request_id: str) -> Caller:
+    def _check_right(self, opened: Opened, token: Token) -> Caller:
         """The token's user. Forbidden unless he may still do this to the stream's container."""
-        caller: Caller = make_caller(token, request_id, None, self._rules)
+        caller: Caller = make_caller(token, request_ids.current(), self._rules)
         if not caller.is_admin and caller.project_id != opened.grant.project_id:
             raise errors.Forbidden("The container is another project's.")
         verb = _RULES.get(opened.grant.verb, opened.grant.verb)

@@ -335,6 +335,7 @@ def upgrade() -> None:
         sa.Column("ready", sa.Boolean(), nullable=False),
         sa.Column("failure", sa.Text(), nullable=True),
         sa.Column("ports_left", sa.Boolean(), nullable=False),
+        sa.Column("request_id", sa.String(length=64), nullable=True),
         sa.Column("wiring", document(), nullable=True),
         sa.Column("observed", document(), nullable=True),
         sa.Column("status", sa.String(length=16), nullable=False),
