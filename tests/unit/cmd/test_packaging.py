@@ -11,6 +11,7 @@ import unittest
 from pathlib import Path
 
 from zun_lite.api import metrics
+from zun_lite.common import config
 
 TOP = Path(__file__).resolve().parents[3]
 
@@ -47,6 +48,13 @@ class UnitsTest(unittest.TestCase):
         text = (TOP / "etc" / "logrotate.d" / "zun_lite").read_text()
         self.assertIn("/var/lib/zun_lite/log/*.log", text)
         self.assertIn("copytruncate", text)
+
+    def test_the_records_of_who_did_what_are_moved_away_and_not_cut(self):
+        conf = config.load([], state_dir="/var/lib/zun_lite")
+        text = (TOP / "etc" / "logrotate.d" / "zun_lite").read_text()
+        (options,) = re.findall(re.escape(conf.audit.file) + r" \{(.*?)\}", text, re.S)
+        self.assertIn("nocreate", options)
+        self.assertNotIn("copytruncate", options)
 
     def test_the_packages_that_are_installed_are_those_that_are_listed(self):
         listed = set(re.findall(r"^([a-z0-9.-]+)(?= \[|$)", (TOP / "bindep.txt").read_text(), re.M))
