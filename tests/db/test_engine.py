@@ -42,6 +42,8 @@ class ConnectTest(testtools.TestCase):
             ("foo", "is not a database's URL"),
             ("postgresql://user:pass/word@db.example:port/zun", "is not a database's URL"),
             ("oracle://user:password@db.example/zun", "names oracle; zun_lite keeps its records in sqlite"),
+            ("sqlite://", "names no file"),
+            ("sqlite:///:memory:", "names no file"),
             ("postgresql+nodriver://user:password@db.example/zun", "is not a database's URL"),
         ):
             refused = self.assertRaises(errors.Invalid, Database, url)

@@ -75,9 +75,17 @@ class SchemaTest(DatabaseTestCase):
             with self.assertRaisesRegex(errors.Conflict, remedy) as caught:
                 version.check(db)
             self.assertNotIn("password", caught.exception.message)
-        with self.assertRaisesRegex(errors.Conflict, "used by a newer one"):
+            with self.assertRaisesRegex(errors.Conflict, "used by a newer one, or by another program"):
+                schema.sync(db)
+            self.assertEqual(there, version.current(db))
+
+    def test_a_database_of_somebody_else_is_left_as_it_is(self):
+        db = self.empty()
+        with db.engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE workloads (id INTEGER)")
+        with self.assertRaisesRegex(errors.Conflict, "has tables, workloads for one, but no version"):
             schema.sync(db)
-        self.assertEqual("9999", version.current(db))
+        self.assertEqual(["workloads"], sa.inspect(db.engine).get_table_names())
 
     def empty(self) -> Database:
         db = Database(self.make_empty_database())

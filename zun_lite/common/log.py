@@ -15,7 +15,7 @@ from io import TextIOWrapper
 from zun_lite.common import request_ids
 
 _NOISY = (
-    "alembic.runtime.migration",
+    "alembic",
     "asyncio",
     "docker",
     "pyroute2",

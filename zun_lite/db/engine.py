@@ -220,6 +220,11 @@ def _engine_of(parsed: sa.URL, backend: str) -> sa.Engine:
             f"[database] connection names {backend}; zun_lite keeps its records in {', '.join(_BACKENDS)}."
         )
     if backend == "sqlite":
+        if parsed.database in (None, "", ":memory:"):
+            raise errors.Invalid(
+                "[database] connection names no file of SQLite's, so that each program would have a database of its "
+                "own; write sqlite:////var/lib/zun_lite/zun_lite.sqlite, with four slashes."
+            )
         engine = sa.create_engine(parsed, connect_args={"timeout": 15, "check_same_thread": False})
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)

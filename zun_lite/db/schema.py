@@ -11,9 +11,10 @@ from contextlib import contextmanager
 import alembic.command
 import alembic.config
 import sqlalchemy as sa
+from alembic.script import ScriptDirectory
 
 from zun_lite.db import version as version_of
-from zun_lite.db.engine import Database
+from zun_lite.db.engine import Database, metadata
 from zun_lite.domain import errors
 
 # The modules of this package that have tables; to import them is to have them in metadata.
@@ -31,14 +32,29 @@ for _name in TABLES:
 def sync(db: Database, version: str = "head") -> None:
     """Bring the schema to this version; does nothing when it is there. One transaction where the database can.
 
-    Of two at the same time the second waits for the first. Conflict: the schema is a newer zun_lite's.
+    Of two at the same time the second waits for the first. Conflict: the schema is a newer zun_lite's, or what is in
+    the database is somebody else's; nothing was changed.
     """
     config = _alembic()
-    if (version_of.current(db) or "") > version_of.NEWEST:
-        version_of.check(db)
     with db.engine.begin() as connection, _alone(connection):
+        _check_whose(db, connection, config)
         config.attributes["connection"] = connection
         alembic.command.upgrade(config, version)
+
+
+def _check_whose(db: Database, connection: sa.Connection, config: alembic.config.Config) -> None:
+    """Looked at first, as where DDL is no part of a transaction a table in the way would leave half a schema."""
+    there = version_of.read(connection)
+    if there is None:
+        in_the_way = sorted(metadata.tables.keys() & set(sa.inspect(connection).get_table_names()))
+        if in_the_way:
+            raise errors.Conflict(
+                f"The database at {db.name} has tables, {in_the_way[0]} for one, but no version of a schema: they are "
+                "another program's, or a first `db sync` was cut off. Make the database anew, or name an empty one in "
+                "[database] connection."
+            )
+    elif there not in {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}:
+        raise version_of.unknown(db, there)
 
 
 @contextmanager

@@ -15,9 +15,22 @@ NEWEST = "0001"
 def current(db: Database) -> str | None:
     """The version of the schema that is there, None before the first sync."""
     with db.engine.connect() as connection:
-        if not sa.inspect(connection).has_table("alembic_version"):
-            return None
-        return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+        return read(connection)
+
+
+def read(connection: sa.Connection) -> str | None:
+    """The same, of the database at the other end of a connection."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def unknown(db: Database, there: str) -> errors.Conflict:
+    """What to say of a version that is none of this zun_lite's."""
+    return errors.Conflict(
+        f"The database at {db.name} has schema {there}, and this zun_lite knows up to {NEWEST}: it was used by a "
+        "newer one, or by another program. Install that again, or restore the database's copy from before the upgrade."
+    )
 
 
 def check(db: Database) -> None:
@@ -28,10 +41,7 @@ def check(db: Database) -> None:
     if there is None:
         raise errors.Conflict(f"The database at {db.name} has no tables yet; run `zun-lite-manage db sync` first.")
     if there > NEWEST:
-        raise errors.Conflict(
-            f"The database at {db.name} has schema {there}, and this zun_lite knows up to {NEWEST}: it was used by a "
-            "newer one. Install that again, or restore the database's copy from before the upgrade."
-        )
+        raise unknown(db, there)
     raise errors.Conflict(
         f"The database at {db.name} has schema {there}, and this zun_lite needs {NEWEST}; stop the API and the "
         "controller, run `zun-lite-manage db sync`, and start them again."

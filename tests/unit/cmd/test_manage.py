@@ -74,7 +74,7 @@ class ManageTest(unittest.TestCase):
 
 class HelpTest(unittest.TestCase):
     def read_for(self, program: str, *words: str) -> set[str]:
-        """Which of the large libraries a program had read when it ended."""
+        """Which of the large libraries a program had read when it ended; it has nothing to complain of."""
         run = (
             f"import sys; sys.argv[1:] = {list(words)!r}\n"
             f"from zun_lite.cmd import {program}\n"
@@ -88,7 +88,7 @@ class HelpTest(unittest.TestCase):
                 text=True,
                 timeout=60,
             )
-        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
         last = done.stdout.splitlines()[-1].split()
         self.assertEqual("read", last[0])
         return set(last[1:])
