@@ -39,7 +39,7 @@ class KeystoneIdentity:
             from keystonemiddleware.auth_token import _exceptions as middleware_errors
         except ImportError as error:
             raise errors.Unavailable(
-                "[identity] provider = keystone needs keystonemiddleware; install zun_lite[openstack]."
+                "[identity] provider = keystone needs keystonemiddleware; install zun_lite[keystone]."
             ) from error
         import webob.exc
         from keystoneauth1 import exceptions as keystone_errors
