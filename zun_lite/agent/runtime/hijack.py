@@ -9,11 +9,11 @@ log, is asked for in HTTP/1.0, whose answers are as bare and end with the connec
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import struct
 
 from zun_lite.agent.runtime import words
+from zun_lite.agent.runtime.writing import Writing
 from zun_lite.domain import errors
 
 BUFFER_BYTES = 32 * 1024
@@ -43,7 +43,6 @@ async def _converse(socket_path: str, request: bytes, framed: bool) -> Hijacked:
         reader, writer = await asyncio.open_unix_connection(socket_path, limit=BUFFER_BYTES)
     except OSError as error:
         raise errors.Unavailable("The host's Docker Engine does not answer.") from error
-    writer.transport.set_write_buffer_limits(high=BUFFER_BYTES)
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             writer.write(request)
@@ -61,12 +60,12 @@ async def _converse(socket_path: str, request: bytes, framed: bool) -> Hijacked:
     return Hijacked(reader, writer, framed)
 
 
-class Hijacked:
+class Hijacked(Writing):
     """One such connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, framed: bool) -> None:
+        super().__init__(writer, "The process takes no more input.", BUFFER_BYTES)
         self._reader = reader
-        self._writer = writer
         self._framed = framed
         self._stream = 0
         self._left = 0
@@ -82,23 +81,6 @@ class Hijacked:
             return self._stream, content
         except (OSError, EOFError):
             return self._stream, b""
-
-    async def write(self, content: bytes) -> None:
-        try:
-            self._writer.write(content)
-            await self._writer.drain()
-        except OSError as error:
-            raise errors.Conflict("The process takes no more input.") from error
-
-    async def end_input(self) -> None:
-        """Nothing more is written; the process reads an end."""
-        with contextlib.suppress(OSError):
-            self._writer.write_eof()
-
-    async def close(self) -> None:
-        self._writer.transport.abort()
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
 
 
 def _refusal(status: int, said: bytes) -> errors.ZunError:

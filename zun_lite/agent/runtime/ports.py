@@ -7,10 +7,10 @@ Who makes a socket in the container's network is told from outside; connecting i
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from typing import Protocol
 
+from zun_lite.agent.runtime.writing import Writing
 from zun_lite.domain import errors
 
 BUFFER_BYTES = 64 * 1024
@@ -40,36 +40,19 @@ async def connect(sockets: Sockets, container_id: str, port: int) -> Connection:
         except BaseException:
             made.close()
             raise
-        writer.transport.set_write_buffer_limits(high=BUFFER_BYTES)
         return Connection(reader, writer)
     raise errors.Conflict(f"Nothing in the container listens at TCP port {port} of its loopback or of all addresses.")
 
 
-class Connection:
+class Connection(Writing):
     """One such connection; read() gives one stream, numbered 0."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        super().__init__(writer, "The connection was closed in the container.", BUFFER_BYTES)
         self._reader = reader
-        self._writer = writer
 
     async def read(self) -> tuple[int, bytes]:
         try:
             return 0, await self._reader.read(BUFFER_BYTES)
         except OSError:
             return 0, b""
-
-    async def write(self, content: bytes) -> None:
-        try:
-            self._writer.write(content)
-            await self._writer.drain()
-        except OSError as error:
-            raise errors.Conflict("The connection was closed in the container.") from error
-
-    async def end_input(self) -> None:
-        with contextlib.suppress(OSError):
-            self._writer.write_eof()
-
-    async def close(self) -> None:
-        self._writer.transport.abort()
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
