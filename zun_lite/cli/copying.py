@@ -9,65 +9,96 @@ from __future__ import annotations
 
 import os
 import posixpath
-import queue
-import shutil
 import stat
 import tarfile
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol
 
 from zun_lite.cli.failures import Failure
+from zun_lite.cli.wire import PART_BYTES, FilePart
 
 PIECE_BYTES = 1024 * 1024
-_WAITING_PIECES = 4
 
 
-def pack(source: Path, name: str) -> Iterator[bytes]:
+class Incoming(Protocol):
+    def read(self, count: int = -1) -> bytes: ...
+
+    def copy_to(self, descriptor: int, count: int) -> None:
+        """The next bytes, to a file. EOFError: there are not as many."""
+        ...
+
+
+def pack(source: Path, name: str) -> Iterator[bytes | FilePart]:
     """A tar of a file or folder of this machine under another name, in pieces; made as it is taken."""
-    pieces: queue.Queue[bytes | BaseException | None] = queue.Queue(_WAITING_PIECES)
-    over = threading.Event()
-
-    class Sink:
-        def write(self, content: bytes) -> int:
-            while not over.is_set():
-                try:
-                    pieces.put(bytes(content), timeout=0.5)
-                    return len(content)
-                except queue.Full:
-                    continue
-            raise BrokenPipeError
-
-    def work() -> None:
-        try:
-            # small pieces would be put together by tarfile, byte by byte anew for each; its stub knows no such option
-            make: Any = tarfile.open
-            sizes = {"bufsize": PIECE_BYTES, "copybufsize": PIECE_BYTES}
-            with make(fileobj=Sink(), mode="w|", format=tarfile.GNU_FORMAT, **sizes) as archive:
-                archive.add(source, arcname=name, filter=_plain)
-            pieces.put(None)
-        except BrokenPipeError:
-            return
-        except BaseException as error:
-            pieces.put(error)
-
-    threading.Thread(target=work, name="pack", daemon=True).start()
+    # knows which files are links to one another; nothing is written by it
+    made = tarfile.TarFile(fileobj=_Nowhere(), mode="w", format=tarfile.GNU_FORMAT)  # type: ignore[arg-type]
     try:
-        while (piece := pieces.get()) is not None:
-            if isinstance(piece, BaseException):
-                raise Failure(f"{source} cannot be read: {piece}.") from piece
-            yield piece
-    finally:
-        over.set()
+        for path, inner in _below(source, name):
+            member = made.gettarinfo(path, inner)
+            if member is None or not _is_plain(member):
+                continue
+            yield member.tobuf(tarfile.GNU_FORMAT)
+            if member.isreg():
+                yield from _content(path, member.size)
+    except OSError as error:
+        raise Failure(f"{source} cannot be read: {error}.") from error
+    yield bytes(2 * tarfile.BLOCKSIZE)
 
 
-def unpack(stream: Any, folder: Path, rename: tuple[str, str] | None = None) -> int:
+def _below(path: Path, name: str) -> Iterator[tuple[Path, str]]:
+    yield path, name
+    if path.is_dir() and not path.is_symlink():
+        for inner in sorted(os.listdir(path)):
+            yield from _below(path / inner, f"{name}/{inner}")
+
+
+def _content(path: Path, size: int) -> Iterator[bytes | FilePart]:
+    with path.open("rb") as file:
+        for start in range(0, size, PART_BYTES):
+            yield FilePart(file, start, min(PART_BYTES, size - start))
+    if size % tarfile.BLOCKSIZE:
+        yield bytes(tarfile.BLOCKSIZE - size % tarfile.BLOCKSIZE)
+
+
+class _Nowhere:
+    def tell(self) -> int:
+        return 0
+
+
+class _Forward:
+    """What tarfile reads headers from: an answer that goes forward only."""
+
+    def __init__(self, incoming: Incoming) -> None:
+        self._incoming = incoming
+        self._at = 0
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, at: int) -> None:
+        """tarfile seeks forward alone, as long as it is not asked for what has gone by."""
+        while at > self._at:
+            if not self.read(min(at - self._at, PIECE_BYTES)):
+                raise tarfile.ReadError("unexpected end of data")
+
+    def read(self, count: int) -> bytes:
+        content = self._incoming.read(count)
+        self._at += len(content)
+        return content
+
+    def copy_to(self, descriptor: int, count: int) -> None:
+        self._incoming.copy_to(descriptor, count)
+        self._at += count
+
+
+def unpack(stream: Incoming, folder: Path, rename: tuple[str, str] | None = None) -> int:
     """Unpack a container's tar into a folder; how many files. rename: of each path the first name, and another."""
     links: list[tuple[tarfile.TarInfo, Path]] = []
     count = 0
+    forward = _Forward(stream)
     try:
-        with tarfile.open(fileobj=stream, mode="r|", bufsize=PIECE_BYTES) as archive:
+        with tarfile.open(fileobj=forward, mode="r:") as archive:  # type: ignore[call-overload]
             for member in archive:
                 target = _place(folder, member.name, rename)
                 if target is None:
@@ -75,10 +106,11 @@ def unpack(stream: Any, folder: Path, rename: tuple[str, str] | None = None) -> 
                 count += 1
                 if member.isdir():
                     target.mkdir(exist_ok=True)
+                elif member.issparse():
+                    raise Failure(f"The container's archive holds {member.name!r} in pieces, which cannot be read.")
                 elif member.isfile():
-                    content = archive.extractfile(member)
-                    assert content is not None
-                    _write(target, content, member)
+                    forward.seek(member.offset_data)
+                    _write(target, member, forward.copy_to)
                 elif member.issym() or member.islnk():
                     links.append((member, target))
     except (tarfile.TarError, EOFError) as error:
@@ -88,13 +120,11 @@ def unpack(stream: Any, folder: Path, rename: tuple[str, str] | None = None) -> 
     return count
 
 
-def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """What can be sent: no devices and sockets; owned by root in the container."""
-    if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
-        return None
+def _is_plain(member: tarfile.TarInfo) -> bool:
+    """Whether it can be sent, which devices and sockets cannot; it is root's in the container."""
     member.uid = member.gid = 0
     member.uname = member.gname = ""
-    return member
+    return member.isreg() or member.isdir() or member.issym() or member.islnk()
 
 
 def _place(folder: Path, name: str, rename: tuple[str, str] | None) -> Path | None:
@@ -113,7 +143,7 @@ def _place(folder: Path, name: str, rename: tuple[str, str] | None) -> Path | No
     return at / parts[-1] if parts else None
 
 
-def _write(target: Path, content: IO[bytes], member: tarfile.TarInfo) -> None:
+def _write(target: Path, member: tarfile.TarInfo, copy_to: Callable[[int, int], None]) -> None:
     if target.is_symlink() or target.exists():
         if target.is_dir() and not target.is_symlink():
             raise Failure(f"{target} is a folder; a file of that name cannot replace it.")
@@ -121,7 +151,7 @@ def _write(target: Path, content: IO[bytes], member: tarfile.TarInfo) -> None:
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW
     mode = stat.S_IMODE(member.mode) & 0o777
     with os.fdopen(os.open(target, flags, 0o600), "wb") as file:
-        shutil.copyfileobj(content, file, PIECE_BYTES)
+        copy_to(file.fileno(), member.size)
         os.fchmod(file.fileno(), mode or 0o600)
 
 
@@ -141,11 +171,11 @@ def _link(member: tarfile.TarInfo, target: Path, folder: Path, rename: tuple[str
 class Progress:
     """Says on a terminal how much has gone by."""
 
-    def __init__(self, pieces: Iterable[bytes], show: Any) -> None:
+    def __init__(self, pieces: Iterable[bytes | FilePart], show: Any) -> None:
         self._pieces = pieces
         self._show = show
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[bytes | FilePart]:
         total = 0
         for piece in self._pieces:
             total += len(piece)

@@ -11,7 +11,7 @@ import stat
 import sys
 import threading
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from zun_lite.cli.containers import ident_option, path
 from zun_lite.cli.failures import Failure
 from zun_lite.cli.screen import Line, bytes_of, harmless
 from zun_lite.cli.session import Session
+from zun_lite.cli.wire import PART_BYTES, BrokenOff, FilePart, Response
 
 PIECE_BYTES = 1024 * 1024
+NOT_WHOLE = "The copy broke off and is not whole."
 
 
 def _port_options(parser: ArgumentParser) -> None:
@@ -127,8 +129,10 @@ def _copy_in(session: Session, source: str, container: str, inner: str) -> None:
 
     line = Line()
 
-    def pieces() -> Iterator[bytes]:
-        made = iter(lambda: sys.stdin.buffer.read(PIECE_BYTES), b"") if source == "-" else pack(Path(source), name)
+    def pieces() -> Iterator[bytes | FilePart]:
+        made: Iterable[bytes | FilePart] = pack(Path(source), name)
+        if source == "-":
+            made = iter(lambda: sys.stdin.buffer.read(PIECE_BYTES), b"")
         yield from Progress(made, lambda total: line.say(f"sent {bytes_of(total)}", kept=False))
 
     folder, name = inner, os.path.basename(os.path.abspath(source))
@@ -160,19 +164,35 @@ def _is_folder(session: Session, container: str, inner: str) -> bool:
 class _Counted:
     """A body that says how much of it was read; it breaks off as a Failure."""
 
-    def __init__(self, answer: Any) -> None:
+    def __init__(self, answer: Response) -> None:
         self._answer = answer
         self._line = Line()
         self._total = 0
 
     def read(self, count: int = -1) -> bytes:
         try:
-            piece: bytes = self._answer.read(count)
+            piece = self._answer.read(count)
         except OSError as error:
-            raise Failure("The copy broke off and is not whole.") from error
-        self._total += len(piece)
-        self._line.say(f"received {bytes_of(self._total)}", kept=False)
+            raise Failure(NOT_WHOLE) from error
+        self._say(len(piece))
         return piece
+
+    def copy_to(self, descriptor: int, count: int) -> None:
+        """The next bytes, to a file. Failure: there are not as many, or it takes no more."""
+        for start in range(0, count, PART_BYTES):
+            part = min(PART_BYTES, count - start)
+            try:
+                if self._answer.copy_to(descriptor, part) < part:
+                    raise Failure(NOT_WHOLE)
+            except BrokenOff as error:
+                raise Failure(NOT_WHOLE) from error
+            except OSError as error:
+                raise Failure(f"The copy could not be brought to its end: {error}.") from error
+            self._say(part)
+
+    def _say(self, more: int) -> None:
+        self._total += more
+        self._line.say(f"received {bytes_of(self._total)}", kept=False)
 
     def say_done(self, what: str) -> None:
         while self.read(PIECE_BYTES):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from zun_lite.cli.tokens import Pass
     from zun_lite.cli.transport import Answer, Transport
-    from zun_lite.cli.wire import Response
+    from zun_lite.cli.wire import FilePart, Response
 
 _SCHEMES = {"ws": "http", "wss": "https"}
 NO_STREAMS = "This cloud offers no streams, which that needs; the service of zun_lite has them."
@@ -64,7 +64,7 @@ class Session:
         method: str,
         path: str,
         query: dict[str, Any] | None = None,
-        body: Callable[[], bytes | Iterable[bytes]] | None = None,
+        body: Callable[[], bytes | Iterable[bytes | FilePart]] | None = None,
         headers: dict[str, str] | None = None,
     ) -> Response:
         """An answer of the gateway's at a path below its /v1, read as it comes. body: makes what is sent, anew."""

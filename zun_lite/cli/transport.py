@@ -52,7 +52,11 @@ class Transport:
             response.close()
 
     def open(
-        self, method: str, url: str, headers: dict[str, str], body: bytes | Iterable[bytes] | None = None
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        body: bytes | Iterable[bytes | wire.FilePart] | None = None,
     ) -> wire.Response:
         """An answer that is read as it comes; whoever reads it closes it. No time limit once it has begun."""
         response = self._exchange(method, url, headers, body)
@@ -69,7 +73,7 @@ class Transport:
         return context
 
     def _exchange(
-        self, method: str, url: str, headers: dict[str, str], body: bytes | Iterable[bytes] | None
+        self, method: str, url: str, headers: dict[str, str], body: bytes | Iterable[bytes | wire.FilePart] | None
     ) -> wire.Response:
         scheme, host, port, target = _parts(url)
         try:

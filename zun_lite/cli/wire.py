@@ -7,16 +7,35 @@ brings a parser of mails along. Knows nothing of addresses, certificates or toke
 
 from __future__ import annotations
 
+import os
+
+from zun_lite.cli.failures import Failure
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterable
+    from typing import BinaryIO
 
 READ_BYTES = 256 * 1024
+# of a file that is sent or kept in one go, so that progress is seen
+PART_BYTES = 8 * 1024 * 1024
 # of a line with the length of a piece, and a little of what follows
 _LINE_BYTES = 4096
 MOST_HEAD_BYTES = 64 * 1024
 _HEXADECIMAL = b"0123456789abcdefABCDEF"
+
+
+class FilePart:
+    """Bytes of a file, which need not be read in order to be sent."""
+
+    def __init__(self, file: BinaryIO, start: int, count: int) -> None:
+        self.file = file
+        self.start = start
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
 
 
 class BrokenOff(OSError):
@@ -62,6 +81,16 @@ class Response:
             pieces.append(piece)
             left -= len(piece) if left > 0 else 0
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def copy_to(self, descriptor: int, count: int) -> int:
+        """The next bytes, to a file or pipe; how many, which is fewer only at the end. BrokenOff, OSError."""
+        left = count
+        while left and (piece := self.some(left)):
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            left -= len(piece)
+        return count - left
 
     def readline(self) -> bytes:
         """With its end; what is left of the body where there is none; none at the end of it."""
@@ -121,9 +150,12 @@ def exchange(
     host: str,
     target: str,
     headers: dict[str, str],
-    body: bytes | Iterable[bytes] | None = None,
+    body: bytes | Iterable[bytes | FilePart] | None = None,
 ) -> Response:
-    """Send a request; its answer, once its head is there. body: pieces of it are sent in chunks, as they are made."""
+    """Send a request; its answer, once its head is there. body: pieces of it are sent in chunks, as they are made.
+
+    Failure: a file became shorter while it was sent.
+    """
     told = {"Host": host, "Connection": "close", "Accept-Encoding": "identity", **headers}
     if isinstance(body, bytes):
         told["Content-Length"] = str(len(body))
@@ -141,13 +173,20 @@ def exchange(
             for piece in body:
                 if piece:
                     connection.sendall(b"%x\r\n" % len(piece))
-                    connection.sendall(piece)
+                    _send(connection, piece)
                     connection.sendall(b"\r\n")
             connection.sendall(b"0\r\n\r\n")
     except (BrokenPipeError, ConnectionResetError):
         # the server may have said why it takes no more
         pass
     return _answer(connection)
+
+
+def _send(connection: socket.socket, piece: bytes | FilePart) -> None:
+    if isinstance(piece, bytes):
+        connection.sendall(piece)
+    elif connection.sendfile(piece.file, piece.start, piece.count) < piece.count:
+        raise Failure(f"{piece.file.name} became shorter while it was sent; send it again.")
 
 
 def _answer(connection: socket.socket) -> Response:

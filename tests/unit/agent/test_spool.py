@@ -51,13 +51,13 @@ class SpoolTest(unittest.IsolatedAsyncioTestCase):
             self.assertRaises(errors.Unavailable, self.spool.write, b"x")
 
     async def test_it_is_looked_at_before_it_is_read(self):
-        self.spool.write(a_tar(("fine", b"x" * 700_000), ("also", b"y")))
+        self.spool.write(a_tar(("fine", b"x" * 3 * spool.PIECE_BYTES), ("also", b"y")))
         archives.check_stream(self.spool, "/tmp", [])
         self.spool.rewind()
         self.assertEqual(spool.PIECE_BYTES, len(self.spool.take()))
 
     async def test_what_may_not_be_unpacked_is_found_wherever_it_is(self):
-        large = ("fine", b"x" * 700_000)
+        large = ("fine", b"x" * 3 * spool.PIECE_BYTES)
         for content, words in (
             (a_tar(large, ("../up", b"x")), "leads out"),
             (a_tar(large)[:300_000], "middle of a file"),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import configparser
 import io
 import os
+import socket
 import subprocess
 import sys
 import tarfile
@@ -26,6 +27,7 @@ from zun_lite.cli.screen import harmless, lined
 from zun_lite.cli.session import refusal
 from zun_lite.cli.table import every, find
 from zun_lite.cli.tokens import Pass, TokenFiles, Way, folder_of, key_of
+from zun_lite.cli.wire import PART_BYTES
 from zun_lite.osc import plugin
 
 YAML = """
@@ -148,10 +150,30 @@ class TokensTest(FolderCase):
         self.assertIsNone(self.files.read_way(None))
 
 
+class Tar(io.BytesIO):
+    """As it comes from a gateway: it goes forward, and a part of it can be put straight into a file."""
+
+    def copy_to(self, descriptor: int, count: int) -> None:
+        content = self.read(count)
+        os.write(descriptor, content)
+        if len(content) < count:
+            raise EOFError("the end")
+
+
 class CopyingTest(FolderCase):
-    def tar(self, *members: tuple[str, bytes, str]) -> io.BytesIO:
+    def packed(self, source: Path, name: str) -> bytes:
+        """All of it, with the parts of files read that would be sent unread."""
+        found = b""
+        for piece in pack(source, name):
+            if not isinstance(piece, bytes):
+                self.assertLessEqual(len(piece), PART_BYTES)
+                piece = os.pread(piece.file.fileno(), piece.count, piece.start)
+            found += piece
+        return found
+
+    def tar(self, *members: tuple[str, bytes, str]) -> Tar:
         """(name, kind, content or target)."""
-        made = io.BytesIO()
+        made = Tar()
         with tarfile.open(fileobj=made, mode="w") as archive:
             for name, kind, content in members:
                 member = tarfile.TarInfo(name)
@@ -168,12 +190,23 @@ class CopyingTest(FolderCase):
     def test_a_folder_goes_there_and_back(self):
         source = self.folder / "source"
         (source / "inner").mkdir(parents=True)
-        (source / "inner" / "file").write_bytes(b"x" * 3_000_000)
+        content = b"x" * (PART_BYTES + 3_000_001)
+        for name, inside in (("file", content), ("empty", b""), ("block", b"y" * 512), ("n" * 120, b"z")):
+            (source / "inner" / name).write_bytes(inside)
+        os.chmod(source / "inner" / "block", 0o640)
         os.symlink("inner/file", source / "link")
+        os.link(source / "inner" / "block", source / "twin")
+        with socket.socket(socket.AF_UNIX) as unsent:
+            unsent.bind(str(source / "socket"))
         back = self.folder / "back"
         back.mkdir()
-        unpack(io.BytesIO(b"".join(pack(source, "named"))), back, ("named", "other"))
-        self.assertEqual((source / "inner" / "file").read_bytes(), (back / "other" / "inner" / "file").read_bytes())
+        unpack(Tar(self.packed(source, "named")), back, ("named", "other"))
+        for name in ("file", "empty", "block", "n" * 120):
+            found, made = (folder / "inner" / name for folder in (source, back / "other"))
+            self.assertEqual(found.read_bytes(), made.read_bytes())
+            self.assertEqual(found.stat().st_mode, made.stat().st_mode)
+        self.assertEqual((back / "other" / "twin").stat().st_ino, (back / "other" / "inner" / "block").stat().st_ino)
+        self.assertFalse((back / "other" / "socket").exists())
         self.assertEqual("inner/file", os.readlink(back / "other" / "link"))
 
     def test_nothing_is_written_outside_or_through_links(self):
@@ -196,10 +229,19 @@ class CopyingTest(FolderCase):
         self.assertEqual([], list(outside.iterdir()))
         self.assertEqual({"d", "e", "absolute", "plain"}, {path.name for path in target.iterdir()})
 
+    def test_what_is_packed_is_the_tar_that_others_make(self):
+        source = self.folder / "source"
+        source.mkdir()
+        (source / "file").write_bytes(b"x" * 700)
+        made = Tar()
+        with tarfile.open(fileobj=made, mode="w", format=tarfile.GNU_FORMAT) as archive:
+            archive.add(source, "named", filter=lambda member: member.replace(uid=0, gid=0, uname="", gname=""))
+        self.assertEqual(made.getvalue().rstrip(b"\0"), self.packed(source, "named").rstrip(b"\0"))
+
     def test_one_that_is_cut_off_is_told(self):
         content = self.tar(("a", tarfile.REGTYPE, "x" * 5000)).getvalue()[:2000]
         with self.assertRaises(Failure):
-            unpack(io.BytesIO(content), self.folder)
+            unpack(Tar(content), self.folder)
 
 
 class WordsTest(unittest.TestCase):

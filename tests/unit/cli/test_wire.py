@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 import threading
 import unittest
 
@@ -70,6 +71,27 @@ class WireTest(unittest.TestCase):
         self.assertIn(b"Content-Length: 2\r\n", self.received)
         self.exchange(done, body=iter([b"ab", b"", b"c" * 17])).read()
         self.assertTrue(self.received.endswith(b"\r\n\r\n2\r\nab\r\n11\r\n" + b"c" * 17 + b"\r\n0\r\n\r\n"))
+
+    def test_parts_of_files_are_sent_as_they_are_and_told_when_they_are_not_there(self):
+        with tempfile.TemporaryFile() as file:
+            file.write(b"0123456789")
+            file.flush()
+            done = b"HTTP/1.1 204 No Content\r\n\r\n"
+            self.exchange(done, body=[b"a", wire.FilePart(file, 2, 5)]).read()
+            self.assertTrue(self.received.endswith(b"1\r\na\r\n5\r\n23456\r\n0\r\n\r\n"), self.received)
+            with self.assertRaisesRegex(Failure, "became shorter"):
+                self.exchange(done, body=[wire.FilePart(file, 2, 20)])
+
+    def test_a_part_of_an_answer_goes_straight_into_a_file(self):
+        answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n5\r\ndefgh\r\n0\r\n\r\n"
+        with tempfile.TemporaryFile() as file:
+            response = self.exchange(answer, at_a_time=7)
+            self.assertEqual([b"a", 5, b"g", 1, 0], [
+                *(response.read(1), response.copy_to(file.fileno(), 5), response.read(1)),
+                *(response.copy_to(file.fileno(), 9), response.copy_to(file.fileno(), 9)),
+            ])  # fmt: skip
+            file.seek(0)
+            self.assertEqual(b"bcdefh", file.read())
 
     def test_no_header_can_begin_another(self):
         ours, theirs = socket.socketpair()

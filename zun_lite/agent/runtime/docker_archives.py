@@ -41,7 +41,8 @@ LARGE_AT_ONCE = 4
 LARGE_PATIENCE_SECONDS = 2.0
 # the most that Docker may take over one piece of a large archive
 STALLED_SECONDS = 120.0
-STILL_BYTES = 256 * 1024 * 1024
+# the longest that a container stands still while it is packed
+STILL_SECONDS = 2.0
 # long enough for Docker to fill what it can fill when it is not read from
 REST_SECONDS = 0.1
 GO_ON_SECONDS = 0.2
@@ -107,13 +108,12 @@ class DockerArchives:
                     _raise_for(answer, path)
                     stat = json.loads(base64.b64decode(answer.headers[_STAT_HEADER]))
                     told({key: stat.get(key) for key in _STAT_KEYS})
-                    since = 0
+                    since = time.monotonic()
                     for piece in tar.without(answer.raw.read, archives.hidden(path, mounts), lambda count: None):
                         give(piece)
-                        since += len(piece)
-                        if since >= STILL_BYTES:
+                        if time.monotonic() - since >= STILL_SECONDS:
                             hold.go_on_for_a_moment()
-                            since = 0
+                            since = time.monotonic()
                     while answer.raw.read(tar.CHUNK_BYTES):
                         # what is behind the end of the tar; Docker has unmounted when nothing is left
                         continue

@@ -157,7 +157,8 @@ class Archive(Resource):
     async def _write(self, ws: falcon.asgi.WebSocket, uuid: str, path: str, spool: Spool) -> None:
         """Messages are a tar; one without bytes is its end, and is answered by a close once all is unpacked."""
         while content := await ws.receive_data():
-            spool.write(content)
+            # a disk that is busy holds up this stream, and no other
+            await asyncio.to_thread(spool.write, content)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._threads, self._means.streams.write_archive, uuid, path, spool)
 

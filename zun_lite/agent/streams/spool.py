@@ -14,7 +14,8 @@ from types import TracebackType
 
 from zun_lite.domain import errors
 
-PIECE_BYTES = 256 * 1024
+# no more than a message to the gateway may hold
+PIECE_BYTES = 1024 * 1024
 # this much of the disk is left to others
 RESERVE_BYTES = 1024**3
 _LOOK_EVERY_BYTES = 64 * 1024 * 1024
