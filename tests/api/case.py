@@ -5,19 +5,20 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from falcon import testing
 
 from tests.builders import SilentAgents, a_host, means_of
 from tests.databases import DatabaseTestCase
 from zun_lite.api.app import create_app
 from zun_lite.api.services import Services
-from zun_lite.common import config
+from zun_lite.common import config, grants
 from zun_lite.control import reports
+from zun_lite.db import hosts, roles, workloads
 from zun_lite.db import identity as rows
-from zun_lite.db import roles, workloads
 from zun_lite.domain.desired import Report
 from zun_lite.domain.lifecycle import Observed
 from zun_lite.domain.resources import Limits
@@ -44,6 +45,11 @@ class AnsweringAgents(SilentAgents):
     def logs(self, host_uuid, address, workload, request_id, query):
         self.asked.append(("logs", query))
         return self.output
+
+
+class KnownHost(NamedTuple):
+    uuid: str
+    key: Ed25519PrivateKey
 
 
 class ApiTestCase(DatabaseTestCase):
@@ -92,6 +98,21 @@ class ApiTestCase(DatabaseTestCase):
             roles.assign(tx, user_id, roles.PROJECT, project_id, member.id)
 
         self.db.transact(add)
+
+    def add_host(self, name: str) -> KnownHost:
+        """One that has reported in full, and its key."""
+        key, uuid = Ed25519PrivateKey.generate(), a_host(self.means, name).uuid
+        mine = hosts.hosts.update().where(hosts.hosts.c.uuid == uuid).values(public_key=grants.public_text(key))
+        self.db.transact(lambda tx: tx.execute(mine))
+        return KnownHost(uuid, key)
+
+    def as_host(self, host: KnownHost, method: str, path: str, body: Any = None) -> testing.Result:
+        """A request to /node/v1 that a host signs."""
+        token = grants.sign(host.key, grants.API_AUDIENCE, {"sub": host.uuid}, self.clock)
+        more = {} if body is None else {"json": body}
+        return self.client.simulate_request(
+            method, f"/node/v1/{path}", headers={"Authorization": f"Node {token}"}, **more
+        )
 
     def log_in(self, user: str, password: str | None = None, scope: Any = None, **query: str) -> testing.Result:
         """POST /v3/auth/tokens by name; scoped to the user's own project if nothing else is said."""

@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from tests.api.case import ApiTestCase
 from tests.builders import a_host
 from zun_lite.api.container import paging
 from zun_lite.common import grants
 from zun_lite.control import hosts as control
 from zun_lite.db import hosts
+from zun_lite.domain.desired import Inventory, Report
 from zun_lite.domain.names import new_id
+from zun_lite.domain.resources import Resources
 
 BINARY = "zun-compute"
+SAID_BY_THE_HOST = {"boot_id", "inventory", "problem", "report_count", "seen_at"}
 
 
 class HostsTest(ApiTestCase):
@@ -129,6 +130,40 @@ class ServicesTest(ApiTestCase):
         self.db.transact(lambda tx: hosts.heard_of(tx, self.host.uuid, "boot1", None))
         self.assertEqual(before + 1, self.only()["report_count"])
 
+    def test_c2_what_an_operator_says_of_a_host_is_not_changed_by_what_the_host_sends(self):
+        """C2."""
+        host = self.add_host("host2")
+        for verb in ("disable", "force_down"):
+            self.change(verb, host="host2", **({"forced_down": "true"} if verb == "force_down" else {}))
+        before = self.stored(host)
+        claims = {
+            **dict.fromkeys(("name", "host_name", "address", "availability_zone", "state", "disabled_reason"), "other"),
+            **dict.fromkeys(("disabled", "forced_down", "key_wanted", "report_wanted"), False),
+            "uuid": self.host.uuid,
+            "host_uuid": self.host.uuid,
+            "public_key": grants.public_text(host.key),
+            "previous_key": "k",
+            "labels": {"zone": "other"},
+        }
+        self.assertEqual(set(), set(before) - SAID_BY_THE_HOST - set(claims) - {"id", "key_made_at", "created_at"})
+        inventory = {**Inventory(Resources(8, 16384, 100)).to_json(), **claims}
+        report = {**Report("boot2", None, True, ()).to_json(), "inventory": inventory, **claims}
+        for method, path, body in (
+            ("PUT", "heartbeat", {"boot_id": "boot2", "problem": None, **claims}),
+            ("POST", "reports", report),
+            ("PUT", "key", claims),
+        ):
+            self.assertLess(self.as_host(host, method, path, body).status_code, 300, path)
+        after = self.stored(host)
+        self.assertEqual("boot2", after["boot_id"], "nothing of what it sent was taken in")
+        for name in SAID_BY_THE_HOST:
+            before.pop(name), after.pop(name)
+        self.assertEqual(before, after)
+
+    def stored(self, host) -> dict:
+        with self.db.read() as tx:
+            return dict(tx.execute(hosts.hosts.select().where(hosts.hosts.c.uuid == host.uuid)).mappings().one())
+
     def test_a_host_that_is_silent_is_down_without_anybodys_judgement(self):
         def age(tx):
             tx.execute(hosts.hosts.update().values(seen_at=self.db.now(tx).replace(year=2020)))
@@ -177,18 +212,10 @@ class ServicesTest(ApiTestCase):
 
     def test_c8_a_host_that_was_forgotten_is_nobody_at_once(self):
         """C8."""
-        key, host = Ed25519PrivateKey.generate(), a_host(self.means, "host2").uuid
-        mine = hosts.hosts.update().where(hosts.hosts.c.uuid == host).values(public_key=grants.public_text(key))
-        self.db.transact(lambda tx: tx.execute(mine))
-
-        def ask() -> int:
-            token = grants.sign(key, grants.API_AUDIENCE, {"sub": host}, self.clock)
-            headers = {"Authorization": f"Node {token}"}
-            return self.client.simulate_get("/node/v1/workloads", headers=headers).status_code
-
-        self.assertEqual(200, ask())
+        host = self.add_host("host2")
+        self.assertEqual(200, self.as_host(host, "GET", "workloads").status_code)
         self.change("", method="DELETE", host="host2")
-        self.assertEqual(401, ask())
+        self.assertEqual(401, self.as_host(host, "GET", "workloads").status_code)
 
     def test_a_service_is_kept_while_volumes_lie_on_its_host(self):
         made = self.call("POST", "/volume/v3/volumes", {"volume": {"size": 1}}).json["volume"]["id"]

@@ -9,14 +9,15 @@ import unittest
 from falcon import testing
 from sqlalchemy import event
 
-from tests.api.case import ApiTestCase
+from tests.api.case import ApiTestCase, KnownHost
 from zun_lite.api.app import create_app
 from zun_lite.api.metrics import Counts
 from zun_lite.api.proxies import Proxies
-from zun_lite.api.throttle import Buckets
+from zun_lite.api.throttle import BYTES_A_TOKEN, Buckets
 from zun_lite.common.clock import StoppedClock
-from zun_lite.db import workloads
+from zun_lite.db import hosts, workloads
 from zun_lite.domain import errors
+from zun_lite.domain.desired import Report
 
 HERE = {"REMOTE_ADDR": "127.0.0.1"}
 OUTSIDE = {"REMOTE_ADDR": "198.51.100.7"}
@@ -118,6 +119,37 @@ class LimitsTest(ApiTestCase):
         self.assertEqual([200] * 5 + [429], statuses)
         for _ in range(7):
             self.assertEqual(401, self.client.simulate_get("/node/v1/workloads", extras=OUTSIDE).status_code)
+
+    def test_c10_a_host_that_floods_is_told_to_wait_and_no_other_is(self):
+        """C10."""
+        flooding, other = self.add_host("host2"), self.add_host("host3")
+        beat = {"boot_id": "b", "problem": None}
+        self.with_options(requests_per_second_of_host=2)
+        statuses = [self.as_host(flooding, "PUT", "heartbeat", beat).status_code for _ in range(12)]
+        self.assertEqual([200] * 10 + [429] * 2, statuses)
+        self.assertEqual("1", self.as_host(flooding, "GET", "workloads").headers["Retry-After"])
+        with self.db.read() as tx:
+            self.assertEqual(10, hosts.get(tx, flooding.uuid).report_count)
+        self.assertEqual(200, self.as_host(other, "PUT", "heartbeat", beat).status_code)
+        # nobody spends what is another's by naming it
+        for _ in range(12):
+            self.assertEqual(401, self.as_host(KnownHost(other.uuid, flooding.key), "GET", "workloads").status_code)
+        self.assertEqual(200, self.as_host(other, "GET", "workloads").status_code)
+        self.clock.advance(0.5)
+        self.assertEqual(200, self.as_host(flooding, "GET", "workloads").status_code)
+        self.with_options(requests_per_second_of_host=0)
+        self.assertEqual({200}, {self.as_host(flooding, "PUT", "heartbeat", beat).status_code for _ in range(50)})
+
+    def test_c10_a_large_report_is_let_in_and_paid_for_afterwards(self):
+        """C10."""
+        host = self.add_host("host2")
+        self.with_options(requests_per_second_of_host=1)
+        report = {**Report("b", None, False, ()).to_json(), "more": "x" * 20 * BYTES_A_TOKEN}
+        self.assertEqual(200, self.as_host(host, "POST", "reports", report).status_code)
+        waits = int(self.as_host(host, "GET", "workloads").headers["Retry-After"])
+        self.assertIn(waits, range(16, 19))
+        self.clock.advance(waits)
+        self.assertEqual(200, self.as_host(host, "GET", "workloads").status_code)
 
     def test_clients_of_ipv4_are_told_apart_and_the_machine_is_known_by_a_server_that_listens_on_ipv6(self):
         self.with_options(requests_per_second_of_address=1)

@@ -19,7 +19,7 @@ from zun_lite.api.policy import Policy, check_routes
 from zun_lite.api.proxies import Proxies
 from zun_lite.api.routes import Route, routes
 from zun_lite.api.services import Services
-from zun_lite.api.throttle import ThrottleAddresses, ThrottleProjects
+from zun_lite.api.throttle import ThrottleAddresses, ThrottleHosts, ThrottleProjects
 from zun_lite.api.token_cache import TokenCache
 from zun_lite.common import request_ids
 from zun_lite.domain import errors
@@ -42,6 +42,7 @@ def create_app(services: Services) -> Wsgi:
         *_pages(options.allowed_origins),
         Receive(),
         ThrottleAddresses(options.requests_per_second_of_address, clock),
+        ThrottleHosts(options.requests_per_second_of_host, clock),
         Wake(services.means.waker),
         Refresh(cache),
         Authenticate(cache, rules),

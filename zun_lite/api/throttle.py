@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many requests an address, and how many changes a project, may send: a bucket of tokens for each.
+"""How many requests an address or a host, and how many changes a project, may send: a bucket of tokens for each.
 
 A bucket fills at a steady rate up to BURST_SECONDS' worth; a request takes a token, and without one is told
 when to come again. Each worker process counts for itself. The machine's own addresses are not counted, nor
-are hosts, which have keys.
+are those of hosts: hosts are known by their keys, and count as such.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import threading
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import falcon
 
@@ -21,6 +21,8 @@ from zun_lite.domain import errors
 
 BURST_SECONDS = 5.0
 MOST_BUCKETS = 20_000
+# what a host's report may be large by for each token; a larger one is let in, and paid for afterwards
+BYTES_A_TOKEN = 16 * 1024
 READS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
@@ -35,8 +37,8 @@ class Buckets:
         self._lock = threading.Lock()
         self._buckets: dict[str, tuple[float, float]] = {}
 
-    def take(self, name: str) -> float:
-        """0, or the seconds until there is a token again."""
+    def take(self, name: str, tokens_wanted: float = 1.0) -> float:
+        """0, or the seconds until there is a token again. Who has one may take more, and owes the rest."""
         if not self._rate:
             return 0.0
         now = self._clock.monotonic()
@@ -47,7 +49,7 @@ class Buckets:
                 return (1.0 - tokens) / self._rate
             if len(self._buckets) >= MOST_BUCKETS:
                 self._forget_full(now)
-            self._buckets[name] = (tokens - 1.0, now)
+            self._buckets[name] = (tokens - tokens_wanted, now)
         return 0.0
 
     def _forget_full(self, now: float) -> None:
@@ -84,6 +86,24 @@ class ThrottleProjects:
         if caller is not None and req.method not in READS:
             name = caller.project_id or caller.user_id
             _refuse(resp, self._buckets.take(name), "changes of this project")
+
+
+class ThrottleHosts:
+    """For paths of hosts: req.context.admit_host is called with the host's uuid once its key has proved it.
+
+    The body is not read by then.
+    """
+
+    def __init__(self, per_second: float, clock: Clock) -> None:
+        self._buckets = Buckets(per_second, clock)
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        if req.env.get(paths.SERVICE_KEY) == paths.NODE:
+            req.context.admit_host = partial(self._admit, req, resp)
+
+    def _admit(self, req: falcon.Request, resp: falcon.Response, host_uuid: str) -> None:
+        size = 0 if paths.is_upload(req.method, req.path) else req.content_length or 0
+        _refuse(resp, self._buckets.take(host_uuid, 1 + size // BYTES_A_TOKEN), "this host")
 
 
 def _refuse(resp: falcon.Response, seconds: float, what: str) -> None:

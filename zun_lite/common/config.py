@@ -56,6 +56,12 @@ api_opts = [
         help="What one address outside this machine may send to a worker; five times as many at once. 0 is no limit.",
     ),
     cfg.FloatOpt(
+        "requests_per_second_of_host",
+        default=50.0,
+        min=0,
+        help="What one host may send to a worker; five times as many at once. 16 KiB of a report count as one more.",
+    ),
+    cfg.FloatOpt(
         "changes_per_second_of_project",
         default=200.0,
         min=0,

@@ -99,9 +99,6 @@ class Image:
     tags: tuple[str, ...] = ()
     properties: Mapping[str, str] = field(default_factory=dict)
 
-    def visible_to(self, project_id: str | None) -> bool:
-        return self.visibility == PUBLIC or (project_id is not None and self.project_id == project_id)
-
 
 def insert(
     tx: sa.Connection,
@@ -141,8 +138,8 @@ def insert(
     return made
 
 
-def get(tx: sa.Connection, uuid: str, *, lock: bool = False) -> Image | None:
-    query = sa.select(images).where(images.c.uuid == uuid)
+def get(tx: sa.Connection, uuid: str, *where: sa.ColumnElement[bool], lock: bool = False) -> Image | None:
+    query = sa.select(images).where(images.c.uuid == uuid, *where)
     rows = list(tx.execute(query.with_for_update() if lock else query).mappings())
     return _whole(tx, rows)[0] if rows else None
 

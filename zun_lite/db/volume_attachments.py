@@ -95,9 +95,13 @@ def insert(tx: sa.Connection, volume_uuid: str, project_id: str, epoch: int, **f
     return uuid
 
 
-def get(tx: sa.Connection, uuid: str) -> AttachmentRow | None:
-    row = tx.execute(_select().where(volume_attachments.c.uuid == uuid)).mappings().first()
+def get(tx: sa.Connection, uuid: str, *where: sa.ColumnElement[bool]) -> AttachmentRow | None:
+    row = tx.execute(_select().where(volume_attachments.c.uuid == uuid, *where)).mappings().first()
     return AttachmentRow(**row) if row else None
+
+
+def belonging_to(project_id: str | None) -> sa.ColumnElement[bool]:
+    return volume_attachments.c.project_id == project_id
 
 
 def at(tx: sa.Connection, workload_uuid: str, position: int) -> AttachmentRow | None:

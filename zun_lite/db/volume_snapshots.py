@@ -88,8 +88,8 @@ def insert(tx: sa.Connection, **facts: Any) -> None:
     tx.execute(sa.insert(volume_snapshots).values(**facts, attempt=1, version=1, created_at=utc_now()))
 
 
-def get(tx: sa.Connection, uuid: str) -> Snapshot | None:
-    found = page(tx, [volume_snapshots.c.uuid == uuid])
+def get(tx: sa.Connection, uuid: str, *where: sa.ColumnElement[bool]) -> Snapshot | None:
+    found = page(tx, [volume_snapshots.c.uuid == uuid, *where])
     return found[0] if found else None
 
 

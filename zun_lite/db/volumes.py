@@ -183,8 +183,8 @@ def insert(
     )
 
 
-def get(tx: sa.Connection, uuid: str) -> Volume | None:
-    found = page(tx, [volumes.c.uuid == uuid])
+def get(tx: sa.Connection, uuid: str, *where: sa.ColumnElement[bool]) -> Volume | None:
+    found = page(tx, [volumes.c.uuid == uuid, *where])
     return found[0] if found else None
 
 

@@ -158,9 +158,9 @@ class EmbeddedImages:
 def _candidates(tx: sa.Connection, caller: Caller, ident: str) -> list[Image]:
     """By id; else by name; else by name:tag. Of two of one name the caller's own goes before others'."""
     uuid = names.as_id(ident)
-    image = images.get(tx, uuid) if uuid else None
+    image = images.get(tx, uuid, images.seen_by(caller.project_id)) if uuid else None
     if image is not None:
-        return [image] if image.visible_to(caller.project_id) else []
+        return [image]
     name, colon, tag = ident.rpartition(":")
     ways = [[images.images.c.name == ident]]
     if colon:

@@ -23,8 +23,9 @@ from zun_lite.domain.names import as_id, new_id
 def find(tx: sa.Connection, caller: Caller, ident: str, *, lock: bool = False) -> Image:
     """NotFound: there is none that the caller may see. lock: hold it until the transaction ends."""
     uuid = as_id(ident)
-    found = images.get(tx, uuid, lock=lock) if uuid else None
-    if found is None or not (caller.is_admin or found.visible_to(caller.project_id)):
+    where = [] if caller.is_admin else [images.seen_by(caller.project_id)]
+    found = images.get(tx, uuid, *where, lock=lock) if uuid else None
+    if found is None:
         raise errors.NotFound(f"No image found with ID {ident}.")
     return found
 

@@ -33,7 +33,7 @@ def resources(means: Means, grant_public_key: str, cas: bytes | None) -> list[tu
 
 
 def authenticate(means: Means, req: falcon.Request) -> hosts.Host:
-    """The host that signed this request. Unauthorized: unknown, removed, or not signed by it."""
+    """The host that signed this request. Unauthorized: unknown, removed, or not signed by it. TooMany."""
     return _proof(means, req).host
 
 
@@ -43,6 +43,7 @@ def _proof(means: Means, req: falcon.Request) -> host_keys.Proof:
         raise errors.Unauthorized("This path is for enrolled hosts only.")
     proof = host_keys.check(means, token)
     req.context.host_uuid = proof.host.uuid
+    req.context.admit_host(proof.host.uuid)
     return proof
 
 

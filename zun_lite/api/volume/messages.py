@@ -111,7 +111,8 @@ def _failed(tx: sa.Connection, project_id: str | None) -> list[Failed]:
 
 def _find(tx: sa.Connection, caller: Caller, ident: str) -> Failed:
     uuid = as_id(ident)
-    for found in (volumes.get(tx, uuid), volume_snapshots.get(tx, uuid)) if uuid else ():
-        if found is not None and found.problem and lookups.sees(caller, found.project_id):
+    for table in (volumes, volume_snapshots) if uuid else ():
+        found: Failed | None = table.get(tx, uuid, *lookups.seen(caller, table.belonging_to))
+        if found is not None and found.problem:
             return found
     raise lookups.not_found(f"Message {ident} could not be found.")
