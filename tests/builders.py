@@ -77,6 +77,9 @@ class YesNetworks:
     def resolve(self, caller, ident, *, choose_address=False):
         return ident
 
+    def renewed(self, endpoints):
+        return endpoints
+
     def remaining_groups(self, project_id, group_ids):
         return group_ids
 

@@ -19,6 +19,7 @@ from zun_lite.network.embedded import EmbeddedNetworks
 from zun_lite.network.ports import change_port, delete_port
 from zun_lite.network.quotas import NetworkQuotas
 from zun_lite.network.routers import add_port, create_router
+from zun_lite.network.topology import change_subnet
 
 
 @on_every_database
@@ -46,6 +47,26 @@ class EmbeddedNetworksTest(NetworkTestCase):
             (port,) = ports.page(tx)
         self.assertEqual((workload, "compute:kuryr", HOST), (port.device_id, port.device_owner, port.host))
         self.assertFalse(self.provide(workload, NetworkRequest(network.uuid), position=1).default_route)
+
+    def test_renewed_is_what_was_provided_with_what_the_subnet_says_now(self) -> None:
+        network = self.network()
+        subnet = self.subnet(network, dns=["9.9.9.9"], routes=[("10.9.0.0/16", "10.0.0.9")])
+        before = self.provide(new_id(), NetworkRequest(network.uuid))
+        gone = self.provide(workload := new_id(), NetworkRequest(network.uuid))
+        self.provider.release(workload)
+        self.assertEqual((before, gone), self.provider.renewed((before, gone)))
+        changes = {"dns": ["8.8.8.8"], "routes": [("10.8.0.0/16", "10.0.0.8")], "gateway_ip": "10.0.0.254"}
+        changes["pools"] = [("10.0.0.2", "10.0.0.99")]
+        self.db.transact(lambda tx: change_subnet(tx, subnet, changes))
+        after, still_gone = self.provider.renewed((before, gone))
+        self.assertEqual(gone, still_gone)
+        self.assertEqual(
+            ((DNS_ADDRESS, "8.8.8.8"), (("10.8.0.0/16", "10.0.0.8"),), "10.0.0.254"),
+            (after.dns, after.routes, after.addresses[0].gateway),
+        )
+        self.assertEqual(
+            (before.port_id, before.addresses[0].ip, before.mac), (after.port_id, after.addresses[0].ip, after.mac)
+        )
 
     def test_provide_at_once_from_two_controllers_makes_one_port(self) -> None:
         network = self.network()

@@ -196,6 +196,24 @@ class ContainerNetworksTest(CloudTestCase):
         self.ask(uuid, "network_attach", network=networks[8])
         self.assertEqual("search example\n", self.execute(uuid, "cat /etc/resolv.conf")[1], "its user's own stays")
 
+    def test_what_its_subnet_says_later_reaches_it_at_its_next_start(self):
+        network = self.cloud.ask("POST", "/network/v2.0/networks", {"network": {"name": "later"}})["network"]["id"]
+        subnet = {"network_id": network, "cidr": "10.7.0.0/24", "ip_version": 4, "dns_nameservers": ["10.7.0.53"]}
+        made = self.cloud.ask("POST", "/network/v2.0/subnets", {"subnet": subnet})["subnet"]
+        uuid = self.running("late", nets=[{"network": network}])["uuid"]
+        routes = [{"destination": "10.70.0.0/16", "nexthop": "10.7.0.9"}]
+        for number, verb in enumerate(("reboot", "start", "rebuild")):
+            changes = {"dns_nameservers": [f"10.7.0.{60 + number}"], "host_routes": routes[:number]}
+            self.cloud.ask("PUT", f"/network/v2.0/subnets/{made['id']}", {"subnet": changes})
+            if verb == "start":
+                self.cloud.ask("POST", f"/v1/containers/{uuid}/stop?timeout=1")
+                self.cloud.wait_status(uuid, "Stopped")
+            self.cloud.ask("POST", f"/v1/containers/{uuid}/{verb}")
+            self.cloud.wait_status(uuid, "Running")
+            self.assertIn(f"nameserver 10.7.0.{60 + number}\n", self.execute(uuid, "cat /etc/resolv.conf")[1], verb)
+            there = self.in_network_namespace(uuid, "ip", "route")
+            self.assertEqual(number > 0, "10.70.0.0/16 via 10.7.0.9 dev eth0" in there, verb)
+
     def test_a_killed_agent_or_netd_ends_what_it_began(self):
         uuid = self.running("survivor", nets=[{"network": self.first}])["uuid"]
         before = self.identity(uuid)

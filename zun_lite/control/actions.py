@@ -20,8 +20,12 @@ from zun_lite.db import hosts, workloads
 from zun_lite.db.workloads import Workload
 from zun_lite.domain import errors, names
 from zun_lite.domain.caller import Caller
+from zun_lite.domain.connections import with_ways_out
 from zun_lite.domain.lifecycle import ABSENT, ACTIONS, PASS_THROUGH, Goal, settled, status_of
 from zun_lite.domain.spec import ContainerSpec
+
+# The verbs after which a container is connected anew, by what its subnets say now.
+_STARTING = frozenset(("start", "reboot", "rebuild"))
 
 
 def find(means: Means, caller: Caller, ident: str, *, all_projects: bool = False) -> Workload:
@@ -66,7 +70,15 @@ def act(
     respec = _rename_image(means, caller, workload.spec, image, image_driver) if image or image_driver else None
     if action == "rebuild" and respec is None:
         images.check_policy(means, workload.spec)
-    changed = means.db.transact(lambda tx: _change(tx, caller, workload.uuid, action, action, adjust, respec))
+    endpoints = means.networks.renewed(workload.wiring.endpoints) if action in _STARTING else ()
+
+    def accept(tx: sa.Connection) -> Workload:
+        changed = _change(tx, caller, workload.uuid, action, action, adjust, respec)
+        if endpoints and changed.wiring.ports == tuple(endpoint.port_id for endpoint in endpoints):
+            workloads.reconnect(tx, changed, with_ways_out(endpoints))
+        return changed
+
+    changed = means.db.transact(accept)
     means.waker.wake()
     return changed
 

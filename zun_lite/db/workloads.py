@@ -25,7 +25,7 @@ from zun_lite.domain.desired import Desired
 from zun_lite.domain.lifecycle import ABSENT, PRESENT, Goal, Observed, Status, status_of
 from zun_lite.domain.resources import Resources
 from zun_lite.domain.spec import ContainerSpec
-from zun_lite.domain.wiring import Wiring
+from zun_lite.domain.wiring import Endpoint, Wiring
 
 workloads = sa.Table(
     "workloads",
@@ -373,6 +373,12 @@ def provide(tx: sa.Connection, workload: Workload, wiring: Wiring) -> bool:
     )
     _tell(tx, workload, status, before=current)
     return True
+
+
+def reconnect(tx: sa.Connection, workload: Workload, endpoints: tuple[Endpoint, ...]) -> None:
+    """The same ports, as its host is to make them at the start that was just ordered by change()."""
+    wiring = replace(workload.wiring, endpoints=endpoints)
+    tx.execute(sa.update(workloads).where(workloads.c.uuid == workload.uuid).values(wiring=wiring.to_json()))
 
 
 def trimmed(tx: sa.Connection, workload: Workload) -> None:

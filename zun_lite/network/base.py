@@ -61,6 +61,13 @@ class NetworkProvider(Protocol):
         """
         ...
 
+    def renewed(self, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+        """What was provided, with what its subnets say now of gateways, routes and name servers.
+
+        One whose port is gone stays as it is.
+        """
+        ...
+
     def open_ports(self, workload_uuid: str, project_id: str, exposed: tuple[str, ...]) -> str:
         """The id of a security group of the workload's that lets everybody in to these ports, like 80/tcp.
 

@@ -138,6 +138,15 @@ class EmbeddedNetworks:
 
         return self._db.transact(work)
 
+    def renewed(self, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+        """What was provided, with what its subnets say now; one whose port is gone stays as it is."""
+        with self._db.read() as tx:
+            known = [ports.get(tx, endpoint.port_id) for endpoint in endpoints]
+            return tuple(
+                endpoint if port is None else endpoint_of(tx, port, port.position or 0)
+                for endpoint, port in zip(endpoints, known, strict=True)
+            )
+
     def open_ports(self, workload_uuid: str, project_id: str, exposed: tuple[str, ...]) -> str:
         """The id of the group that lets everybody in to these ports of the workload, made now if it is not yet."""
         return self._db.transact(lambda tx: groups.open_ports(tx, workload_uuid, project_id, exposed).uuid)

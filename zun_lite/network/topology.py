@@ -162,7 +162,7 @@ def create_subnet(
 
 
 def change_subnet(tx: sa.Connection, subnet: subnets.Subnet, changes: Mapping[str, Any]) -> subnets.Subnet:
-    """changes: by column name. What containers were wired with stays as it was; new ports get the new values."""
+    """changes: by column name. Containers keep what they were wired with until their user starts them anew."""
     revisions.raise_one(tx, subnets.scope(subnet.uuid))
     wanted = dict(changes)
     if wanted.get("gateway_ip") is not None:
