@@ -15,7 +15,7 @@ from tests.system.netd.test_names import ask as ask_name
 from tests.system.underlay import Underlay
 
 SOON_SECONDS = 15.0
-METADATA = "169.254.169.254"
+METADATA, METADATA_V6 = "169.254.169.254", "fd00:ec2::254"
 
 
 class FleetTests(FleetTestCase):
@@ -200,11 +200,25 @@ class FleetTests(FleetTestCase):
         with listening(host, METADATA, 80):
             self.assertTrue(connects(host, METADATA, 80), "it is there")
             self.assertFalse(reaches_soon(self.a, METADATA, 80))
-        self.b.run("ip", "address", "add", f"{METADATA}/32", "dev", "lo")
-        with listening(self.b, METADATA, 80):
-            self.assertFalse(reaches_soon(self.a, METADATA, 80), "nor to a neighbour that has it")
-        with listening(self.b, self.b.v4, 80):
-            self.assertTrue(connects(self.a, self.b.v4, 80))
+
+    def test_nor_does_it_lead_to_a_neighbour_that_has_it(self) -> None:
+        """B6. The neighbour's port is not guarded, so that nothing but the address itself is in the way."""
+        port = self.ask("GET", f"ports/{self.b.port_id}")["port"]
+        guarded = {"port_security_enabled": True, "security_groups": port["security_groups"]}
+        self.addCleanup(self.ask, "PUT", f"ports/{self.b.port_id}", {"port": guarded})
+        open_port = {"port_security_enabled": False, "security_groups": []}
+        self.ask("PUT", f"ports/{self.b.port_id}", {"port": open_port})
+        for family, via, metadata, other in (
+            ("-4", self.b.v4, METADATA, "198.51.100.7"),
+            ("-6", self.b.v6, METADATA_V6, "2001:db8:5::7"),
+        ):
+            for address in (metadata, other):
+                self.assertEqual(0, self.a.run("ip", family, "route", "replace", address, "via", via).returncode)
+                self.assertEqual(0, self.b.run("ip", family, "address", "add", address, "dev", "lo").returncode)
+            with listening(self.b, other, 80):
+                self.fleet.wait(lambda other=other: connects(self.a, other, 80, 1.0), f"{other} is reached")
+            with listening(self.b, metadata, 80):
+                self.assertFalse(reaches_soon(self.a, metadata, 80), metadata)
 
     def test_a_container_on_several_networks_has_one_default_route(self) -> None:
         side = self.fleet.make_network("10.9.0.0/24", name="side")
