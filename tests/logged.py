@@ -6,20 +6,22 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import sys
 from collections.abc import Iterator
 
-from zun_lite.common import log
+from zun_lite.common import config, log
 
 
 @contextlib.contextmanager
 def logged() -> Iterator[io.StringIO]:
     """The log of the program `test` while the block runs; its value is the text so far."""
-    root, text = logging.getLogger(), io.StringIO()
+    root, text, hook = logging.getLogger(), io.StringIO(), sys.excepthook
     handlers, level = root.handlers[:], root.level
     with contextlib.redirect_stderr(text):
-        log.set_up("test")
+        log.set_up("test", config.load([], state_dir="/nonexistent/zun_lite"))
     try:
         yield text
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
+        sys.excepthook = hook

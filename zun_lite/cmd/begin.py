@@ -18,9 +18,9 @@ def configured(program: str, arguments: Sequence[str] = ()) -> cfg.ConfigOpts:
     """The configuration of a program whose log has begun. Ends the process where the configuration is wrong."""
     try:
         conf = config.load(arguments, prog=program)
+        log.set_up(program, conf)
     except errors.ZunError as error:
         refuse(program, error)
-    log.set_up(program, debug=conf.debug)
     return conf
 
 

@@ -31,6 +31,7 @@ SHARED = (
     "logging.handlers",
     "orjson",
     "oslo_config.cfg",
+    "oslo_log.log",
     "requests",
     "setproctitle",
     "sqlalchemy",

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from oslo_config import cfg, types
 
-from zun_lite.common import config_check
+from zun_lite.common import config_check, log
 
 DEFAULT_STATE_DIR = "/var/lib/zun_lite"
 POLICY_FILE = "/etc/zun_lite/policy.yaml"
@@ -33,7 +33,6 @@ core_opts = [
         item_type=types.String(choices=["netd", "api", "controller", "gateway", "agent"]),
         help="What `zun-lite up` runs here; a host that joined a fleet runs netd and agent.",
     ),
-    cfg.BoolOpt("debug", default=False, help="Log every step, not only changes."),
 ]
 api_opts = [
     cfg.HostAddressOpt("bind", default="127.0.0.1", help="Address to listen on."),
@@ -359,7 +358,7 @@ container_opts = [
 ]
 
 GROUPS: dict[str | None, Sequence[cfg.Opt]] = {
-    None: core_opts,
+    None: [*core_opts, *log.options()],
     "api": [*api_opts, *_certificate_opts()],
     "audit": audit_opts,
     "tls": tls_opts,
