@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import uuid
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -239,8 +240,11 @@ class ImportTest(ApiTestCase):
         self.assertIsNone(self.workload(capsule))
 
     def test_a_database_that_is_not_zuns_is_refused_in_one_line(self) -> None:
+        other = Path(self.conf.state_dir) / "other.sqlite"
+        other.touch()
         for url, said in (
             (f"sqlite:///{self.conf.state_dir}/other.sqlite", "is not Zun's: it has no table alembic_version"),
+            (f"sqlite:///{self.conf.state_dir}/absent.sqlite", "There is no database at sqlite:///"),
             ("postgresql://user:secret@127.0.0.1:1/zun", "cannot be used"),
             ("zun", "is not a database's URL"),
         ):
@@ -250,6 +254,7 @@ class ImportTest(ApiTestCase):
             self.assertIn(said, refused.message)
             self.assertNotIn("secret", refused.message)
             self.assertNotIn("\n", refused.message)
+        self.assertEqual(["other.sqlite"], [path.name for path in other.parent.glob("*.sqlite")])
 
     def test_an_older_schema_is_refused_with_what_brings_it_up_to_date(self) -> None:
         with mock.patch.dict(zun_rows._NEEDED, {"container": ("uuid", "column_of_tomorrow")}):

@@ -19,7 +19,7 @@ from zun_lite.agent.runtime.base import Limits as ContainerLimits
 from zun_lite.agent.runtime.docker import DockerRuntime
 from zun_lite.client.netd import NetdClient
 from zun_lite.cmd import begin
-from zun_lite.db import books, hosts
+from zun_lite.db import books, hosts, version
 from zun_lite.db.engine import Database
 from zun_lite.domain import errors
 from zun_lite.domain.audit import Books, ContainerFact, Finding, HostFacts, NetdFact, judge, unsettled
@@ -49,6 +49,7 @@ def audit(conf: cfg.ConfigOpts, wait_seconds: float) -> tuple[list[Finding], Boo
     db = Database(conf.database.connection)
     try:
         db.reach()
+        version.check(db)
         waiting = _settle(db, wait_seconds)
         with db.read() as tx:
             host = hosts.by_name(tx, conf.agent.host_name)

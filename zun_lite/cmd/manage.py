@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except SQLAlchemyError as error:
         reason = " ".join(str(getattr(error, "orig", None) or error).split())
-        print(f"{PROGRAM}: The database did not do it: {reason}; see [database] connection.", file=sys.stderr)
+        print(f"{PROGRAM}: The database did not do it: {reason}; look at it, and at the URL.", file=sys.stderr)
         return 1
     return 0
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -69,6 +70,9 @@ class ZunDatabase:
 
     def __init__(self, url: str) -> None:
         self._db = Database(url)
+        if self._db.is_sqlite and not os.path.exists(str(self._db.engine.url.database)):
+            # SQLite would make it.
+            raise errors.Invalid(f"There is no database at {self._db.name}; name that of Zun.")
         self._db.reach()
         self._tables = self._read_tables()
 

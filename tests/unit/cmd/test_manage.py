@@ -69,7 +69,7 @@ class ManageTest(unittest.TestCase):
             code, said = self.manage("db", "sync")
         self.assertEqual(1, code)
         self.assertEqual(1, len(said.splitlines()), said)
-        self.assertIn("permission denied for schema public; see [database] connection", said)
+        self.assertIn("permission denied for schema public; look at it", said)
 
 
 class HelpTest(unittest.TestCase):

@@ -34,7 +34,7 @@ class LinesTest(unittest.TestCase):
 
 class OptionsTest(unittest.TestCase):
     def program(self, *lines: str) -> tuple[int, str]:
-        """The exit code and standard error of one that logs a line, under these options; its files are in self.folder."""
+        """The exit code and standard error of one that logs a line, under these options; its files: self.folder."""
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
