@@ -42,7 +42,7 @@ def main(state_dir: str, token_id: str, port: str) -> None:
 
     placed: Any = app
     placed.Authenticate = Admit
-    Server(conf, services).run()
+    Server(conf, services, None).run()
 
 
 if __name__ == "__main__":
