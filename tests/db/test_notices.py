@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import threading
@@ -168,17 +169,29 @@ class NoticesTest(DatabaseTestCase):
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
-    status, pause_seconds = 204, 0.0
+    status, pause_seconds, drips = 204, 0.0, 0
     got: list[tuple[dict[str, str], bytes]] = []
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         type(self).got.append((dict(self.headers), body))
         time.sleep(self.pause_seconds)
+        if self.drips:
+            with contextlib.suppress(OSError):
+                self._drip()
+            return
         self.send_response(self.status)
         if self.status == 302:
             self.send_header("Location", "/elsewhere")
         self.end_headers()
+
+    def _drip(self) -> None:
+        """An answer whose headers come byte by byte, never long after one another."""
+        self.wfile.write(f"HTTP/1.1 {self.status} Well\r\nSlow: ".encode())
+        for _ in range(self.drips):
+            self.wfile.write(b"x")
+            time.sleep(0.05)
+        self.wfile.write(b"\r\n\r\n")
 
     def log_message(self, *_: Any) -> None:
         """Nothing."""
@@ -217,6 +230,15 @@ class WebhookTest(testtools.TestCase):
         before = time.monotonic()
         self.assertRaises(errors.Unavailable, self.tell, 0.3)
         self.assertLess(time.monotonic() - before, 4.0)
+
+    def test_a_webhook_that_answers_byte_by_byte_is_given_up(self) -> None:
+        self.receiver.drips = 3
+        self.tell(10.0)
+        self.receiver.drips = 60
+        before = time.monotonic()
+        refused = self.assertRaises(errors.Unavailable, self.tell, 0.3)
+        self.assertLess(time.monotonic() - before, 2.0)
+        self.assertIn("within 0.3 s", refused.message)
 
     def test_nobody_there_is_said_without_the_address(self) -> None:
         nobody = Webhook("http://user:secret@127.0.0.1:1/x", b"k", Clock(), 1.0)

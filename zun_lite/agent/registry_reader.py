@@ -19,7 +19,7 @@ import orjson
 import requests
 from urllib3.exceptions import HTTPError
 
-from zun_lite.agent.bounded_session import bounded_session
+from zun_lite.client.bounded_session import bounded_session
 from zun_lite.domain import errors, image_reference
 from zun_lite.domain.desired import Login
 from zun_lite.domain.image_reference import Reference

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import time
 from typing import Any
 
 import orjson
 import requests
 
+from zun_lite.client.bounded_session import bounded_session
 from zun_lite.common.clock import Clock
 from zun_lite.domain import errors
 
@@ -25,15 +27,13 @@ TIMESTAMP, SIGNATURE = "X-Zun-Lite-Timestamp", "X-Zun-Lite-Signature"
 
 
 class Webhook:
-    """key: what both sides know. timeout_seconds: for the connection, and for each wait for the answer."""
+    """key: what both sides know. timeout_seconds: from the beginning to the end of an answer, however it comes."""
 
     def __init__(self, url: str, key: bytes, clock: Clock, timeout_seconds: float) -> None:
         self.url = url
         self._key = key
         self._clock = clock
         self._timeout_seconds = timeout_seconds
-        self._session = requests.Session()
-        self._session.trust_env = False
 
     def tell(self, document: dict[str, Any]) -> None:
         """Unavailable: it was not taken: no answer in time, or none of 200 to 299."""
@@ -44,18 +44,23 @@ class Webhook:
             TIMESTAMP: moment,
             SIGNATURE: signature(self._key, moment, body),
         }
+        until = time.monotonic() + self._timeout_seconds
         try:
-            answer = self._session.post(
-                self.url,
-                data=body,
-                headers=headers,
-                timeout=(self._timeout_seconds, self._timeout_seconds),
-                allow_redirects=False,
-                stream=True,
-            )
-            answer.close()
+            with bounded_session(until) as session:
+                session.trust_env = False
+                answer = session.post(
+                    self.url,
+                    data=body,
+                    headers=headers,
+                    timeout=(self._timeout_seconds, self._timeout_seconds),
+                    allow_redirects=False,
+                    stream=True,
+                )
         except requests.RequestException as error:
             raise errors.Unavailable(f"The webhook does not answer: {type(error).__name__}.") from error
+        if time.monotonic() >= until:
+            # An answer that was cut looks like one whose headers have ended.
+            raise errors.Unavailable(f"The webhook did not answer within {self._timeout_seconds:g} s.")
         if not 200 <= answer.status_code < 300:
             raise errors.Unavailable(f"The webhook answered {answer.status_code}.")
 
