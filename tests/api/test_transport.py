@@ -139,6 +139,15 @@ class TransportTest(ApiTestCase):
                 answer = self.call(method, path, {"network": {}} if "network" in path and method == "POST" else None)
             self.assertEqual((503, "5"), (answer.status_code, answer.headers.get("Retry-After")), answer.text)
 
+    def test_a_load_balancer_learns_by_get_or_head_whether_the_database_answers(self):
+        def ask(method: str) -> tuple[int, str]:
+            answer = self.client.simulate_request(method, "/healthcheck")
+            return answer.status_code, answer.text
+
+        self.assertEqual([(200, "OK"), (204, "")], [ask("GET"), ask("HEAD")])
+        with mock.patch.object(self.db, "engine", sa.create_engine("sqlite:////nowhere/at/all.sqlite")):
+            self.assertEqual([503, 503], [ask("GET")[0], ask("HEAD")[0]])
+
     def test_a_statement_that_is_wrong_is_our_fault(self):
         def read(*arguments, **more):
             with self.db.read() as tx:
