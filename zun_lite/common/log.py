@@ -45,6 +45,8 @@ def options() -> list[cfg.Opt]:
     made = [copy.copy(option) for option in known]
     for option in made:
         option.default = _DEFAULTS.get(option.dest, option.default)
+        # Files are read once, at the start.
+        option.mutable = False
     return made
 
 
