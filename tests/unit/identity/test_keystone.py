@@ -85,7 +85,7 @@ class ProviderTest(testtools.TestCase):
             refused = self.assertRaises(
                 errors.Unavailable, keystone.KeystoneIdentity, config.load([], state_dir="/nonexistent"), self.clock
             )
-        self.assertIn("zun_lite[openstack]", refused.message)
+        self.assertIn("zun_lite[keystone]", refused.message)
 
     def test_an_unknown_token_is_unauthorized_and_a_silent_keystone_unavailable(self):
         ready = self.ready()
