@@ -30,6 +30,7 @@ RUN_PACKAGES := $(DOCKER_PACKAGE) $(VENV_PACKAGE) nftables iproute2 iptables bus
       util-linux ca-certificates
 TEST_PACKAGES := $(RUN_PACKAGES) postgresql mariadb-server docker-registry git
 BENCH_PACKAGES := wrk fio
+CHAOS_PACKAGES := prometheus
 OPENSTACK_PACKAGES := rabbitmq-server shellcheck curl
 
 help:
@@ -51,6 +52,7 @@ bench: test-setup $(KEYSTONE_VENV)/.keystone
 	@CLIENTS_VENV="$(abspath $(CLIENTS_VENV))" KEYSTONE_VENV="$(abspath $(KEYSTONE_VENV))" $(VENV)/bin/python -m tests.bench
 
 chaos: test-setup
+	@$(call install,$(CHAOS_PACKAGES))
 	@CLIENTS_VENV="$(abspath $(CLIENTS_VENV))" TEST_PATH=./tests/chaos $(VENV)/bin/stestr run --concurrency 1
 
 docs: $(VENV)/.docs

@@ -13,7 +13,8 @@ from tests.bench.alone import running_container
 from tests.bench.lists import a_database
 from tests.bench.measure import Row
 from tests.builders import copy_workload
-from zun_lite.api.metrics import COUNT_EVERY_SECONDS, Cloud, Counts
+from zun_lite.api.cloud_metrics import COUNT_EVERY_SECONDS, Cloud
+from zun_lite.api.metrics import Counts
 from zun_lite.common.clock import StoppedClock
 from zun_lite.db.engine import Database
 
@@ -42,7 +43,7 @@ def page_of(db: Database, containers: int) -> Callable[[], float]:
     running_container(db, "p0", 0)
     copy_workload(db, ({"status": STATUSES[number % len(STATUSES)]} for number in range(1, containers)))
     clock, registry = StoppedClock(), CollectorRegistry(auto_describe=False)
-    for collector in (Counts(), Cloud(db, clock)):
+    for collector in (Counts(), Cloud(db, clock, {}, 30.0)):
         registry.register(collector)  # type: ignore[arg-type]
 
     def page() -> float:

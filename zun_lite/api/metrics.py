@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """GET /metrics: what the API does and what the cloud holds, in numbers, in Prometheus' form.
 
-Numbers of all tenants together: no name, id or address of anybody is in it, and how many containers there
-are in which status is one query, however many. Asked from the machine itself only, and from networks that
-the operator names; for all others there is nothing here.
+Numbers of all tenants together: no name, id or address of anybody is in it. Asked from the
+machine itself only, and from networks that the operator names; for all others there is nothing here.
 """
 
 from __future__ import annotations
@@ -21,12 +20,10 @@ from typing import Any
 import falcon
 import sqlalchemy as sa
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
 from zun_lite.api import paths
-from zun_lite.common.clock import Clock
-from zun_lite.db import hosts, workloads
-from zun_lite.db.engine import Database
+from zun_lite.api.cloud_metrics import Cloud
 from zun_lite.domain import errors
 
 SERVICES = (paths.CONTAINER, paths.IDENTITY, paths.NETWORK, paths.VOLUME, paths.IMAGE, paths.NODE)
@@ -35,7 +32,6 @@ CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 BOUNDS_SECONDS = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
 # of servers, each with a row of its own, so that no lock is shared with one that may be killed
 MOST_WORKERS = 64
-COUNT_EVERY_SECONDS = 10.0
 _COUNTS = len(SERVICES) * len(METHODS) * len(CLASSES)
 _BUCKETS = len(SERVICES) * (len(BOUNDS_SECONDS) + 1)
 _ROW = _COUNTS + _BUCKETS + len(SERVICES)
@@ -86,35 +82,6 @@ class Counts:
             spans.add_metric([service], buckets, sums[_COUNTS + _BUCKETS + which])
         yield requests
         yield spans
-
-
-class Cloud:
-    """How many containers and capsules there are in which status, and hosts in which state. Counted now and then."""
-
-    def __init__(self, db: Database, clock: Clock) -> None:
-        self._db = db
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._counted_at = -COUNT_EVERY_SECONDS
-        self._found: list[Metric] = []
-
-    def collect(self) -> Iterable[Metric]:
-        with self._lock:
-            now = self._clock.monotonic()
-            if now - self._counted_at >= COUNT_EVERY_SECONDS:
-                self._found, self._counted_at = list(self._count()), now
-            return self._found
-
-    def _count(self) -> Iterator[Metric]:
-        with self._db.read() as tx:
-            for name, text, label, counts in (
-                ("workloads", "Containers and capsules.", "status", workloads.count_by_status(tx)),
-                ("hosts", "Hosts.", "state", hosts.count_by_state(tx)),
-            ):
-                metric = GaugeMetricFamily(f"zun_lite_{name}", text, labels=[label])
-                for value, count in sorted(counts.items()):
-                    metric.add_metric([value], count)
-                yield metric
 
 
 class CountRequests:

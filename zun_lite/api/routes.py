@@ -8,6 +8,7 @@ are listed where their resources are.
 from __future__ import annotations
 
 from zun_lite.api import identity, image, network, node, openapi, volume
+from zun_lite.api.cloud_metrics import Cloud
 from zun_lite.api.container.capsules import Capsule, Capsules
 from zun_lite.api.container.commits import Commits
 from zun_lite.api.container.connections import Connections
@@ -26,7 +27,7 @@ from zun_lite.api.container.streams import Streams, Terminals
 from zun_lite.api.container.verbs import Verbs
 from zun_lite.api.health import Health
 from zun_lite.api.image.transfers import Transfers
-from zun_lite.api.metrics import Cloud, Metrics
+from zun_lite.api.metrics import Metrics
 from zun_lite.api.node import docker as node_docker
 from zun_lite.api.node import images as node_images
 from zun_lite.api.node import streams as node_streams
@@ -43,7 +44,7 @@ LIFE = ("start", "stop", "reboot", "pause", "unpause", "kill", "rebuild", "resiz
 
 def routes(services: Services, cache: TokenCache, rules: Policy) -> list[Route]:
     waits = Waits(services.conf.api.threads)
-    cloud = Cloud(services.means.db, services.means.clock)
+    cloud = _cloud_metrics(services)
     transfers = Transfers(services.conf.api.threads // 2, waits)
     return [
         ("/healthcheck", Health(services.means.db), None),
@@ -58,6 +59,12 @@ def routes(services: Services, cache: TokenCache, rules: Policy) -> list[Route]:
         *node.resources(services.means, services.grant_public_key, _cas(services)),
         *node_streams.resources(services, rules, waits),
     ]
+
+
+def _cloud_metrics(services: Services) -> Cloud:
+    conf = services.conf
+    certificates = {name: conf[name].tls_cert_file for name in ("api", "gateway", "agent") if conf[name].tls_cert_file}
+    return Cloud(services.means.db, services.means.clock, certificates, conf.api.host_key_days)
 
 
 def _cas(services: Services) -> bytes | None:

@@ -11,9 +11,11 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from oslo_config import cfg
+from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from zun_lite.agent.runtime.base import Limits as ContainerLimits
 from zun_lite.agent.runtime.docker import DockerRuntime
@@ -39,6 +41,12 @@ def main(argv: list[str] | None = None) -> int:
         print(f"zun-lite-audit: {error.message}", file=sys.stderr)
         return 3
     _print(found, read, as_json=arguments.json)
+    if arguments.textfile:
+        try:
+            write_textfile(arguments.textfile, found, time.time())
+        except OSError as error:
+            print(f"zun-lite-audit: --textfile {arguments.textfile} cannot be written: {error}.", file=sys.stderr)
+            return 3
     if any(finding.sentence.startswith(NOT_SETTLED) for finding in found):
         return 2
     return 1 if found else 0
@@ -119,6 +127,19 @@ def _look(conf: cfg.ConfigOpts, host_uuid: str) -> HostFacts:
     )
 
 
+def write_textfile(path: str, found: Sequence[Finding], now: float) -> None:
+    """For the textfile collector of Prometheus' node exporter; replaced as a whole. now: seconds since 1970.
+
+    OSError: it cannot be written.
+    """
+    registry = CollectorRegistry()
+    findings = Gauge("zun_lite_audit_findings", "What zun-lite-audit found last.", registry=registry)
+    findings.set(len(found))
+    ended = Gauge("zun_lite_audit_timestamp_seconds", "When zun-lite-audit last looked.", registry=registry)
+    ended.set(now)
+    write_to_textfile(path, registry)
+
+
 def _ids(files: list[str], suffix: str) -> tuple[str, ...]:
     return tuple(name.removesuffix(suffix) for name in files if name.endswith(suffix))
 
@@ -138,6 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="zun-lite-audit", description="Check SQL against this host; changes nothing.")
     parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="wait so long for all to settle")
     parser.add_argument("--json", action="store_true", help="findings as a JSON list")
+    parser.add_argument("--textfile", metavar="FILE", help="write how many, for Prometheus' node exporter: NAME.prom")
     return parser
 
 

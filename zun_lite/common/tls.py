@@ -9,6 +9,8 @@ import ssl
 import threading
 from typing import Any
 
+from cryptography import x509
+
 from zun_lite.domain import errors
 
 LOG = logging.getLogger(__name__)
@@ -55,6 +57,16 @@ def serve(section: str, cert_file: str | None, key_file: str | None) -> ssl.SSLC
         ) from error
     context.sni_callback = pair.choose
     return context
+
+
+def ends_at(cert_file: str) -> float | None:
+    """When the first of the certificates in a file ends, seconds since 1970; None where none can be read."""
+    try:
+        with open(cert_file, "rb") as file:
+            found = x509.load_pem_x509_certificates(file.read())
+    except (OSError, ValueError):
+        return None
+    return min(one.not_valid_after_utc.timestamp() for one in found)
 
 
 def impatient(context: ssl.SSLContext, seconds: float) -> ssl.SSLContext:

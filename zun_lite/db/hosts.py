@@ -178,11 +178,6 @@ def every(tx: sa.Connection) -> list[Host]:
     return [_host(row) for row in tx.execute(sa.select(hosts).order_by(hosts.c.name)).mappings()]
 
 
-def count_by_state(tx: sa.Connection) -> dict[str, int]:
-    query = sa.select(hosts.c.state, sa.func.count()).group_by(hosts.c.state)
-    return {str(state): int(count) for state, count in tx.execute(query)}
-
-
 def heard_of(tx: sa.Connection, uuid: str, boot_id: str, problem: str | None) -> None:
     """A heartbeat. It does not make a host ready: only a full report does."""
     tx.execute(
