@@ -9,12 +9,13 @@ import tarfile
 import threading
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import docker.errors
 
 from tests.agent.engine import DockerCase
 from tests.unit.domain.test_tar import a_member, a_tar
-from zun_lite.agent.runtime import docker_archives
+from zun_lite.agent.runtime import docker_archives, docker_streams
 from zun_lite.agent.runtime.base import Bind
 from zun_lite.agent.runtime.docker_archives import DockerArchives
 from zun_lite.agent.runtime.docker_streams import DockerStreams
@@ -293,6 +294,28 @@ class TerminalsTest(StreamsCase, unittest.IsolatedAsyncioTestCase):
         duplex = await self.streams.start_exec(uuid, exec_id)
         with self.assertRaises(errors.ZunError):
             await self.streams.start_exec(uuid, exec_id)
+        await duplex.close()
+
+    async def test_docker_is_asked_about_a_command_only_where_it_was_not_made_by_this_agent(self):
+        uuid = self.running()
+        made, older = (self.streams.create_exec(uuid, ["cat"], True) for _ in range(2))
+        with mock.patch.object(self.runtime, "asking", side_effect=AssertionError("Docker was asked")):
+            duplex = await self.streams.start_exec(uuid, made)
+            with self.assertRaises(AssertionError):
+                await self.streams.start_exec(uuid, made)
+        await duplex.close()
+        after_a_restart = DockerStreams(self.runtime, self.engine.socket, mock.Mock(), self)
+        duplex = await after_a_restart.start_exec(uuid, older)
+        with self.assertRaises(errors.Conflict):
+            await after_a_restart.start_exec(uuid, older)
+        await duplex.close()
+
+    async def test_commands_that_were_made_long_ago_are_not_remembered_and_started_all_the_same(self):
+        uuid = self.running()
+        with mock.patch.object(docker_streams, "MOST_REMEMBERED", 2):
+            first, *_ = (self.streams.create_exec(uuid, ["cat"], True) for _ in range(4))
+        self.assertEqual(2, len(self.streams._made))
+        duplex = await self.streams.start_exec(uuid, first)
         await duplex.close()
 
     async def test_a_command_of_another_container_is_none(self):

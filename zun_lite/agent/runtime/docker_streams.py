@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Looks into Docker's containers: processes, use, terminals. Files are in docker_archives.py.
 
-An exec is believed to be a workload's only if Docker says that it is of that workload's container.
+An exec is believed to be a workload's only if it was made here for it, or if Docker says that it is of that
+workload's container.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
@@ -24,10 +27,21 @@ from zun_lite.domain import errors
 
 LOOK_SECONDS = 10.0
 OUTCOME_SECONDS = 5.0
+MOST_REMEMBERED = 1000
 _AGAIN_SECONDS = 0.005
 EXEC_ID = re.compile(r"[0-9a-f]{64}")
 # Docker gives these to the host's ps, and shows of its answer what is the container's
 _PS_ARGUMENTS = re.compile(r"[A-Za-z0-9 ,=:%_+-]{1,200}")
+
+
+@dataclass
+class Made:
+    """A command that was made here, which therefore Docker need not be asked about before it is started."""
+
+    uuid: str
+    container_id: str
+    terminal: bool
+    started: bool = False
 
 
 class DockerStreams:
@@ -39,6 +53,8 @@ class DockerStreams:
         self._socket = socket
         self._archives = archives
         self._sockets = sockets
+        self._lock = threading.Lock()
+        self._made: dict[str, Made] = {}
 
     def top(self, uuid: str, ps_args: str | None) -> Processes:
         if ps_args is not None and not _PS_ARGUMENTS.fullmatch(ps_args):
@@ -77,7 +93,12 @@ class DockerStreams:
     def create_exec(self, uuid: str, command: list[str], terminal: bool) -> str:
         container_id = self._running(uuid)
         with self._runtime.asking(LOOK_SECONDS) as api:
-            return api.exec_create(container_id, command, stdin=True, tty=terminal)["Id"]
+            exec_id: str = api.exec_create(container_id, command, stdin=True, tty=terminal)["Id"]
+        with self._lock:
+            if len(self._made) >= MOST_REMEMBERED:
+                del self._made[next(iter(self._made))]
+            self._made[exec_id] = Made(uuid, container_id, terminal)
+        return exec_id
 
     def resize_exec(self, uuid: str, exec_id: str, height: int, width: int) -> None:
         with self._runtime.asking(LOOK_SECONDS) as api:
@@ -143,7 +164,9 @@ class DockerStreams:
         return await hijack.hijack(self._socket, path, None, framed=not terminal)
 
     async def start_exec(self, uuid: str, exec_id: str) -> hijack.Hijacked:
-        terminal = await asyncio.to_thread(self._exec_to_start, uuid, exec_id)
+        terminal = self._made_to_start(uuid, exec_id)
+        if terminal is None:
+            terminal = await asyncio.to_thread(self._exec_to_start, uuid, exec_id)
         body = {"Detach": False, "Tty": terminal}
         return await hijack.hijack(self._socket, f"/exec/{exec_id}/start", body, framed=not terminal)
 
@@ -157,6 +180,15 @@ class DockerStreams:
         with self._runtime.asking(LOOK_SECONDS) as api:
             return bool(api.inspect_container(container_id)["Config"]["Tty"])
 
+    def _made_to_start(self, uuid: str, exec_id: str) -> bool | None:
+        """Whether it is to have a terminal; None: Docker has to say whether it may be started."""
+        with self._lock:
+            made = self._made.get(exec_id)
+            if made is None or made.uuid != uuid or made.started:
+                return None
+            made.started = True
+            return made.terminal
+
     def _exec_to_start(self, uuid: str, exec_id: str) -> bool:
         """Whether it is to have a terminal."""
         with self._runtime.asking(LOOK_SECONDS) as api:
@@ -168,7 +200,11 @@ class DockerStreams:
     def _exec(self, api: docker.APIClient, uuid: str, exec_id: str) -> dict[str, Any]:
         if not EXEC_ID.fullmatch(exec_id):
             raise errors.Invalid("exec_id is 64 hexadecimal digits.")
-        container_id = self._runtime.of_workload(uuid).container_id
+        made = self._made.get(exec_id)
+        if made is not None and made.uuid == uuid:
+            container_id = made.container_id
+        else:
+            container_id = self._runtime.of_workload(uuid).container_id
         try:
             found = api.exec_inspect(exec_id)
         except docker.errors.NotFound:
