@@ -25,13 +25,18 @@ if __name__ == "__main__":
 """
 
 
+def put_modules(folder: Path) -> None:
+    """The product's own, compiled."""
+    shutil.copytree(TOP / "zun_lite", folder / "zun_lite", ignore=shutil.ignore_patterns("__pycache__"))
+    if not compileall.compile_dir(folder / "zun_lite", quiet=2):
+        raise AssertionError(f"{folder} could not be compiled")
+
+
 def make_zl(folder: Path) -> Path:
     """The program, in a folder that is to be new. Libraries are those of the environment that runs the tests."""
     venv.create(folder, with_pip=False, symlinks=True)
     modules = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
-    shutil.copytree(TOP / "zun_lite", modules / "zun_lite", ignore=shutil.ignore_patterns("__pycache__"))
-    if not compileall.compile_dir(modules / "zun_lite", quiet=2):
-        raise AssertionError(f"{modules} could not be compiled")
+    put_modules(modules)
     (modules / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
     program = folder / "bin" / "zl"
     program.write_text(SCRIPT.format(python=folder / "bin" / "python"))

@@ -11,6 +11,7 @@ import importlib.util
 import os
 from pathlib import Path
 
+from tests.clients.installed import put_modules
 from tests.clients.runner import TOP
 
 
@@ -27,7 +28,7 @@ def make_path(folder: Path) -> str:
         if group.startswith("openstack."):
             lines.append(f"[{group}]{entries}\n")
     (about / "entry_points.txt").write_text("\n".join(lines))
-    (folder / "zun_lite").symlink_to(TOP / "zun_lite")
+    put_modules(folder)
     found = importlib.util.find_spec("websockets")
     assert found is not None and found.origin is not None
     (folder / "websockets").symlink_to(os.path.dirname(found.origin))

@@ -175,6 +175,19 @@ class CommandLineTest(CommandLineCase):
                               "demo:latest", "true").stdout.strip()  # fmt: skip
         self.assertRegex(uuid, "^[0-9a-f-]{36}$")
 
+    def test_the_plugin_reads_a_command_when_it_is_run_and_not_when_it_is_listed(self):
+        script = (
+            "import sys; from importlib.metadata import entry_points; "
+            "found = {point.name: point.load() for point in entry_points(group='openstack.extension') "
+            "if point.value.startswith('zun_lite')}; "
+            "listed = 'zun_lite.cli.containers' in sys.modules; "
+            "made = found['appcontainer_port-forward'](None, None); "
+            "print(len(found) > 40, listed, made.get_description(), 'zun_lite.cli.moving' in sys.modules)"
+        )
+        environment = {**self.environment, "PYTHONPATH": self.plugin_path}
+        done = self.run_command(str(venv() / "bin" / "python"), "-c", script, env=environment)
+        self.assertEqual("True False Reach a TCP port of a container from here True\n", done.stdout, done.stderr)
+
     def test_the_sdk_has_containers_by_the_vendor_hook(self):
         script = (
             "import openstack, json\n"

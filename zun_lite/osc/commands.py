@@ -26,15 +26,36 @@ _BASES = {PLAIN: osc.Command, TABLE: osc.Lister, RECORD: osc.ShowOne}
 def __getattr__(name: str) -> Any:
     """The class of a command, for entry points: its words with underscores between them."""
     if name.startswith(("appcontainer_", "capsule_")):
-        found = find(name.split("_"))
-        # the long way, which reads all modules, is for words with a hyphen
-        for command in [found[0]] if found and not found[1] else every():
-            if command.words.replace(" ", "_").replace("-", "_") == name:
-                return globals().setdefault(name, _class_of(command))
+        return globals().setdefault(name, _late(name))
     raise AttributeError(f"there is no command {name!r} in {__name__}")
 
 
-def _class_of(command: Command) -> type:
+def _late(name: str) -> type:
+    """Stands for a command's class until one is made of it: cliff loads every command there is to run one of them."""
+
+    class Late:
+        # cliff looks at what a class takes before it makes one
+        def __init__(self, app: Any, app_args: Any, cmd_name: str | None = None) -> None:
+            """Never called, as what is made is of another class."""
+
+        def __new__(cls, app: Any, app_args: Any, cmd_name: str | None = None) -> Any:
+            return _class_of(_find(name))(app, app_args, cmd_name)
+
+    Late.__name__ = name
+    Late.__module__ = __name__
+    return Late
+
+
+def _find(name: str) -> Command:
+    found = find(name.split("_"))
+    # the long way, which reads all modules, is for words with a hyphen
+    for command in [found[0]] if found and not found[1] else every():
+        if command.words.replace(" ", "_").replace("-", "_") == name:
+            return command
+    raise AttributeError(f"there is no command {name!r} in {__name__}")
+
+
+def _class_of(command: Command) -> Any:
     base: Any = _BASES[command.shape]
 
     class Shown(base):
