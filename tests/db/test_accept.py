@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 
 import testtools
@@ -63,6 +64,16 @@ class AcceptTest(DatabaseTestCase):
         accepted = _race(64, lambda: create.create_container(means, a_caller(), None, a_spec(), run=True))
         self.assertEqual(10, len(accepted))
         self.assertEqual(10, len(page_of(means, a_caller(), filters={}, limit=100)))
+
+    def test_racing_creates_never_pass_a_quota_of_amounts(self):
+        """A8."""
+        for limit in ({"cpu": 10}, {"memory": 640}, {"disk": 10}):
+            means = means_of(self.db, limits=Limits(**{"containers": -1, "cpu": -1, "memory": -1, "disk": -1, **limit}))
+            project = next(iter(limit))
+            a_host(means, project, capacity=Resources(1000, 1000000, 1000))
+            caller, spec = a_caller(project), a_spec(disk_gib=1)
+            made = _race(32, functools.partial(create.create_container, means, caller, None, spec, run=True))
+            self.assertEqual(10, len(made), project)
 
     def test_racing_creates_never_pass_a_quota_of_the_projects_own(self):
         means = means_of(self.db, limits=Limits(containers=-1, cpu=-1, memory=-1))

@@ -7,6 +7,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import sqlalchemy as sa
+
 from tests.databases import on_every_database
 from tests.db.network_case import HOST, OTHER, PROJECT, NetworkTestCase, caller
 from zun_lite.db import ports, security_group_rules, security_groups
@@ -14,7 +16,7 @@ from zun_lite.domain import errors
 from zun_lite.domain.names import new_id
 from zun_lite.domain.plane import DNS_ADDRESS
 from zun_lite.domain.spec import NetworkRequest
-from zun_lite.network import groups
+from zun_lite.network import groups, topology
 from zun_lite.network.embedded import EmbeddedNetworks
 from zun_lite.network.ports import change_port, delete_port
 from zun_lite.network.quotas import NetworkQuotas
@@ -137,6 +139,26 @@ class EmbeddedNetworksTest(NetworkTestCase):
 
         with ThreadPoolExecutor(8) as threads:
             self.assertEqual(3, sum(threads.map(provide, range(8))))
+
+    def test_64_who_make_networks_get_10_of_10(self) -> None:
+        """A8."""
+        quotas, starting = NetworkQuotas({"network": 10}), threading.Barrier(64)
+
+        def make(tx: sa.Connection) -> None:
+            quotas.hold(tx, PROJECT, "network")
+            topology.create_network(tx, PROJECT, mtu=1450)
+
+        def ask(number: int) -> bool:
+            starting.wait(30)
+            try:
+                self.db.transact(make)
+            except errors.Conflict as error:
+                self.assertEqual("OverQuota", error.kind)
+                return False
+            return True
+
+        with ThreadPoolExecutor(64) as threads:
+            self.assertEqual(10, sum(threads.map(ask, range(64))))
 
     def test_release_deletes_what_was_made_and_gives_back_what_was_brought(self) -> None:
         network = self.network()

@@ -49,8 +49,8 @@ BUGS = (
     Bug(
         "volumes, snapshots and attachments are everybody's who knows their ids",
         "zun_lite/api/volume/lookups.py",
-        "    return caller.is_admin or project_id == caller.project_id\n",
-        "    return caller.is_admin or bool(project_id)\n",
+        "    return [] if caller.is_admin else [belonging_to(caller.project_id)]\n",
+        "    return []\n",
         "tests.api.test_volume_attachments.ForeignIdsTest.test_another_projects_things_are_not_there_in_any_route",
     ),
     Bug(
@@ -101,6 +101,13 @@ BUGS = (
         "        revisions.raise_one(tx, revisions.project(project_id))\n        check_quota(",
         "        check_quota(",
         "tests.db.test_accept.AcceptTestOnPostgresql.test_racing_creates_never_pass_the_quota",
+    ),
+    Bug(
+        "the quota of networks is counted before the project is held",
+        "zun_lite/network/quotas.py",
+        "        revisions.raise_one(tx, scope(project_id))\n",
+        "",
+        "tests.db.test_networks_provider.EmbeddedNetworksTestOnPostgresql.test_64_who_make_networks_get_10_of_10",
     ),
     Bug(
         "more memory for what exists is counted before the project is held",
