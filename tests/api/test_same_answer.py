@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import statistics
+import tempfile
 import time
 
 from tests.api.case import ApiTestCase
 from zun_lite.domain.names import new_id
+from zun_lite.identity import keys, payload
+from zun_lite.identity.keys import TokenKeys
 
 PAIRS = 100
 # how much longer the one may take than the other, by medians of what was asked in turns
@@ -44,3 +47,29 @@ class SameAnswerTest(ApiTestCase):
     def made(self, path: str, key: str, **fields) -> str:
         made = self.call("POST", path, {key: fields}).json
         return made.get(key, made).get("id") or made.get(key, made)["uuid"]
+
+    def test_every_token_that_is_not_good_is_answered_alike_whatever_is_wrong_with_it(self) -> None:
+        good, revoked, expiring = (self.log_in("demo").headers["X-Subject-Token"] for _ in range(3))
+        said = payload.open_sealed(TokenKeys(self.conf.identity.key_dir).fernet(), good)
+        elsewhere = tempfile.TemporaryDirectory()
+        self.addCleanup(elsewhere.cleanup)
+        folder = f"{elsewhere.name}/keys"
+        keys.make_first(folder)
+        foreign = payload.seal(TokenKeys(folder).fernet(), said)
+        self.assertEqual(200, self.asked(good).status_code)
+        self.assertEqual(200, self.asked(expiring).status_code)
+        self.client.simulate_delete(
+            "/identity/v3/auth/tokens", headers={"X-Auth-Token": good, "X-Subject-Token": revoked}
+        )
+        wrong = {self.told(token) for token in (foreign, revoked, good[:-2] + "AA", good[:-8], "gAAAAA", "x")}
+        self.clock.advance(3601)
+        wrong.add(self.told(expiring))
+        self.assertEqual(1, len(wrong), wrong)
+        self.assertEqual(401, next(iter(wrong))[0])
+
+    def asked(self, token: str):
+        return self.client.simulate_get("/v1/containers", headers={"X-Auth-Token": token})
+
+    def told(self, token: str) -> tuple[int, str]:
+        answer = self.asked(token)
+        return answer.status_code, answer.text.replace(answer.headers["X-Openstack-Request-Id"], "R")
