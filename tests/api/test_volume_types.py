@@ -53,6 +53,20 @@ class TypesTest(VolumeApiTestCase):
         self.assertEqual(202, self.call("DELETE", path, user="admin").status_code)
         self.denied(404, "itemNotFound", self.call("GET", path))
 
+    def test_a_list_is_cut_into_pages_that_end(self) -> None:
+        for name in ("one", "two"):
+            self.a_type(name)
+        found: list[str] = []
+        query = "?limit=1"
+        while page := self.get(f"{V3}/types{query}")["volume_types"]:
+            found.append(page[0]["name"])
+            self.assertEqual((1, True), (len(page), len(found) <= 3))
+            query = f"?limit=1&marker={page[0]['id']}"
+        self.assertEqual(self.type_names(), found)
+        self.assertEqual(found[1:], self.type_names("?offset=1"))
+        self.denied(404, "itemNotFound", self.call("GET", f"{V3}/types?marker=x"), "marker")
+        self.denied(400, "badRequest", self.call("GET", f"{V3}/types?limit=x"), "limit")
+
     def test_users_change_nothing_of_types(self) -> None:
         path = f"{V3}/types/{self.a_type('fast')['id']}"
         for method, where, body in (

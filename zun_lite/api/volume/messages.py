@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from zun_lite.api import media
 from zun_lite.api.services import Services
-from zun_lite.api.volume import bodies, lookups, views
+from zun_lite.api.volume import lookups, pages, views
 from zun_lite.api.volume import microversions as since
 from zun_lite.api.volume.microversions import negotiate
 from zun_lite.db import volume_snapshots, volumes
@@ -51,17 +51,7 @@ class Messages:
             asked = req.get_param(key)
             found = [item for item in found if asked in (None, "", item[key])]
         found.sort(key=lambda item: item["created_at"], reverse=True)
-        limit, marker = req.get_param("limit"), req.get_param("marker")
-        first = bodies.number("offset", req.get_param("offset") or "0")
-        if marker:
-            ids = [item["id"] for item in found]
-            if marker not in ids:
-                raise lookups.not_found(
-                    f"The marker {marker[:80]} is no message of this list; start again without one."
-                )
-            first += ids.index(marker) + 1
-        last = first + bodies.number("limit", limit) if limit else None
-        media.answer(resp, {"messages": found[first:last]})
+        media.answer(resp, {"messages": pages.cut(req, found)})
 
     def on_get_one(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
         since.needs(req, since.MESSAGES)

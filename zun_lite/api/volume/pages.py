@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 import falcon
 import sqlalchemy as sa
 
+from zun_lite.api.volume import bodies, lookups
 from zun_lite.api.volume.bodies import ListQuery
 from zun_lite.db.listing import exact
 
@@ -39,6 +40,18 @@ def body(
     if count is not None:
         shown["count"] = count
     return shown
+
+
+def cut(req: falcon.Request, found: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """The page of a list that is there as a whole: limit, offset and marker. NotFound: nothing in it has that id."""
+    limit, marker = req.get_param("limit"), req.get_param("marker")
+    first = bodies.number("offset", req.get_param("offset") or "0")
+    if marker:
+        ids = [item["id"] for item in found]
+        if marker not in ids:
+            raise lookups.not_found(f"The marker {marker[:80]} is nothing of this list; start again without one.")
+        first += ids.index(marker) + 1
+    return found[first : first + bodies.number("limit", limit) if limit else None]
 
 
 def narrowed(query: ListQuery, table: sa.Table, with_metadata: Callable[[str, str], Any] | None = None) -> list[Any]:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from zun_lite.api import media
 from zun_lite.api.services import Services
-from zun_lite.api.volume import bodies, lookups, views
+from zun_lite.api.volume import bodies, lookups, pages, views
 from zun_lite.api.volume.actions import read_action
 from zun_lite.db import volume_quotas, volume_types, volumes
 from zun_lite.db.volume_types import DEFAULT_ID, VolumeType
@@ -42,7 +42,8 @@ class Types:
             shown = [kind for kind in known if public is None or kind.is_public == public]
         else:
             shown = [kind for kind in known if kind.is_for(caller.project_id)]
-        media.answer(resp, {"volume_types": [views.volume_type(kind, admin=caller.is_admin) for kind in shown]})
+        found = [views.volume_type(kind, admin=caller.is_admin) for kind in shown]
+        media.answer(resp, {"volume_types": pages.cut(req, found)})
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         caller = req.context.caller
