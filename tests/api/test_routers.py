@@ -8,6 +8,7 @@ from typing import Any
 from falcon import testing
 
 from tests.api.network_case import V2, NetworkApiTestCase
+from tests.builders import a_host
 from zun_lite.domain.names import new_id
 
 
@@ -235,6 +236,20 @@ class BesidesTest(RouterApiTestCase):
         self.assertEqual([], self.items("agents", "host=nowhere", user="admin"))
         self.assertEqual(agent, self.get(f"{V2}/agents/{agent['id']}", user="admin")["agent"])
         self.denied(404, "AgentNotFound", self.call("GET", f"{V2}/agents/{new_id()}", user="admin"))
+
+    def test_agents_come_in_pages_and_in_order(self) -> None:
+        for name in ("host2", "host3"):
+            a_host(self.means, name)
+        found: list[str] = []
+        query = "sort_key=host&sort_dir=desc&limit=1"
+        while page := self.items("agents", query, user="admin"):
+            found.append(page[0]["host"])
+            self.assertEqual((1, True), (len(page), len(found) <= 3))
+            query = f"sort_key=host&sort_dir=desc&limit=1&marker={page[0]['id']}"
+        self.assertEqual(["host3", "host2", "host1"], found)
+        self.assertEqual([{"host": "host2"}], self.items("agents", "host=host2&fields=host", user="admin"))
+        for query in ("marker=x", "limit=x", "sort_key=x"):
+            self.assertEqual(400, self.call("GET", f"{V2}/agents?{query}", user="admin").status_code, query)
 
     def test_zones_are_listed_for_networks_and_routers(self) -> None:
         found = [(zone["name"], zone["resource"]) for zone in self.items("availability_zones")]

@@ -14,11 +14,13 @@ from zun_lite.api.network import queries
 from zun_lite.api.services import Services
 from zun_lite.db import hosts
 from zun_lite.db.hosts import Host
+from zun_lite.db.listing import Page
 from zun_lite.domain import errors
 from zun_lite.domain.caller import Caller
 from zun_lite.domain.names import as_id
 
 BINARY, KIND = "zun-lite-netd", "zun_lite host"
+_SORTABLE = {key: key for key in ("id", "host", "binary", "agent_type", "availability_zone", "admin_state_up")}
 
 
 class Agents:
@@ -26,16 +28,16 @@ class Agents:
 
     def __init__(self, services: Services) -> None:
         self._means = services.means
+        self._max_limit = services.conf.api.max_limit
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         _need_admin(req.context.caller)
-        asked = queries.read_pairs(req)
-        fields = asked.pop("fields", ())
+        query = queries.read_query(req, {}, _SORTABLE, self._max_limit)
         with self._means.db.read() as tx:
             views = [self._view(tx, host) for host in hosts.every(tx)]
-        for key, values in asked.items():
+        for key, values in query.others.items():
             views = [view for view in views if key not in view or str(view[key]) in values]
-        media.answer(resp, {"agents": [queries.project(view, fields) for view in views]})
+        media.answer(resp, {"agents": [queries.project(view, query.fields) for view in _cut(views, query.page)]})
 
     def on_get_one(self, req: falcon.Request, resp: falcon.Response, ident: str) -> None:
         _need_admin(req.context.caller)
@@ -85,6 +87,18 @@ class AvailabilityZones:
         for key in ("name", "resource", "state"):
             views = [view for view in views if key not in asked or view[key] in asked[key]]
         media.answer(resp, {"availability_zones": views})
+
+
+def _cut(views: list[dict[str, Any]], page: Page) -> list[dict[str, Any]]:
+    """A page of all that there are, forwards."""
+    for key, descending in reversed(page.order):
+        views = sorted(views, key=lambda view: str(view[key]), reverse=descending)
+    if page.marker is not None:
+        ids = [view["id"] for view in views]
+        if page.marker not in ids:
+            raise errors.Invalid(f"The marker {page.marker} is not the id of anything in this list; start again.")
+        views = views[ids.index(page.marker) + 1 :]
+    return views[: page.limit]
 
 
 def _need_admin(caller: Caller) -> None:
