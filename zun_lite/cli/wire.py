@@ -176,6 +176,8 @@ def exchange(
                     _send(connection, piece)
                     connection.sendall(b"\r\n")
             connection.sendall(b"0\r\n\r\n")
+            # what is made of a large body may take long
+            connection.settimeout(None)
     except (BrokenPipeError, ConnectionResetError):
         # the server may have said why it takes no more
         pass

@@ -60,8 +60,7 @@ class Flows:
         """One round trip for what a websocket takes several for."""
         order = order_of(await req.stream.read(MAX_FIRST_BYTES + 1))
         opening, target = await self._open(req, "execute", ident, {}, **order)
-        await target.send(channels.message(channels.STDIN, b""))
-        said = _frames(target)
+        said = _to_its_end(target)
 
         async def read() -> bytes | None:
             return await anext(said, None)
@@ -133,8 +132,12 @@ class Flows:
             raise
 
 
-async def _frames(target: Target) -> AsyncIterator[bytes]:
-    """What a process says and how it ended; a refusal of its host's is a status, too, as the answer has begun."""
+async def _to_its_end(target: Target) -> AsyncIterator[bytes]:
+    """Of a process that is to read nothing, in frames: what it says and how it ended.
+
+    A refusal of its host's is a status, too, as the answer has begun.
+    """
+    await target.send(channels.message(channels.STDIN, b""))
     while (content := await target.receive()) is not None:
         yield _framed(content)
     if target.refusal is not None:

@@ -93,6 +93,27 @@ class WireTest(unittest.TestCase):
             file.seek(0)
             self.assertEqual(b"bcdefh", file.read())
 
+    def test_what_is_made_of_a_large_body_is_waited_for_and_other_answers_are_not(self):
+        for body, waits in (([b"a"], True), (b"a", False)):
+            ours, theirs = socket.socketpair()
+            over = threading.Event()
+
+            def serve(theirs: socket.socket = theirs, over: threading.Event = over) -> None:
+                over.wait(0.3)
+                theirs.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+            with ours, theirs:
+                ours.settimeout(0.05)
+                serving = threading.Thread(target=serve)
+                serving.start()
+                if waits:
+                    self.assertEqual(204, wire.exchange(ours, "PUT", "host", "/", {}, body).status)
+                else:
+                    with self.assertRaises(TimeoutError):
+                        wire.exchange(ours, "PUT", "host", "/", {}, body)
+                over.set()
+                serving.join()
+
     def test_no_header_can_begin_another(self):
         ours, theirs = socket.socketpair()
         with ours, theirs, self.assertRaises(ValueError):
