@@ -26,6 +26,7 @@ def loose_ends(found: dict[str, Any], *, runtime: str = "zun-lite", capabilities
         "no new privileges": "no-new-privileges" in options,
         "our seccomp filter": len(filters) == 1 and json.loads(filters[0])["defaultAction"] == "SCMP_ACT_ERRNO",
         "nothing unconfined": not any("unconfined" in option for option in options),
+        "the engine's own label where it has SELinux": not any(option.startswith("label") for option in options),
         "masked paths": set(docker_config.MASKED_PATHS) <= set(host["MaskedPaths"] or ()),
         "read-only paths": set(docker_config.READ_ONLY_PATHS) <= set(host["ReadonlyPaths"] or ()),
         "bounded processes": 0 < (host["PidsLimit"] or 0) <= 1024,
