@@ -92,6 +92,18 @@ class JoinTest(unittest.TestCase):
         self.assertEqual(0, self.command("down").returncode)
         self.assertEqual(0, self.command("up", "--detach").returncode)
         self.assertEqual([container["Id"]], [one["Id"] for one in self.engine.api.containers(filters=label)])
+
+        self.cloud.program("manage", "host", "revoke", "second")
+        token = self.cloud.program("manage", "host", "token", "--name", "second").split()[-1]
+        running = self.join(token)
+        self.assertIn("`zun-lite down` first", running.stderr)
+        self.assertEqual("unknown", self.hosts()["second"])
+        self.assertEqual(0, self.command("down").returncode)
+        again = self.join(token)
+        self.assertEqual(0, again.returncode, again.stderr)
+        self.cloud.wait(lambda: self.hosts()["second"] == "ready", lambda: f"the host is back: {self.hosts()}")
+        self.assertEqual([container["Id"]], [one["Id"] for one in self.engine.api.containers(filters=label)])
+
         self.cloud.call("DELETE", f"/v1/containers/{made['uuid']}?stop=true", cloud="admin")
         self.cloud.wait_gone(made["uuid"], cloud="admin")
 
