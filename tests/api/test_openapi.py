@@ -146,6 +146,34 @@ class DescriptionTest(ApiTestCase):
             )
             jsonschema.validate(answer.json, {**openapi.document("http://x")["components"]["schemas"]["Error"]})
 
+    def test_a_request_without_a_good_token_is_answered_as_described(self) -> None:
+        described = openapi.document("http://x")["components"]
+        name = described["responses"]["401"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
+        for headers in ({}, {"X-Auth-Token": "gAAAAA"}):
+            answer = self.client.simulate_get("/v1/containers", headers=headers)
+            self.assertEqual(401, answer.status_code)
+            jsonschema.validate(answer.json, described["schemas"][name])
+
+    def test_a_list_says_that_its_marker_may_be_gone(self) -> None:
+        for operation in EVERY:
+            if "marker" in operation.query:
+                answer = self.call("GET", operation.path, user="admin", params={"marker": IDS["container"]})
+                self.assertIn(answer.status_code, openapi.errors_of(operation), (operation.name, answer.text))
+
+    def test_what_a_new_registry_must_have_is_described(self) -> None:
+        (operation,) = (item for item in EVERY if item.name == "post_registries")
+        described = jsonschema.Draft202012Validator(operation.body)
+        for fields in ({"domain": "registry.example.org"}, {"name": "ours"}):
+            answer = self.call("POST", operation.path, {"registry": fields})
+            self.assertEqual(answer.status_code == 201, described.is_valid({"registry": fields}), answer.text)
+
+    def test_what_is_described_as_a_key_for_repeating_is_taken_and_nothing_else(self) -> None:
+        described = openapi.document("http://x")["components"]["parameters"]["idempotency"]["schema"]
+        for key in ("a", "!~", "k" * 255, "a b", "\u00e9", "k" * 256):
+            answer = self.call("POST", "/v1/capsules", {}, headers={"Idempotency-Key": key.encode().decode("latin-1")})
+            refused = "Idempotency-Key" in answer.json["errors"][0]["title"]
+            self.assertNotEqual(refused, jsonschema.Draft202012Validator(described).is_valid(key), (key, answer.text))
+
 
 class AnswersTest(ApiTestCase):
     """Each request once, as it should be; what is answered is held against its schema and kept as a sample."""

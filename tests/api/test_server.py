@@ -32,12 +32,14 @@ class ServerCase(unittest.TestCase):
 
     settings = ""
     scheme = "http"
+    program = "zun_lite.cmd.api"
 
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
         folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(folder.cleanup)
+        cls.state_dir = folder.name
         cls.port = _free_port()
         with open(os.path.join(folder.name, "zun_lite.conf"), "w") as stream:
             stream.write(f"[api]\nport = {cls.port}\nmax_body_bytes = 65536\nsilent_seconds = 1\nthreads = 2\n")
@@ -49,7 +51,7 @@ class ServerCase(unittest.TestCase):
         db.close()
         cls.url = f"{cls.scheme}://127.0.0.1:{cls.port}"
         cls.server = subprocess.Popen(
-            [sys.executable, "-m", "zun_lite.cmd.api"],
+            [sys.executable, "-m", cls.program],
             env={**os.environ, "ZUN_LITE_STATE_DIR": folder.name},
             stderr=subprocess.PIPE,
             text=True,

@@ -36,6 +36,8 @@ REASONS = {
     503: "A service that is needed does not answer; try again.",
 }
 
+_SCHEMAS = {401: "Unauthorized"}
+
 
 class OpenApi:
     """GET /v1/openapi.json; read without a token."""
@@ -69,7 +71,7 @@ def document(public_url: str) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "securitySchemes": {"token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"}},
-            "schemas": {"Error": answers.ERROR},
+            "schemas": {"Error": answers.ERROR, "Unauthorized": answers.UNAUTHORIZED},
             "parameters": {
                 "microversion": {
                     "name": versions.HEADER,
@@ -81,13 +83,13 @@ def document(public_url: str) -> dict[str, Any]:
                     "name": IDEMPOTENCY_HEADER,
                     "in": "header",
                     "description": "A text of the client's own; the same request with it again is answered as before.",
-                    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+                    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
                 },
             },
             "responses": {
                 str(status): {
                     "description": reason,
-                    "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}},
+                    "content": {JSON: {"schema": {"$ref": f"#/components/schemas/{_SCHEMAS.get(status, 'Error')}"}}},
                 }
                 for status, reason in REASONS.items()
             },

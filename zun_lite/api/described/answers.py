@@ -302,3 +302,15 @@ ERROR = _object(
         )
     }
 )
+# what keystonemiddleware answers, for every service alike
+UNAUTHORIZED = _object(
+    {
+        "error": _object(
+            {
+                "code": {"const": 401},
+                "title": {"type": "string"},
+                "message": _of("string", "A sentence; why a token is not good is not told."),
+            }
+        )
+    }
+)

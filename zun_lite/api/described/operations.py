@@ -93,7 +93,13 @@ def _fields(known: Any, required: tuple[str, ...] = (), **schemas: Schema) -> Sc
 _ONE = "/v1/containers/{container}"
 _LIMITS = ("limit_of_containers", "limit_of_cpu", "limit_of_memory", "limit_of_disk")
 _CHANGE = schema.change_definition()
-_REGISTRY = {"type": "object", "properties": {"registry": _fields(registries.FIELDS)}, "required": ["registry"]}
+
+
+def _registry(*required: str) -> Schema:
+    fields = _fields(registries.FIELDS, required)
+    return {"type": "object", "properties": {"registry": fields}, "required": ["registry"]}
+
+
 _RUNS = (404, 409, 503)
 
 
@@ -285,7 +291,9 @@ IMAGES_OF_HOSTS = (
         answer=HOST_IMAGE,
         errors=(404, 409, 415),
     ),
-    Operation("GET", "/v1/images", "List the images of hosts", 200, query=parameters.PAGING, answer=HOST_IMAGES),
+    Operation(
+        "GET", "/v1/images", "List the images of hosts", 200, query=parameters.PAGING, answer=HOST_IMAGES, errors=(404,)
+    ),
     Operation("GET", "/v1/images/{image}", "Show an image of a host", 200, answer=HOST_IMAGE, errors=(404,)),
     Operation("DELETE", "/v1/images/{image}", "Remove an image from a host", 200, errors=(404, 409)),
     Operation(
@@ -299,18 +307,22 @@ IMAGES_OF_HOSTS = (
 )
 REGISTRIES_OF_PROJECTS = (
     Operation(
-        "POST", "/v1/registries", "Make a registry known", 201, body=_REGISTRY, answer=REGISTRY, errors=(409, 415)
+        "POST", "/v1/registries", "Make a registry known", 201, body=_registry("domain"), answer=REGISTRY,
+        errors=(409, 415),
     ),
-    Operation("GET", "/v1/registries", "List registries", 200, query=parameters.REGISTRY_LIST, answer=REGISTRIES),
+    Operation(
+        "GET", "/v1/registries", "List registries", 200, query=parameters.REGISTRY_LIST, answer=REGISTRIES,
+        errors=(404,),
+    ),
     Operation("GET", "/v1/registries/{registry}", "Show a registry", 200, answer=REGISTRY, errors=(404, 409)),
     Operation(
-        "PATCH", "/v1/registries/{registry}", "Change a registry", 200, body=_REGISTRY, answer=REGISTRY,
+        "PATCH", "/v1/registries/{registry}", "Change a registry", 200, body=_registry(), answer=REGISTRY,
         errors=(404, 409),
     ),
     Operation("DELETE", "/v1/registries/{registry}", "Forget a registry", 204, errors=(404, 409)),
 )  # fmt: skip
 CLOUD = (
-    Operation("GET", "/v1/hosts", "List hosts", 200, query=parameters.PAGING, answer=HOSTS, since=4),
+    Operation("GET", "/v1/hosts", "List hosts", 200, query=parameters.PAGING, answer=HOSTS, errors=(404,), since=4),
     Operation("GET", "/v1/hosts/{host}", "Show a host", 200, answer=HOST, errors=(404,), since=4),
     Operation("GET", "/v1/services", "List services", 200, answer=SERVICES),
     Operation(
@@ -332,7 +344,8 @@ CLOUD = (
         answer=SERVICE, errors=(404,),
     ),
     Operation(
-        "GET", "/v1/availability_zones", "List availability zones", 200, query=parameters.PAGING, answer=ZONES
+        "GET", "/v1/availability_zones", "List availability zones", 200, query=parameters.PAGING, answer=ZONES,
+        errors=(404,),
     ),
     Operation(
         "POST", "/v1/networks", "Make a network known", 200, body=_fields(networks.KEYS, networks.KEYS),

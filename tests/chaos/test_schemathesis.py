@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A hundred thousand requests that Schemathesis makes of the API's description, and a quarter as many for the rest."""
+
+from __future__ import annotations
+
+from tests.api import test_schemathesis
+from tests.fuzz.fuzzer import Tally
+
+
+class HundredThousandRequestsTest(test_schemathesis.SampleTest):
+    of_container_api, of_services, number, at_a_time = 100_000, 25_000, 2, 10
+
+    def report(self, tally: Tally, memory: list[float]) -> None:
+        print(f"{tally}\nMiB of memory, after each tenth: {[round(found) for found in memory]}", flush=True)
+        print(f"never granted: {sorted(tally.operations - tally.granted)}", flush=True)
