@@ -31,7 +31,7 @@ MOST_GROWTH_MIB = 30.0
 class SampleTest(FuzzCase):
     """A few hundred requests, the same ones each time."""
 
-    of_container_api, of_services, number, at_a_time = 300, 150, 1, 2
+    of_container_api, of_services, number, at_a_time = 240, 100, 1, 3
 
     def test_no_request_breaks_the_api_and_every_answer_is_described(self) -> None:
         document = requests.get(f"{self.url}{openapi.PATH}", timeout=30).json()

@@ -12,4 +12,8 @@ class HundredThousandRequestsTest(test_schemathesis.SampleTest):
 
     def report(self, tally: Tally, memory: list[float]) -> None:
         print(f"{tally}\nMiB of memory, after each tenth: {[round(found) for found in memory]}", flush=True)
-        print(f"never granted: {sorted(tally.operations - tally.granted)}", flush=True)
+        never = tally.operations - tally.granted
+        print(f"never granted: {sorted(never)}", flush=True)
+        # the embedded services have too many operations for each to be asked for what is there
+        if tally.count >= self.of_container_api:
+            self.assertEqual(set(), never)
