@@ -30,7 +30,7 @@ RUN_PACKAGES := $(DOCKER_PACKAGE) $(VENV_PACKAGE) nftables iproute2 iptables bus
       util-linux ca-certificates
 TEST_PACKAGES := $(RUN_PACKAGES) postgresql mariadb-server docker-registry git
 BENCH_PACKAGES := wrk fio
-CHAOS_PACKAGES := prometheus
+CHAOS_PACKAGES := prometheus debootstrap docker-compose slirp4netns
 OPENSTACK_PACKAGES := rabbitmq-server shellcheck curl
 
 help:

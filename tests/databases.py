@@ -71,7 +71,7 @@ class DatabaseTestCase(testtools.TestCase):
         name = f"test_{uuid.uuid4().hex[:16]}"
         with engine.connect() as connection:
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        self.addCleanup(_drop, engine, name)
+        self.addCleanup(drop, engine, name)
         return engine.url.set(database=name).render_as_string(hide_password=False)
 
 
@@ -280,7 +280,7 @@ def _directory() -> str:
     return path
 
 
-def _drop(engine: sa.Engine, name: str) -> None:
+def drop(engine: sa.Engine, name: str) -> None:
     force = " WITH (FORCE)" if engine.dialect.name == "postgresql" else ""
     with engine.connect() as connection:
         connection.exec_driver_sql(f"DROP DATABASE {name}{force}")

@@ -40,7 +40,7 @@ EXTERNAL_BRIDGE = "brex"
 PROGRAMS = ("netd", "agent")
 
 _NETWORK_ONLY = "ip link set lo up; echo ready; exec sleep infinity"
-_WHOLE_HOST = """
+WHOLE_HOST = """
 set -e
 hostname "$1"
 ip link set lo up
@@ -355,7 +355,7 @@ class Fleet(Cloud):
         name = f"h{number}"
         folder = self.folder / name
         (folder / "state").mkdir(parents=True)
-        made = self._namespaces(_WHOLE_HOST, name, str(folder / "cgroup"), kinds=("--net", "--mount", "--uts"))
+        made = self._namespaces(WHOLE_HOST, name, str(folder / "cgroup"), kinds=("--net", "--mount", "--uts"))
         self.switch.batch(
             f"link add u{number} type veth peer name up0 netns {made.pid}",
             f"link add o{number} type veth peer name out0 netns {made.pid}",

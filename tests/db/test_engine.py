@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import sqlalchemy as sa
 import testtools
 
+from tests.databases import drop, server_url
 from zun_lite.db.engine import Database
 from zun_lite.domain import errors
 
@@ -63,3 +65,26 @@ class ConnectTest(testtools.TestCase):
             self.assertIn(f"The database at {db.name} cannot be used: ", refused.message)
             self.assertNotIn("\n", refused.message)
             self.assertNotIn("secret", refused.message)
+
+
+class EncodingTest(testtools.TestCase):
+    def made_with(self, encoding: str) -> Database:
+        """A PostgreSQL database that keeps text so; dropped after the test."""
+        server = sa.create_engine(server_url("postgresql"), isolation_level="AUTOCOMMIT")
+        self.addCleanup(server.dispose)
+        name = f"test_{uuid.uuid4().hex[:16]}"
+        with server.connect() as connection:
+            connection.exec_driver_sql(
+                f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
+            )
+        self.addCleanup(drop, server, name)
+        db = Database(server.url.set(database=name).render_as_string(hide_password=False))
+        self.addCleanup(db.close)
+        return db
+
+    def test_a_database_that_could_not_hold_every_name_is_refused_with_the_remedy(self) -> None:
+        self.made_with("UTF8").reach()
+        for encoding in ("SQL_ASCII", "LATIN1"):
+            refused = self.assertRaises(errors.Invalid, self.made_with(encoding).reach)
+            self.assertIn(f"keeps text as {encoding}", refused.message)
+            self.assertIn("--encoding UTF8", refused.message)

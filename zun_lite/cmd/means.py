@@ -74,7 +74,7 @@ def check_schema(program: str, db: Database) -> None:
     """End the process where the database is another version's; one that does not answer yet is waited for."""
     try:
         version.check(db)
-    except errors.Conflict as error:
+    except (errors.Conflict, errors.Invalid) as error:
         begin.refuse(program, error)
     except sa.exc.SQLAlchemyError as error:
         LOG.warning("the database at %s does not answer yet: %s", db.name, error)

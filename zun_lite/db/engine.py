@@ -243,6 +243,9 @@ def _engine_of(parsed: sa.URL, backend: str) -> sa.Engine:
         max_overflow=20,
         isolation_level="READ COMMITTED",
     )
+    if backend == "postgresql":
+        # before SQLAlchemy itself asks anything, which it could not read
+        sa.event.listen(engine, "connect", _check_encoding, insert=True)
     sa.event.listen(engine, "begin", _begin_on_server)
     return engine
 
@@ -270,6 +273,17 @@ def _keep_a_log(connection: sqlite3.Connection) -> None:
 
 def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN" if _is_reading(connection) else "BEGIN IMMEDIATE")
+
+
+def _check_encoding(connection: Any, record: Any) -> None:
+    """Invalid: the database keeps text in another encoding than UTF-8, and could not hold every name."""
+    said = getattr(connection, "info", None)
+    encoding = said.parameter_status("server_encoding") if said is not None else None
+    if encoding not in (None, "UTF8"):
+        raise errors.Invalid(
+            f"The database {said.dbname} keeps text as {encoding}; name one in UTF-8, made by "
+            "`createdb --template template0 --encoding UTF8 NAME`."
+        )
 
 
 def _begin_on_server(connection: sa.Connection) -> None:
