@@ -277,13 +277,13 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 def _check_encoding(connection: Any, record: Any) -> None:
     """Invalid: the database keeps text in another encoding than UTF-8, and could not hold every name."""
-    said = getattr(connection, "info", None)
-    encoding = said.parameter_status("server_encoding") if said is not None else None
-    if encoding not in (None, "UTF8"):
-        raise errors.Invalid(
-            f"The database {said.dbname} keeps text as {encoding}; name one in UTF-8, made by "
-            "`createdb --template template0 --encoding UTF8 NAME`."
-        )
+    info = getattr(connection, "info", None)
+    if info is None or (encoding := info.parameter_status("server_encoding")) == "UTF8":
+        return
+    raise errors.Invalid(
+        f"The database {info.dbname} keeps text as {encoding}; name one in UTF-8, made by "
+        "`createdb --template template0 --encoding UTF8 NAME`."
+    )
 
 
 def _begin_on_server(connection: sa.Connection) -> None:
