@@ -78,6 +78,8 @@ class ControlPlaneTests(unittest.TestCase):
         joining = ("join", f"http://{HERE}:9517", "--insecure", "--detach", "--docker-socket", engine.socket)
         cls.on_host(*joining, ZUN_LITE_JOIN_TOKEN=token)
         cls.on_host("image", "demo")
+        cls.openstack("network", "create", "home")
+        cls.openstack("subnet", "create", "home-v4", "--network", "home", "--subnet-range", "10.20.0.0/24")
 
     @classmethod
     def run_command(cls, words: list[str], environment: dict[str, str]) -> str:
