@@ -72,7 +72,7 @@ class AcceptTest(DatabaseTestCase):
             project = next(iter(limit))
             a_host(means, project, capacity=Resources(1000, 1000000, 1000))
             caller, spec = a_caller(project), a_spec(disk_gib=1)
-            made = _race(32, functools.partial(create.create_container, means, caller, None, spec, run=True))
+            made = _race(16, functools.partial(create.create_container, means, caller, None, spec, run=True))
             self.assertEqual(10, len(made), project)
 
     def test_racing_creates_never_pass_a_quota_of_the_projects_own(self):

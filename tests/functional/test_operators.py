@@ -93,6 +93,8 @@ class RulesTest(OperatorsTestCase):
 class CrashTest(OperatorsTestCase):
     """The API dies before its answer, and the client asks again; an agent dies while it exchanges its key."""
 
+    # a key is exchanged after a heartbeat
+    settings = {"agent": {"heartbeat_seconds": "0.5"}}
     crash_points = True
 
     def test_a_host_exchanges_its_key_when_told_to_and_dies_at_no_moment_without_one(self):
