@@ -269,12 +269,18 @@ def _start_dockerd(here: Installation, engine: Engine, say: Say) -> None:
     write_file(here.path("run", "dockerd.json"), json.dumps(note) + "\n")
     while not engine.answers():
         if time.monotonic() - started > START_TIMEOUT_SECONDS or (process is not None and process.poll() is not None):
-            where = "journalctl -u docker" if process is None else log_path
-            raise errors.Failed(
-                f"dockerd did not come to answer; mend what {where} says: {' | '.join(logs.last_lines(log_path, 6))}"
-            )
+            if process is None:
+                raise errors.Failed("dockerd did not come to answer; mend what `journalctl -u docker` says.")
+            said = " | ".join(complaints(logs.last_lines(log_path, 100)))
+            raise errors.Failed(f"dockerd did not come to answer; mend what {log_path} says: {said}")
         time.sleep(0.1)
     say(f"dockerd started in {time.monotonic() - started:.1f} s")
+
+
+def complaints(lines: list[str]) -> list[str]:
+    """The last lines of dockerd's log that tell what is wrong, or the last of all where none does."""
+    wrong = [line for line in lines if "level=info" not in line and "level=debug" not in line]
+    return wrong[-3:] or lines[-1:]
 
 
 def _stop_dockerd(here: Installation, say: Say) -> bool:

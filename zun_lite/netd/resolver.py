@@ -28,6 +28,12 @@ import dns.message
 import dns.opcode
 import dns.rcode
 import dns.rdatatype
+
+# Loaded before root is given up: dnspython looks for them when first needed, where then only root might read.
+import dns.rdtypes.ANY.OPT
+import dns.rdtypes.ANY.PTR
+import dns.rdtypes.IN.A
+import dns.rdtypes.IN.AAAA
 import dns.rrset
 
 NOBODY = 65534

@@ -94,3 +94,12 @@ class ForeignEngineTest(unittest.TestCase):
             with self.assertRaisesRegex(errors.Unavailable, "No Docker Engine answers"):
                 docker_setup.prepare(here, print)
             self.assertEqual([], os.listdir(folder))
+
+
+class ComplaintsTest(unittest.TestCase):
+    def test_what_dockerd_says_is_wrong_is_told_and_its_chatter_is_not(self) -> None:
+        chatter = [f'time="2026-01-01T00:00:0{number}Z" level=info msg="starting up"' for number in range(3)]
+        fatal = "failed to start daemon: Devices cgroup isn't mounted"
+        self.assertEqual([fatal], docker_setup.complaints([*chatter, fatal]))
+        self.assertEqual([fatal], docker_setup.complaints([chatter[0], fatal, *chatter]))
+        self.assertEqual(chatter[-1:], docker_setup.complaints(chatter))

@@ -7,12 +7,34 @@ import asyncio
 import json
 import socket
 import struct
+import subprocess
+import sys
 import unittest
 
 import dns.message
 
 from zun_lite.netd import resolver
 from zun_lite.netd.resolver import Program
+
+WITHOUT_FILES = """
+import sys
+import dns.message
+from zun_lite.netd.resolver import Answers, Table
+
+answers = Answers()
+answers.tables["net"] = Table({"web": ["10.0.0.5", "fd00::5"]}, {"5.0.0.10.in-addr.arpa": "web"})
+sys.meta_path.clear()
+for name, kind in (("web", "A"), ("web", "AAAA"), ("5.0.0.10.in-addr.arpa", "PTR")):
+    query = dns.message.make_query(name, kind, use_edns=True)
+    print(dns.message.from_wire(answers.answer("net", "10.0.0.6", query.to_wire(), 512)).answer[0][0])
+"""
+
+
+class WithoutRootTest(unittest.TestCase):
+    def test_a_program_that_can_load_nothing_any_more_answers_all_that_it_knows(self) -> None:
+        """As where the package is below /root, which whoever answers may not read."""
+        done = subprocess.run([sys.executable, "-c", WITHOUT_FILES], capture_output=True, text=True, timeout=60)
+        self.assertEqual(["10.0.0.5", "fd00::5", "web."], done.stdout.split(), done.stderr)
 
 
 class ResolverTests(unittest.IsolatedAsyncioTestCase):
