@@ -96,6 +96,15 @@ class InstallationTest(unittest.TestCase):
         with self.assertRaisesRegex(errors.Conflict, "did not make"):
             installation.make_folders(self.state_dir)
 
+    def test_a_configuration_that_was_written_before_the_first_start_is_taken(self) -> None:
+        path = os.path.join(self.state_dir, "zun_lite.conf")
+        os.makedirs(self.state_dir, exist_ok=True)
+        with open(path, "w") as file:
+            file.write("[api]\nport = 9600\n")
+        installation.make_folders(self.state_dir)
+        self.assertTrue(installation.exists(self.state_dir))
+        self.assertEqual(9600, self.settle().port)
+
     def test_the_state_directory_is_for_its_owner_alone(self) -> None:
         self.settle()
         self.assertEqual(0o700, os.stat(self.state_dir).st_mode & 0o777)
