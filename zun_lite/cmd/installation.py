@@ -20,7 +20,7 @@ DEFAULT_STATE_DIR = "/var/lib/zun_lite"
 DEFAULT_DOCKER_SOCKET = "/var/run/docker.sock"
 MARK = ".zun_lite"
 _FOLDERS = ("run", "log", "bin", "keys", "volumes", "mounts", "netd", "agent")
-# What may be there before the first start: options that count from then on, rules, and folders of who made ready for it.
+# May be there before the first start: options and rules that are to hold from then on, and folders made ready for it.
 _BEFORE_FIRST_UP = {"zun_lite.conf", "policy.yaml", "security_profiles.yaml", "bin", "log", "run"}
 _NEAR = ("127.0.0.1", "::1", "localhost")
 _NOT_PASSED_ON = ("ZUN_LITE_CONFIG", "ZUN_LITE_JOIN_TOKEN")
