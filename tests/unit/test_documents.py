@@ -27,6 +27,7 @@ TOP = Path(__file__).resolve().parent.parent.parent
 DOCUMENTS = (TOP / "README.md", *sorted((TOP / "docs").glob("*.md")), TOP / "devstack" / "README.md")
 PARSERS = {"zun-lite": up._parser, "zun-lite-manage": manage.parser, "zun-lite-audit": audit._parser}
 STATE_DIR = "/var/lib/zun_lite"
+OF_OSLO_LOG = {"use_syslog", "use_json"}
 # Of Zun's own configuration.
 FOREIGN_SETTINGS = {("DEFAULT", "auth_encryption_key")}
 _PROGRAM = re.compile(r"(?:\S*/)?(zun-lite(?:-manage|-audit|-status)?|zl|openstack|make)")
@@ -196,7 +197,10 @@ class DocumentsTest(unittest.TestCase):
     def test_names_of_settings_and_fields_are_words_of_the_code(self):
         def look(path: Path) -> Iterator[str]:
             for text in spans(path):
-                if re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)+", text) and not re.search(rf"\b{text}\b", source()):
+                if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)+", text) or text in OF_OSLO_LOG:
+                    continue
+                # a metric's name begins with the project's
+                if not re.search(rf"\b{text}\b|\b{text.removeprefix('zun_lite_')}\b", source()):
                     yield text
 
         self.hold(look)

@@ -168,16 +168,14 @@ class Pool:
         with self._work_on(volume_id, "made"):
             if self._is_there(volume_id):
                 return
-            self._fill(volume_id, size_gib, source)
-
-    def bring_back(self, volume_id: str, size_gib: int, source: str) -> None:
-        """Give a volume that lost its file what source holds. Conflict: it has its file, which is left alone."""
-        with self._work_on(volume_id, "brought back"):
-            if self.exists(volume_id):
-                raise errors.Conflict(f"Volume {volume_id} has its file; move {self.path(volume_id)} away first.")
-            # from here on nobody makes an empty one
+            path = self.path(volume_id)
+            size_bytes = max(size_gib * GIB, _size(source))
+            with self._staged(path, size_bytes, f"Volume {volume_id} of {size_gib} GiB cannot be made") as staged_fd:
+                how = self._copy_still(source, staged_fd, size_bytes)
+                crash.point("agent.pool.copied")
+                self._give_own_id(volume_id, f"{path}{_STAGED}", staged_fd)
             self._note_made(volume_id)
-            self._fill(volume_id, size_gib, source)
+        LOG.info("volume %s: made, %s GiB, out of %s, %s", volume_id, size_gib, os.path.basename(source), how)
 
     def grow(self, volume_id: str, size_gib: int) -> str:
         """Make a volume larger; NOW, or AT_THE_NEXT_MOUNT where it is not mounted or the kernel wants it so."""
@@ -260,16 +258,6 @@ class Pool:
         if not os.path.exists(note):
             os.close(os.open(note, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
             _sync(self._dir)
-
-    def _fill(self, volume_id: str, size_gib: int, source: str) -> None:
-        path = self.path(volume_id)
-        size_bytes = max(size_gib * GIB, _size(source))
-        with self._staged(path, size_bytes, f"Volume {volume_id} of {size_gib} GiB cannot be made") as staged_fd:
-            how = self._copy_still(source, staged_fd, size_bytes)
-            crash.point("agent.pool.copied")
-            self._give_own_id(volume_id, f"{path}{_STAGED}", staged_fd)
-        self._note_made(volume_id)
-        LOG.info("volume %s: made, %s GiB, out of %s, %s", volume_id, size_gib, os.path.basename(source), how)
 
     @contextmanager
     def _work_on(self, file_id: str, what: str, *, wait: bool = True) -> Iterator[None]:

@@ -93,10 +93,6 @@ def _parser() -> argparse.ArgumentParser:
     brought.add_argument("--name", help="its name (default the one that it was exported with)")
     brought.set_defaults(run=_volume_import)
 
-    restored = kinds.add_parser("restore", parents=[common], help="the file of a volume that lost it, from its export")
-    restored.add_argument("path", metavar="FILE")
-    restored.set_defaults(run=_volume_restore)
-
     clean = commands.add_parser("clean", parents=[common], help="stop, and take back all that was made, data too")
     clean.add_argument("--yes", action="store_true", help="mean it (needed at a terminal)")
     clean.set_defaults(run=_clean)
@@ -203,15 +199,6 @@ def _volume_import(parsed: argparse.Namespace) -> int:
 
     conf = config.load([], state_dir=_here(parsed).state_dir)
     volumes.take_in(conf, parsed.path, parsed.project, parsed.name, _say)
-    return 0
-
-
-def _volume_restore(parsed: argparse.Namespace) -> int:
-    _need_root("volume restore")
-    from zun_lite.cmd import volumes
-    from zun_lite.common import config
-
-    volumes.bring_back(config.load([], state_dir=_here(parsed).state_dir), parsed.path, _say)
     return 0
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes of this host's pool as files to be kept elsewhere: export, import as a new one, restore of one that is lost.
+"""Volumes of this host's pool as files to be kept elsewhere: export, and import as a new volume.
 
 An export is of one moment, also while containers write: the pool takes a snapshot, which is open here and has no name
 any more once it is there, so that nothing is left of it however this ends. An import is checked to its last byte before
@@ -92,36 +92,11 @@ class VolumeFiles:
         )
         self._db.transact(lambda tx: imports.refuse_over_quota(tx, self._quotas, wanted))
         with self._noted(volume_id):
-            with self._unpacked(volume_id, path, header, amount) as source:
-                self._pool.copy(volume_id, size_gib, source)
+            self._fill(volume_id, path, header, amount)
             crash.point("volume.import.filled")
             self._db.transact(lambda tx: imports.record(tx, self._quotas, wanted))
             crash.point("volume.import.recorded")
         return f"volume {volume_id} of {size_gib} GiB is made for project {project}"
-
-    def restore(self, path: str) -> str:
-        """The volume whose export is at path gets its file back, after a loss of the pool; a sentence.
-
-        Invalid: the file is damaged. NotFound: there is no record of it. Conflict: it has its file, or another host has
-        it. Failed: no room in the pool.
-        """
-        header, amount = volume_archive.check(path)
-        self._sweep()
-        with self._db.read() as tx:
-            volume = volumes.get(tx, header.volume_id)
-            host = hosts.get(tx, volume.host) if volume is not None and volume.host else None
-        if volume is None:
-            raise errors.NotFound(
-                f"There is no volume {header.volume_id} any more; `zun-lite volume import` makes a new one of {path}."
-            )
-        if host is None or host.name != self._host_name:
-            where = (
-                f"is of host {host.name}; run the command there" if host else "was never attached, and holds nothing"
-            )
-            raise errors.Conflict(f"Volume {volume.uuid} {where}.")
-        with self._noted(volume.uuid, is_recorded=True), self._unpacked(volume.uuid, path, header, amount) as source:
-            self._pool.bring_back(volume.uuid, volume.size_gib, source)
-        return f"volume {volume.uuid} has what it held at {header.taken_at or 'its export'}"
 
     @contextmanager
     def _one_moment(self, volume_id: str) -> Iterator[int]:
@@ -137,31 +112,28 @@ class VolumeFiles:
         finally:
             os.close(source_fd)
 
-    @contextmanager
-    def _unpacked(self, volume_id: str, path: str, header: Header, amount: int) -> Iterator[str]:
-        """The path of a file in the pool with what is in the archive."""
+    def _fill(self, volume_id: str, path: str, header: Header, amount: int) -> None:
         scratch = self._folder / f"{volume_id}{_SCRATCH}"
         self._pool.require(amount)
         scratch_fd = os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             os.ftruncate(scratch_fd, header.size_bytes)
             volume_archive.unpack(path, scratch_fd)
-            yield str(scratch)
+            self._pool.copy(volume_id, -(-header.size_bytes // GIB), str(scratch))
         finally:
             os.close(scratch_fd)
             scratch.unlink()
 
     @contextmanager
-    def _noted(self, volume_id: str, *, is_recorded: bool = False) -> Iterator[None]:
-        """While the volume's file may be there without a record, or half of a file that goes into it."""
+    def _noted(self, volume_id: str) -> Iterator[None]:
+        """While the volume's file may be there without a record."""
         note = self._folder / f"{volume_id}{_NOTE}"
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(note):
             try:
                 yield
             except Exception:
-                if not is_recorded:
-                    self._pool.destroy(volume_id)
+                self._pool.destroy(volume_id)
                 raise
             finally:
                 note.unlink(missing_ok=True)
@@ -187,10 +159,6 @@ def export(conf: cfg.ConfigOpts, ident: str, path: str, say: Callable[[str], Non
 
 def take_in(conf: cfg.ConfigOpts, path: str, project: str, name: str | None, say: Callable[[str], None]) -> None:
     say(VolumeFiles(conf).take_in(path, project, name))
-
-
-def bring_back(conf: cfg.ConfigOpts, path: str, say: Callable[[str], None]) -> None:
-    say(VolumeFiles(conf).restore(path))
 
 
 def _named(tx: sa.Connection, ident: str) -> Volume:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Imports of volumes beside each other, and after one that was cut off; restores."""
+"""Imports of volumes beside each other, and after one that was cut off."""
 
 from __future__ import annotations
 
@@ -18,13 +18,11 @@ from zun_lite.cmd import volumes as command
 from zun_lite.common import config, crash
 from zun_lite.db import hosts, schema, volumes
 from zun_lite.db.engine import Database
-from zun_lite.domain import errors, names
+from zun_lite.domain import names
 from zun_lite.identity.bootstrap import bootstrap
 
 
-class VolumeFilesCase(unittest.TestCase):
-    """An archive of a volume, and a host that is known, with nothing in its pool."""
-
+class ImportTests(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
@@ -54,8 +52,6 @@ class VolumeFilesCase(unittest.TestCase):
     def in_pool(self) -> set[str]:
         return set(os.listdir(self.pool_dir))
 
-
-class ImportTests(VolumeFilesCase):
     def test_an_import_leaves_alone_what_another_one_is_bringing_in(self):
         ended = []
 
@@ -78,50 +74,4 @@ class ImportTests(VolumeFilesCase):
             (self.pool_dir / f"{left}{kind}").touch()
         self.files.take_in(self.archive, "demo", None)
         (made,) = self.recorded()
-        self.assertEqual({f"{made}.img", f"{made}.made"}, self.in_pool())
-
-
-class RestoreTests(VolumeFilesCase):
-    def export(self) -> tuple[str, Path]:
-        """A volume that is there, and what was exported of it."""
-        self.files.take_in(self.archive, "demo", None)
-        (made,) = self.recorded()
-        path = self.pool_dir.parent / "b.volume"
-        with open(self.pool_dir / f"{made}.img", "rb") as source, open(path, "wb") as target:
-            volume_archive.write(source.fileno(), Header(GIB, "xfs", "a", made, "then"), target)
-        return made, path
-
-    def test_a_volume_that_lost_its_file_has_it_back_under_its_own_id(self):
-        for lost in (".img", ".made"):
-            with self.subTest(lost):
-                made, path = self.export()
-                (self.pool_dir / f"{made}.img").unlink()
-                if lost == ".made":
-                    (self.pool_dir / f"{made}.made").unlink()
-                self.assertIn(made, self.files.restore(str(path)))
-                self.assertEqual({f"{made}.img", f"{made}.made"}, self.in_pool())
-                self.assertEqual(GIB, (self.pool_dir / f"{made}.img").stat().st_size)
-                self.db.transact(lambda tx, made=made: tx.execute(volumes.volumes.delete()))
-                self.files._pool.destroy(made)
-
-    def test_a_file_that_is_there_is_not_overwritten_and_a_volume_without_a_record_not_made(self):
-        made, path = self.export()
-        (self.pool_dir / f"{made}.img").write_bytes(b"newer")
-        with self.assertRaisesRegex(errors.Conflict, "move .* away first"):
-            self.files.restore(str(path))
-        self.assertEqual(b"newer", (self.pool_dir / f"{made}.img").read_bytes())
-        self.assertEqual({f"{made}.img", f"{made}.made"}, self.in_pool())
-        self.db.transact(lambda tx: tx.execute(volumes.volumes.delete()))
-        (self.pool_dir / f"{made}.img").unlink()
-        with self.assertRaisesRegex(errors.NotFound, "volume import"):
-            self.files.restore(str(path))
-        self.assertEqual({f"{made}.made"}, self.in_pool())
-
-    def test_a_restore_that_failed_is_said_again(self):
-        made, path = self.export()
-        (self.pool_dir / f"{made}.img").unlink()
-        with mock.patch.object(Pool, "_give_own_id", side_effect=errors.Failed("no")), self.assertRaises(errors.Failed):
-            self.files.restore(str(path))
-        self.assertEqual({f"{made}.made"}, self.in_pool())
-        self.files.restore(str(path))
         self.assertEqual({f"{made}.img", f"{made}.made"}, self.in_pool())
