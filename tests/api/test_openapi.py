@@ -160,6 +160,14 @@ class DescriptionTest(ApiTestCase):
                 answer = self.call("GET", operation.path, user="admin", params={"marker": IDS["container"]})
                 self.assertIn(answer.status_code, openapi.errors_of(operation), (operation.name, answer.text))
 
+    def test_whoever_is_asked_by_a_name_says_that_several_may_bear_it(self) -> None:
+        self.create("twin")
+        self.create("twin")
+        for operation in EVERY:
+            if operation.method == "GET" and operation.path.startswith("/v1/containers/{container}"):
+                answer = self.call("GET", self.path(operation, container="twin"), **self.spoken(operation))
+                self.assertIn(answer.status_code, openapi.errors_of(operation), (operation.name, answer.text))
+
     def test_what_a_new_registry_must_have_is_described(self) -> None:
         (operation,) = (item for item in EVERY if item.name == "post_registries")
         described = jsonschema.Draft202012Validator(operation.body)

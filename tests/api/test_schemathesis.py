@@ -53,12 +53,12 @@ class SampleTest(FuzzCase):
         people = [self.admin] * 4 + [self.demo] * 7 + [None, "gAAAAAnobody's"]
         self.furnish(pool)
         Fuzzer(document, self.url, people, tally, pool, at_a_time=self.at_a_time).run(count, self.number, look)
-        self.report(tally, memory)
         said = f"{tally}\nMiB of memory: {memory}\n{''.join(self.said)}"
         self.assertEqual({}, tally.findings, said)
         self.assertGreaterEqual(tally.count, count, said)
         # in its first tenths the server fills its caches
         self.assertLess(max(memory[3:]) - memory[2], MOST_GROWTH_MIB, said)
+        self.report(tally, memory)
 
     def report(self, tally: Tally, memory: list[float]) -> None:
         """For longer runs to tell what they saw."""

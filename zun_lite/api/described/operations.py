@@ -173,7 +173,7 @@ CONTAINERS_OF_PROJECTS = (
     ),
     Operation("GET", f"{_ONE}/stats", "Show what a container uses", 200, answer=STATS, errors=_RUNS),
     Operation(
-        "GET", f"{_ONE}/explanation", "Tell why a container is as it is", 200, answer=EXPLANATION, errors=(404, 503),
+        "GET", f"{_ONE}/explanation", "Tell why a container is as it is", 200, answer=EXPLANATION, errors=_RUNS,
         note="Not in the reference service. While something is under way the container's host is asked, so that an "
         "image's pull is told layer by layer. How many hosts each filter of the scheduler left is told to everybody "
         "whose container found none; which hosts were refused, and why, to administrators.",
