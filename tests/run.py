@@ -2,8 +2,8 @@
 """Everything that `make test` runs, and one line of totals at the very end.
 
 First what reads the code (ruff, mypy, import-linter), then the tests: those that count or fill what the machine
-has once, one after another, beside those that mind only themselves; then those that have a whole cloud of their
-own, two at a time. Each reader counts as one test. Nothing run is a failure.
+has once, one after another, beside those that mind only themselves; then those that have a whole cloud or an engine
+of their own, two at a time. Each reader counts as one test. Nothing run is a failure.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ ALONE = (
 GROUPS = (
     (
         "what the machine has once, beside what minds only itself",
-        (rf"^tests\.({ALONE})", r"^tests\.db\.", r"^tests\.(unit|api|agent)\."),
+        (rf"^tests\.({ALONE})", r"^tests\.db\.", r"^tests\.(unit|api)\."),
     ),
-    ("clouds of their own, side by side", (rf"^tests\.(?!{ALONE})(system|functional)\.",)),
+    ("clouds and engines of their own, side by side", (rf"^tests\.(?!{ALONE})(agent|system|functional)\.",)),
 )
 
 
