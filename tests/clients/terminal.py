@@ -47,6 +47,8 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
+            # its own terminal, whose kernel makes signals of keys like Ctrl-C
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(slave)
         return self
@@ -72,6 +74,10 @@ class Terminal:
             if not self._read(deadline - time.monotonic()):
                 raise AssertionError(f"{' '.join(self._words)} never showed {text!r}; it showed:\n{self.said}")
         return self.said
+
+    def read_more(self) -> bool:
+        """Whether it has not ended; what it showed since is in said."""
+        return self._read(0.05) or self._process is not None and self._process.poll() is None
 
     def wait_raw(self, limit_seconds: float = LIMIT_SECONDS) -> None:
         """Until the command takes each key as it is typed; what is typed before is echoed by the kernel, too."""

@@ -12,12 +12,15 @@ import json
 import os
 import re
 import resource
+import shutil
+import signal
 import socket
 import subprocess
 import tarfile
 import time
 
 from tests.clients.runner import venv
+from tests.clients.terminal import Terminal
 from tests.functional.command_line_case import ZL, CommandLineCase
 
 START_SECONDS = 0.25
@@ -31,7 +34,7 @@ class CommandLineTest(CommandLineCase):
         self.assertEqual((3, "out\n", "err\n"), (done.returncode, done.stdout, done.stderr))
         explained = json.loads(self.zl("explain", "once", "-f", "json").stdout)
         self.assertRegex(explained["verdict"], "ended by itself with exit code 3")
-        self.assertEqual(["out", "err"], explained["last words"])
+        self.assertEqual(["err", "out"], sorted(explained["last words"]))
         self.assertEqual(0, self.zl("delete", "once", "--wait").returncode)
         gone = self.zl("show", "once")
         self.assertEqual(1, gone.returncode)
@@ -67,11 +70,14 @@ class CommandLineTest(CommandLineCase):
             self.assertEqual(5, terminal.wait(), terminal.said)
 
     def test_what_is_attached_to_goes_on_when_it_is_left(self):
-        with self.terminal("attach", "shell") as terminal:
+        with self.terminal("attach", "shell", rows=33, columns=88) as terminal:
             terminal.read_until("leaves it running")
             terminal.wait_raw()
-            terminal.type("echo $((40+2))\r")
-            terminal.read_until("\n42\n")
+            terminal.type("stty size\r")
+            terminal.read_until("\n33 88\n")
+            terminal.resize(41, 121)
+            terminal.type("sleep 0.3; stty size\r")
+            terminal.read_until("\n41 121\n")
             terminal.type("\x10\x11")
             self.assertEqual(0, terminal.wait(), terminal.said)
         self.assertEqual("Running", self.cloud.container(self.shell)["status"])
@@ -89,9 +95,46 @@ class CommandLineTest(CommandLineCase):
         self.cloud.wait(lambda: len(re.findall(r"^line \d+$", tmux("capture-pane", "-p"), re.M)) > 4, "it follows")
         tmux("resize-window", "-x", "60", "-y", "15")
         tmux("send-keys", "C-c", "")
-        tmux("send-keys", "clear; echo ended $?", "Enter")
-        self.cloud.wait(lambda: "ended" in tmux("capture-pane", "-p"), "the shell is back")
+        tmux("send-keys", "echo ended $?", "Enter")
+        self.cloud.wait(lambda: "ended 130" in tmux("capture-pane", "-p"), "the shell is back")
         self.assertNotIn("Traceback", tmux("capture-pane", "-p", "-S", "-100"))
+
+    def test_a_list_fits_its_terminal_and_has_colours_there_alone(self):
+        with self.terminal("list", columns=60) as terminal:
+            self.assertEqual(0, terminal.wait())
+        self.assertIn("\x1b[32mRunning\x1b[0m", terminal.said)
+        plain = re.sub(r"\x1b\[\d+m", "", terminal.said)
+        self.assertLessEqual(max(map(len, plain.splitlines())), 60)
+        self.assertIn("\u2026", plain)
+        with Terminal(*ZL, "list", environment={**self.environment, "NO_COLOR": "1"}) as terminal:
+            terminal.wait()
+        piped = self.zl("list").stdout
+        self.assertNotIn("\x1b", terminal.said + piped)
+        self.assertIn(self.shell, piped)
+        fitted = self.zl("list", "--fit-width", env={**self.environment, "COLUMNS": "70"}).stdout
+        self.assertEqual(70, max(map(len, fitted.splitlines())))
+
+    def test_stats_and_events_go_on_until_ctrl_c(self):
+        with self.terminal("stats", "shell") as stats, self.terminal("events") as events:
+            # each screen is painted over the one before
+            self.cloud.wait(lambda: stats.read_more() and stats.said.count("\x1b[H\x1b[2J") >= 2, "they are live")
+            self.assertEqual(2, len(re.findall(r"^shell  ", stats.said, re.M)))
+            name = self.running("heard-of", nets=[{"network": self.network}])["name"]
+            self.assertRegex(events.read_until("Running"), rf"container {name} .*Creating")
+            self.assertIn("\x1b[32mRunning", events.said)
+            for terminal in (stats, events):
+                terminal.type("\x03")
+                self.assertEqual(130, terminal.wait())
+                self.assertNotIn("Traceback", terminal.said)
+
+    def test_bash_completes_the_commands(self):
+        words = (str(shutil.which("bash")), "--norc", "--noprofile", "-i")
+        with Terminal(*words, environment=self.environment) as terminal:
+            terminal.type(f'zl() {{ {" ".join(ZL)} "$@"; }}; eval "$(zl complete)"; echo rea\'\'dy\r')
+            terminal.read_until("ready\n")
+            terminal.type("zl expl\t-h; echo do''ne\r")
+            self.assertRegex(terminal.read_until("done\n"), "zl explain -h")
+            self.assertIn("usage: zl explain", terminal.said)
 
     def test_files_are_copied_in_and_out(self):
         source = self.folder / "source"
@@ -125,7 +168,8 @@ class CommandLineTest(CommandLineCase):
                 return False
 
             self.cloud.wait(fetched, "the page comes through")
-            forwarding.terminate()
+            forwarding.send_signal(signal.SIGINT)
+            self.assertIn(forwarding.wait(30), (0, 130))
 
     def test_events_are_shown_as_they_happen(self):
         with subprocess.Popen(
@@ -171,6 +215,17 @@ class CommandLineTest(CommandLineCase):
         helped = self.openstack("help", "appcontainer").stdout
         for name in ("explain", "port-forward", "events", "add floating ip"):
             self.assertIn(f"appcontainer {name}", helped)
+        self.assertRegex(self.openstack("complete").stdout, r"cmds_appcontainer='[^']*\bexplain\b")
+        with Terminal(
+            *("openstack", "appcontainer", "exec", "-it", "shell", "sh"),
+            environment={**self.environment, "PYTHONPATH": self.plugin_path},
+            rows=29,
+            columns=91,
+        ) as terminal:
+            terminal.wait_raw()
+            terminal.type("stty size; exit 7\r")
+            self.assertEqual(7, terminal.wait(), terminal.said)
+        self.assertIn("\n29 91\n", terminal.said)
         uuid = self.openstack("appcontainer", "run", "--net", f"network={self.network}", "-f", "value", "-c", "uuid",
                               "demo:latest", "true").stdout.strip()  # fmt: skip
         self.assertRegex(uuid, "^[0-9a-f-]{36}$")

@@ -66,7 +66,7 @@ def lined(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int = 0)
     while width and sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > 8:
         widths[widths.index(max(widths))] -= 1
     padded = [[fitted(value, size).ljust(size) for value, size in zip(row, widths, strict=True)] for row in cells]
-    return ["  ".join(row).rstrip() for row in padded]
+    return [fitted("  ".join(row).rstrip(), width) for row in padded]
 
 
 def fitted(text: str, size: int) -> str:

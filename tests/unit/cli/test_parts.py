@@ -283,6 +283,7 @@ class WordsTest(unittest.TestCase):
         self.assertEqual("a\\x1b[2J\\u202eb", harmless("a\x1b[2J\u202eb"))
         self.assertEqual(["NAME", "a\\x1b"], lined(["name"], [["a\x1b"]]))
         self.assertEqual(13, max(map(len, lined(["a", "b"], [["x" * 30, "y"]], 13))))
+        self.assertEqual(20, max(map(len, lined(["a", "b", "c"], [["x" * 30] * 3], 20))))
 
     def test_refusals_of_every_service_are_one_sentence_with_the_request(self):
         said = b'{"errors": [{"title": "No.", "request_id": "req-1"}]}'
