@@ -106,7 +106,10 @@ class ProgressTest(CommandLineCase):
         self.assertNotIn("refused", str(told))
         (refused,) = self.explain("huge", "admin")["filters"][-1]["refused"]
         self.assertEqual("it lacks memory", refused["reason"])
-        shown = self.zl("explain", "huge").stdout
+        with self.terminal("explain", "huge") as terminal:
+            self.assertEqual(0, terminal.wait())
+        shown = terminal.said
+        self.assertRegex(shown, r"stages +host +failed +There are not enough hosts available\.\n +network +ahead\n")
         self.assertRegex(shown, r"filters +is ready: 1 left\n(.*\n)* +has room: 0 left\n")
 
     def test_an_image_that_is_not_there_and_a_volume_that_does_not_fit_are_explained_with_what_helps(self):

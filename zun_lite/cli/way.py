@@ -7,9 +7,8 @@ A cloud that does not tell its stages, as the reference service, is asked for th
 
 from __future__ import annotations
 
-import sys
 import time
-from typing import Any
+from typing import Any, TextIO
 
 from zun_lite.cli.containers import addresses, path
 from zun_lite.cli.failures import Failure
@@ -41,12 +40,12 @@ def until_started(session: Session, uuid: str, *, quiet: bool) -> dict[str, Any]
         teller.board.keep()
 
 
-def told_stages(explanation: dict[str, Any]) -> list[str]:
-    """Each stage as a line, its state in colour on a terminal."""
+def told_stages(explanation: dict[str, Any], stream: TextIO | None = None) -> list[str]:
+    """Each stage as a line; its state in colour, where the stream that it is for is a terminal."""
     lines = []
     for stage in explanation["stages"]:
         padded = " " * (9 - len(stage["state"]))
-        state = coloured(stage["state"], sys.stdout)
+        state = coloured(stage["state"], stream) if stream else harmless(stage["state"])
         lines.append(f"{harmless(stage['name']):8}  {state}{padded}  {harmless(stage['detail'])}".rstrip())
         if stage["name"] == "image":
             lines += [f"  {_told_layer(layer)}" for layer in explanation["layers"]]
@@ -85,7 +84,7 @@ class _Teller:
             return
         if self.board.is_live:
             seconds = time.monotonic() - self._began
-            self.board.paint([f"{harmless(found['name'])}, {seconds:.0f} s", *told_stages(found)])
+            self.board.paint([f"{harmless(found['name'])}, {seconds:.0f} s", *told_stages(found, self.board.stream)])
             return
         if found["status"] in STARTED and not self._said:
             return

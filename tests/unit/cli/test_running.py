@@ -146,7 +146,7 @@ class ShowingTest(RunningCase):
         failed = explanation("Error", PLACED, {**PULLED, "state": "failed", "detail": "No such image."})
         with self.assertRaisesRegex(Failure, "^Container web failed: No such image\\.$"):
             self.run_it(FakeSession([self.RUNS], [failed]), "--wait")
-        self.assertRegex(self.stream.getvalue(), r"image +failed +No such image\.\n$")
+        self.assertRegex(self.stream.getvalue(), r"image +\x1b\[31mfailed\x1b\[0m +No such image\.\n$")
 
     def test_a_cloud_that_tells_no_stages_is_asked_for_its_record(self):
         making = {"status": "Creating", "task_state": "container_creating", "uuid": "u"}
@@ -162,6 +162,8 @@ class ShowingTest(RunningCase):
             (FakeTerminal(), {"NO_COLOR": "1"}, False),
             (io.StringIO(), {}, False),
         ):
-            with mock.patch.dict(os.environ, environment), contextlib.redirect_stdout(stream):
-                told = way.told_stages(explanation("Running", PLACED))
+            with mock.patch.dict(os.environ, environment):
+                told = way.told_stages(explanation("Running", PLACED), stream)
             self.assertEqual(wanted, bool(coloured.search(told[0])), (stream, environment))
+        with contextlib.redirect_stdout(FakeTerminal()):
+            self.assertEqual(["host      done"], way.told_stages(explanation("Running", PLACED)))
