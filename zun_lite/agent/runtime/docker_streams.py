@@ -103,9 +103,14 @@ class DockerStreams:
     def resize_exec(self, uuid: str, exec_id: str, height: int, width: int) -> None:
         with self._runtime.asking(LOOK_SECONDS) as api:
             found = self._exec(api, uuid, exec_id)
+            refusal = errors.Invalid("The command does not run in a terminal whose size could be set.")
             if not found["Running"] or not found["ProcessConfig"].get("tty"):
-                raise errors.Invalid("The command does not run in a terminal whose size could be set.")
-            api.exec_resize(exec_id, height, width)
+                raise refusal
+            try:
+                api.exec_resize(exec_id, height, width)
+            except docker.errors.NotFound as error:
+                # Docker says that a command runs some moments before it finds that there is no such program
+                raise refusal from error
 
     def hang_up_exec(self, uuid: str, exec_id: str) -> None:
         with self._runtime.asking(LOOK_SECONDS) as api:
