@@ -22,6 +22,17 @@ from tests.clients.runner import venv
 LIMIT_SECONDS = 60.0
 
 
+def heed_interrupts() -> None:
+    """In a new process: what a shell runs beside itself inherits that Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _take_terminal() -> None:
+    """In a new process: a terminal of its own, whose kernel makes signals of keys like Ctrl-C."""
+    heed_interrupts()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Terminal:
     """`with Terminal(...) as terminal`: the command runs until it ends by itself or the block does."""
 
@@ -47,8 +58,7 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            # its own terminal, whose kernel makes signals of keys like Ctrl-C
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=_take_terminal,
         )
         os.close(slave)
         return self

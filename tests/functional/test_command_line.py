@@ -20,7 +20,7 @@ import tarfile
 import time
 
 from tests.clients.runner import venv
-from tests.clients.terminal import Terminal
+from tests.clients.terminal import Terminal, heed_interrupts
 from tests.functional.command_line_case import ZL, CommandLineCase
 
 START_SECONDS = 0.25
@@ -154,10 +154,17 @@ class CommandLineTest(CommandLineCase):
     def test_a_port_is_forwarded(self):
         serve = "trap 'exit 0' TERM; echo here > /tmp/index.html; httpd -f -p 127.0.0.1:8080 -h /tmp & wait"
         self.running("serving", nets=[{"network": self.network}], command=["sh", "-c", serve])
-        with subprocess.Popen(
-            [*ZL, "port-forward", "serving", "0:8080"], env=self.environment, stdout=subprocess.PIPE, text=True
-        ) as forwarding:
-            self.addCleanup(forwarding.kill)
+        with (
+            subprocess.Popen(
+                [*ZL, "port-forward", "serving", "0:8080"],
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                text=True,
+                preexec_fn=heed_interrupts,
+            ) as forwarding,
+            contextlib.ExitStack() as ending,
+        ):
+            ending.callback(forwarding.kill)
             port = int(re.search(r":(\d+) to port", forwarding.stdout.readline())[1])
 
             def fetched() -> bool:
