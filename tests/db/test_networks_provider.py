@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -126,39 +127,37 @@ class EmbeddedNetworksTest(NetworkTestCase):
         network = self.network()
         self.subnet(network)
         provider = EmbeddedNetworks(self.db, NetworkQuotas({"port": 3}))
-        starting = threading.Barrier(8)
 
-        def provide(number: int) -> bool:
-            starting.wait(30)
-            try:
-                provider.provide(new_id(), PROJECT, HOST, 0, NetworkRequest(network.uuid))
-            except errors.Conflict as error:
-                self.assertEqual("OverQuota", error.kind)
-                return False
-            return True
+        def provide() -> None:
+            provider.provide(new_id(), PROJECT, HOST, 0, NetworkRequest(network.uuid))
 
-        with ThreadPoolExecutor(8) as threads:
-            self.assertEqual(3, sum(threads.map(provide, range(8))))
+        self.assertEqual(3, self.granted(8, provide))
 
     def test_64_who_make_networks_get_10_of_10(self) -> None:
         """A8."""
-        quotas, starting = NetworkQuotas({"network": 10}), threading.Barrier(64)
+        quotas = NetworkQuotas({"network": 10})
 
         def make(tx: sa.Connection) -> None:
             quotas.hold(tx, PROJECT, "network")
             topology.create_network(tx, PROJECT, mtu=1450)
 
-        def ask(number: int) -> bool:
+        self.assertEqual(10, self.granted(64, lambda: self.db.transact(make)))
+
+    def granted(self, asking: int, ask: Callable[[], object]) -> int:
+        """How many of so many who ask at once get it; the others are told that the quota is full."""
+        starting = threading.Barrier(asking)
+
+        def one(number: int) -> bool:
             starting.wait(30)
             try:
-                self.db.transact(make)
+                ask()
             except errors.Conflict as error:
                 self.assertEqual("OverQuota", error.kind)
                 return False
             return True
 
-        with ThreadPoolExecutor(64) as threads:
-            self.assertEqual(10, sum(threads.map(ask, range(64))))
+        with ThreadPoolExecutor(asking) as threads:
+            return sum(threads.map(one, range(asking)))
 
     def test_release_deletes_what_was_made_and_gives_back_what_was_brought(self) -> None:
         network = self.network()

@@ -23,7 +23,7 @@ import requests
 
 from tests.clients.runner import venv
 from tests.cloud import free_ports
-from tests.real_keystone import PASSWORDS, RealKeystone
+from tests.real_keystone import RealKeystone, settings_of
 from zun_lite.identity.catalog import INTERFACES, REGION
 
 LIMIT_SECONDS = 90.0
@@ -161,16 +161,7 @@ class RealZun:
         return (self._folder / "log").read_text(errors="replace")
 
     def _account(self) -> str:
-        told = {
-            "www_authenticate_uri": self._keystone.url,
-            "auth_url": self._keystone.url,
-            "auth_type": "password",
-            "username": "zun",
-            "password": PASSWORDS["zun"],
-            "project_name": "service",
-            "user_domain_id": "default",
-            "project_domain_id": "default",
-        }
+        told = settings_of(self._keystone)["keystone_authtoken"]
         return "\n".join(f"{key} = {value}" for key, value in told.items())
 
     def _register(self) -> None:

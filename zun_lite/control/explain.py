@@ -62,7 +62,7 @@ def _work(means: Means, caller: Caller, workload: Workload, host: Host | None) -
     if host is None or host.state == hosts.UNKNOWN or not workload.ready or workload.task_state is None:
         return None
     try:
-        return means.agents.work(host.uuid, host.address, workload.uuid, caller.request_id)
+        return means.agents.work(host.uuid, host.address, workload.uuid, caller.global_id)
     except errors.ZunError:
         # what it last reported is known all the same
         return None
