@@ -63,6 +63,6 @@ class Capsules:
 
     def run(self, member: dict[str, Any], command: str) -> str:
         """What a command in one of a capsule's containers prints."""
-        api = self._cloud.engine.api
-        started = api.exec_create(f"zun-{member['uuid']}", ["sh", "-c", command])
-        return api.exec_start(started["Id"]).decode()
+        # not by docker-py, whose exec_start loses what comes along with the answer's head
+        done = self._cloud.engine.docker("exec", f"zun-{member['uuid']}", "sh", "-c", command, check=False)
+        return done.stdout + done.stderr

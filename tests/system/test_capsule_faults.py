@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import threading
 import unittest
-from typing import Any
 
 from tests.cloud import Cloud
 from tests.functional.capsules import PATIENT, Capsules, container, template
@@ -56,14 +55,10 @@ class CapsuleFaultsTest(unittest.TestCase):
         self.assertEqual("Running", capsule["status"], capsule["status_reason"])
         self.assertEqual(4, len(self.capsules.in_docker(uuid)))
         first, second = capsule["containers"]
-        self.assertEqual("init\nmain\n", self.cloud.wait(lambda: self.begun(first), "it has begun"))
+        self.cloud.wait(lambda: "main" in self.capsules.run(first, "cat /data/log"), "it has begun")
+        self.assertEqual("init\nmain\n", self.capsules.run(first, "cat /data/log"))
         self.assertIn("inet 10.1.0.", self.capsules.run(second, "ip -4 address show eth0"))
         self.assertEqual([], self.cloud.audit())
-
-    def begun(self, member: dict[str, Any]) -> str:
-        """What was written once the member has written; Docker at times answers an exec without what it printed."""
-        said = self.capsules.run(member, "cat /data/log")
-        return said if "main" in said else ""
 
     def leave(self, uuid: str) -> None:
         self.capsules.delete(uuid)

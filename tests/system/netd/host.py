@@ -40,15 +40,19 @@ class NetdHost:
         self._crash_points.mkdir()
         (self.state_dir / "zun_lite.conf").write_text(f"[DEFAULT]\ncluster = {self.cluster}\n")
 
-    def spawn(self) -> subprocess.Popen[bytes]:
+    def spawn(self, *before: str) -> subprocess.Popen[bytes]:
+        """before: a command that runs the one that follows."""
         environment = {**os.environ, "ZUN_LITE_STATE_DIR": str(self.state_dir), "ZUN_LITE_CRASH_POINTS": "on"}
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [*self._prefix, sys.executable, "-m", "zun_lite.cmd.netd"], env=environment, stdout=log, stderr=log
+                [*before, *self._prefix, sys.executable, "-m", "zun_lite.cmd.netd"],
+                env=environment,
+                stdout=log,
+                stderr=log,
             )
 
-    def start(self) -> NetdHost:
-        self.process = self.spawn()
+    def start(self, *before: str) -> NetdHost:
+        self.process = self.spawn(*before)
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(errors.Unavailable):

@@ -388,11 +388,9 @@ class RestartTests(WiringTestCase):
         self.netd.hello()
 
     def test_netd_may_hold_as_many_files_as_the_kernel_lets_it(self) -> None:
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.host.kill()
-        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
-        self.host.start()
+        self.host.start("prlimit", f"--nofile=256:{hard}")
 
         assert self.host.process is not None
         self.assertEqual((hard, hard), resource.prlimit(self.host.process.pid, resource.RLIMIT_NOFILE))
